@@ -1,0 +1,181 @@
+//! Axes of a strided tensor: where its elements lie, and how to walk over them.
+
+use crate::error::Cause;
+use crate::list::List;
+
+/// Some axes of a tensor: an extent and a stride, in elements, for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Axes {
+    pub(crate) extents: List<usize>,
+    pub(crate) strides: List<isize>,
+}
+
+impl Axes {
+    /// Row-major axes: the last one contiguous.
+    pub(crate) fn row_major(shape: &[usize]) -> Self {
+        let mut strides = List::from_fn(shape.len(), |_| 1_isize);
+        for axis in (1..shape.len()).rev() {
+            strides[axis - 1] = strides[axis].saturating_mul(shape[axis].max(1) as isize);
+        }
+        Axes { extents: List::new(shape), strides }
+    }
+
+    /// The number of elements.
+    pub(crate) fn count(&self) -> usize {
+        self.extents.iter().product()
+    }
+
+    /// The smallest and the largest offset of an element, in elements from the first; `None` without elements.
+    ///
+    /// An error where the elements or the bytes between them, `size` for each, are more than an `isize` can count.
+    pub(crate) fn span(&self, size: usize) -> Result<Option<(isize, isize)>, Cause> {
+        if self.extents.contains(&0) {
+            return Ok(None);
+        }
+        let mut count: usize = 1;
+        let (mut min, mut max): (i128, i128) = (0, 0);
+        for (&extent, &stride) in self.extents.iter().zip(self.strides.iter()) {
+            count = count
+                .checked_mul(extent)
+                .filter(|&count| count <= isize::MAX as usize / size)
+                .ok_or(Cause::SizeOverflow)?;
+            let reach = (extent as i128 - 1) * stride as i128;
+            min += reach.min(0);
+            max += reach.max(0);
+        }
+        if (max - min + 1) * size as i128 > isize::MAX as i128 {
+            return Err(Cause::SizeOverflow);
+        }
+        Ok(Some((min as isize, max as isize)))
+    }
+
+    /// The axes from `start` to `end`.
+    pub(crate) fn range(&self, start: usize, end: usize) -> Self {
+        Axes { extents: List::new(&self.extents[start..end]), strides: List::new(&self.strides[start..end]) }
+    }
+
+    /// The same axes in the order that `order` names.
+    pub(crate) fn permuted(&self, order: &[usize]) -> Self {
+        Axes {
+            extents: List::from_fn(order.len(), |axis| self.extents[order[axis]]),
+            strides: List::from_fn(order.len(), |axis| self.strides[order[axis]]),
+        }
+    }
+
+    /// The fewest axes that give the same offsets in the same order: neighbours that one stride can walk are one
+    /// axis, and axes of one element are none.
+    pub(crate) fn merged(&self) -> Self {
+        let mut merged = Axes { extents: List::new(&[]), strides: List::new(&[]) };
+        for (&extent, &stride) in self.extents.iter().zip(self.strides.iter()) {
+            if extent == 1 {
+                continue;
+            }
+            match (merged.extents.last_mut(), merged.strides.last_mut()) {
+                (Some(outer), Some(outer_stride)) if *outer_stride == stride.wrapping_mul(extent as isize) => {
+                    *outer *= extent;
+                    *outer_stride = stride;
+                }
+                _ => {
+                    merged.extents.push(extent);
+                    merged.strides.push(stride);
+                }
+            }
+        }
+        merged
+    }
+
+    /// A walk over the offsets of all elements in row-major order, beginning with the element `start`.
+    pub(crate) fn walk_from(&self, start: usize) -> Walk<'_> {
+        let mut walk = Walk { axes: self, index: List::from_fn(self.extents.len(), |_| 0), offset: 0 };
+        let mut rest = start;
+        for axis in (0..self.extents.len()).rev() {
+            let extent = self.extents[axis].max(1);
+            walk.index[axis] = rest % extent;
+            walk.offset += (rest % extent) as isize * self.strides[axis];
+            rest /= extent;
+        }
+        walk
+    }
+
+    /// The offset of the element `index` in row-major order.
+    pub(crate) fn offset(&self, index: usize) -> isize {
+        self.walk_from(index).offset
+    }
+}
+
+/// The offsets of the elements of some [`Axes`], one after the other. It has no end of its own: the caller knows how
+/// many elements there are.
+pub(crate) struct Walk<'a> {
+    axes: &'a Axes,
+    index: List<usize>,
+    offset: isize,
+}
+
+impl Walk<'_> {
+    /// The offset of the element reached, then one step on.
+    #[inline]
+    pub(crate) fn next_offset(&mut self) -> isize {
+        let here = self.offset;
+        for axis in (0..self.index.len()).rev() {
+            self.index[axis] += 1;
+            self.offset += self.axes.strides[axis];
+            if self.index[axis] < self.axes.extents[axis] {
+                break;
+            }
+            self.offset -= self.axes.strides[axis] * self.index[axis] as isize;
+            self.index[axis] = 0;
+        }
+        here
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axes(extents: &[usize], strides: &[isize]) -> Axes {
+        Axes { extents: List::new(extents), strides: List::new(strides) }
+    }
+
+    fn offsets(axes: &Axes, start: usize) -> Vec<isize> {
+        let mut walk = axes.walk_from(start);
+        (start..axes.count()).map(|_| walk.next_offset()).collect()
+    }
+
+    #[test]
+    fn a_walk_visits_row_major_order_from_any_start() {
+        let axes = axes(&[2, 3, 2], &[100, -10, 1]);
+        let all: Vec<isize> =
+            (0..2).flat_map(|i| (0..3).flat_map(move |j| (0..2).map(move |k| 100 * i - 10 * j + k))).collect();
+        for start in 0..12 {
+            assert_eq!(offsets(&axes, start), all[start..]);
+            assert_eq!(axes.offset(start), all[start]);
+        }
+    }
+
+    #[test]
+    fn merging_axes_keeps_every_offset() {
+        for (given, merged_ndim) in [
+            (axes(&[2, 3, 4], &[12, 4, 1]), 1),
+            (axes(&[2, 3, 4], &[24, 8, 2]), 1),
+            (axes(&[2, 3, 4], &[13, 4, 1]), 2),
+            (axes(&[2, 1, 4], &[4, 77, 1]), 1),
+            (axes(&[3, 4], &[0, 0]), 1),
+            (axes(&[3, 4], &[-4, -1]), 1),
+            (axes(&[1, 1], &[5, 5]), 0),
+        ] {
+            let merged = given.merged();
+            assert_eq!(merged.extents.len(), merged_ndim, "{given:?}");
+            assert_eq!(offsets(&merged, 0), offsets(&given, 0), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn spans_that_cannot_be_addressed_are_errors() {
+        assert_eq!(axes(&[3, 4], &[-4, 1]).span(4), Ok(Some((-8, 3))));
+        assert_eq!(axes(&[3, 0], &[isize::MAX, 1]).span(4), Ok(None));
+        assert_eq!(axes(&[2], &[isize::MAX]).span(4), Err(Cause::SizeOverflow));
+        assert_eq!(axes(&[2, 2], &[isize::MIN / 4, isize::MAX / 4]).span(4), Err(Cause::SizeOverflow));
+        assert_eq!(axes(&[1 << 40, 1 << 40], &[0, 0]).span(4), Err(Cause::SizeOverflow));
+    }
+}

@@ -1,0 +1,104 @@
+//! The threads that a call may use.
+
+use crate::error::{Argument, Cause, Error};
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::num::NonZero;
+use std::sync::OnceLock;
+use std::thread::available_parallelism;
+
+/// A number of threads, kept ready between calls.
+///
+/// With one thread there is no pool and everything runs inline in the caller. Many callers can use one context at the
+/// same time; results have the same bits for any number of threads.
+#[derive(Debug)]
+pub struct Context {
+    pool: Option<ThreadPool>,
+    /// The process that started the pool: its threads do not exist in a forked child.
+    process: u32,
+}
+
+impl Context {
+    /// The most threads that a context can have.
+    pub const MAX_THREADS: usize = 1024;
+
+    /// A context with `threads` threads, or one for each core where `threads` is 0. Where the operating system does
+    /// not start that many, everything runs inline instead; [`Context::threads`] says how many there are.
+    ///
+    /// # Errors
+    /// [`Cause::TooManyThreads`] for more than [`Context::MAX_THREADS`].
+    pub fn new(threads: usize) -> Result<Self, Error> {
+        if threads > Self::MAX_THREADS {
+            let cause = Cause::TooManyThreads { got: threads, limit: Self::MAX_THREADS };
+            return Err(Error::new(Argument::named("n_threads"), cause));
+        }
+        let threads = match threads {
+            0 => available_parallelism().map_or(1, NonZero::get).min(Self::MAX_THREADS),
+            threads => threads,
+        };
+        let build = || ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("contrib-{i}")).build();
+        Ok(Context { pool: if threads == 1 { None } else { build().ok() }, process: std::process::id() })
+    }
+
+    /// The number of threads that a call can use.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.pool().map_or(1, ThreadPool::current_num_threads)
+    }
+
+    /// The pool, where there is one and this process has its threads.
+    fn pool(&self) -> Option<&ThreadPool> {
+        self.pool.as_ref().filter(|_| self.process == std::process::id())
+    }
+
+    /// The context of callers that bring none: one thread for each core, started by the first call that is worth it.
+    pub(crate) fn shared() -> &'static Context {
+        static SHARED: OnceLock<Context> = OnceLock::new();
+        SHARED.get_or_init(|| Context::new(0).unwrap_or_else(|_| Context { pool: None, process: std::process::id() }))
+    }
+}
+
+/// How one call spreads its work: inline, or over a context's pool.
+#[derive(Clone, Copy)]
+pub(crate) enum Threads<'a> {
+    Inline,
+    Pool(&'a ThreadPool),
+}
+
+/// Work, in vector elements read, below which waking other threads costs more than it saves.
+const MIN_PARALLEL_ELEMENTS: usize = 1 << 18;
+
+impl<'a> Threads<'a> {
+    /// The threads for a call that reads this many elements.
+    pub(crate) fn for_work(elements: usize, context: Option<&'a Context>) -> Self {
+        if elements < MIN_PARALLEL_ELEMENTS {
+            return Threads::Inline;
+        }
+        let context = context.unwrap_or_else(|| Context::shared());
+        context.pool().map_or(Threads::Inline, Threads::Pool)
+    }
+
+    /// The number of threads, which is also the number of slots that [`Threads::for_each`] hands out.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Threads::Inline => 1,
+            Threads::Pool(pool) => pool.current_num_threads(),
+        }
+    }
+
+    /// Calls `task(slot, index)` once for each index below `tasks`, in any order, and returns when all are done. No two
+    /// calls that run at the same time have the same slot.
+    pub(crate) fn for_each(self, tasks: usize, task: impl Fn(usize, usize) + Sync) {
+        match self {
+            Threads::Pool(pool) if tasks > 1 => pool.install(|| {
+                (0..tasks).into_par_iter().for_each(|index| {
+                    // A task runs on a thread of the pool, and does not wait for other tasks, so that the thread's
+                    // number is its own for as long as the task lasts.
+                    let slot = pool.current_thread_index().expect("a pool runs its tasks on its own threads");
+                    task(slot, index);
+                });
+            }),
+            _ => (0..tasks).for_each(|index| task(0, index)),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Loops over vectors: each written once, generic over the instruction set, the element type and the norm.
+//!
+//! A kernel knows pointers and lengths; it knows no tensor, no shape and no error. Which instruction set's copy of a
+//! kernel runs is chosen in [`crate::dispatch`].
+
+pub(crate) mod accumulate;
+pub(crate) mod measure;
+pub(crate) mod power;
+pub(crate) mod prepare;

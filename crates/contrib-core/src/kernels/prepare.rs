@@ -1,0 +1,47 @@
+//! The whole, made ready to be compared with many parts.
+
+use crate::dtype::Element;
+use crate::lanes::{LANES, LoadAs};
+
+/// Added to every signed difference, as PyTorch's `pairwise_distance` does: `x - w + 1e-6`.
+pub(crate) const DIFFERENCE_EPSILON: f64 = 1e-6;
+
+/// Widens `len` elements of a whole into `prepared` and subtracts [`DIFFERENCE_EPSILON`] from each, so that a kernel
+/// needs one subtraction for a difference; `x - (w - e)` instead of `(x - w) + e`. Zeros fill the last vector.
+///
+/// # Safety
+/// The processor has the instruction set of `V`. `len` elements can be read at `whole`, and `len` numbers, rounded up
+/// to whole vectors, written at `prepared`.
+#[inline(always)]
+pub(crate) unsafe fn prepare<V: LoadAs<T>, T: Element>(whole: *const T, len: usize, prepared: *mut V::Scalar) {
+    let full = len - len % LANES;
+    // SAFETY: the caller's promise; `full` and the vector after it, if any, are inside what may be read and written.
+    unsafe {
+        let epsilon = V::splat(DIFFERENCE_EPSILON);
+        for index in (0..full).step_by(LANES) {
+            V::load_as(whole.add(index)).sub(epsilon).store(prepared.add(index));
+        }
+        if full < len {
+            // The numbers after the last must be zero, not zero less epsilon.
+            let mut last = [V::splat(0.0); 2];
+            let numbers = last.as_mut_ptr().cast::<V::Scalar>();
+            load_partial::<V, T>(whole.add(full), len - full).sub(epsilon).store(numbers);
+            numbers.add(LANES).copy_to_nonoverlapping(numbers.add(len - full), LANES - (len - full));
+            last[0].store(prepared.add(full));
+        }
+    }
+}
+
+/// The `len` elements at `from`, and zeros in the lanes after them.
+///
+/// # Safety
+/// The processor has the instruction set of `V`, and `len` elements, at most [`LANES`], can be read at `from`.
+#[inline(always)]
+pub(crate) unsafe fn load_partial<V: LoadAs<T>, T: Element>(from: *const T, len: usize) -> V {
+    let mut elements = [T::ZERO; LANES];
+    // SAFETY: the caller's promise; `elements` is a vector's worth of elements.
+    unsafe {
+        elements.as_mut_ptr().copy_from_nonoverlapping(from, len);
+        V::load_as(elements.as_ptr())
+    }
+}

@@ -1,0 +1,54 @@
+//! Where a transformer's prediction came from.
+//!
+//! A transformer writes sums of vectors into its residual stream. This crate says how much each summand (a *part*)
+//! contributed to the sum (the *whole*), by the measure of "Information Flow Routes" (Ferrando & Voita, arXiv
+//! 2403.00824): attention heads over keys, MLPs, single neurons, the stream itself.
+//!
+//! Everything is one primitive, [`group_contributions`]; the other operations name its groups:
+//!
+//! | operation | whole | parts |
+//! |---|---|---|
+//! | [`contributions`] | any | one group |
+//! | [`contributions_with_one_off`] | any | one group and a part of its own |
+//! | [`attention`] | `resid_mid` | `decomposed_attn`, `resid_pre` |
+//! | [`mlp`] | `resid_post` | `mlp_out`, `resid_mid` |
+//! | [`decomposed_mlp`] | `resid_post` | `decomposed_mlp_out`, `resid_mid` |
+//!
+//! [`threshold_and_renormalise`] then leaves only the contributions that count.
+//!
+//! Tensors are views ([`Tensor`], [`TensorMut`]) with any strides, of `f32`, `f64`, [`half::f16`] or [`half::bf16`],
+//! each argument with its own type. Every function may be called from many threads at once.
+
+mod axes;
+mod context;
+mod dispatch;
+mod driver;
+mod dtype;
+mod error;
+mod kernels;
+mod lanes;
+mod list;
+mod norm;
+mod operations;
+mod options;
+mod overlap;
+mod primitive;
+mod tensor;
+
+pub use half;
+
+pub use dtype::{DType, Element};
+pub use list::MAX_NDIM;
+pub use tensor::{Tensor, TensorMut};
+
+pub use operations::attention::attention;
+pub use operations::contributions::{contributions, contributions_with_one_off};
+pub use operations::mlp::{decomposed_mlp, mlp};
+pub use operations::threshold::{threshold_and_renormalise, threshold_and_renormalise_in_place};
+pub use primitive::{DenseGroup, group_contributions};
+
+pub use context::Context;
+pub use norm::Norm;
+pub use options::Options;
+
+pub use error::{Argument, Cause, Error, Shape};

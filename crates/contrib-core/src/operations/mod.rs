@@ -1,0 +1,23 @@
+//! The operations by the names that the field uses: each says which tensors are the groups of which whole.
+
+pub(crate) mod attention;
+pub(crate) mod contributions;
+pub(crate) mod mlp;
+pub(crate) mod threshold;
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::primitive::{Named, NamedGroup, run};
+use crate::tensor::Tensor;
+
+/// The primitive for two groups, without a heap.
+fn two_groups(
+    whole: Named<&Tensor<'_>>,
+    first: (Named<&Tensor<'_>>, Named<&Tensor<'_>>),
+    second: (Named<&Tensor<'_>>, Named<&Tensor<'_>>),
+    options: &Options<'_>,
+) -> Result<(), Error> {
+    let groups = [NamedGroup { parts: first.0, out: first.1 }, NamedGroup { parts: second.0, out: second.1 }];
+    let planned = [groups[0].plan(whole)?, groups[1].plan(whole)?];
+    run(whole, &groups, &planned, options)
+}

@@ -1,0 +1,158 @@
+//! Contributions below a threshold become zero; the others are renormalised.
+
+use crate::axes::Axes;
+use crate::context::Threads;
+use crate::dtype::{DType, Element, with_element};
+use crate::error::{ANY, Argument, Cause, Error};
+use crate::list::List;
+use crate::options::Options;
+use crate::primitive::{expect_own_memory, named, named_out};
+use crate::tensor::{Tensor, TensorMut};
+
+/// Keeps the contributions that are greater than `threshold`, makes the others 0, and divides what is left of each
+/// representation by its sum, so that it sums to 1 again.
+///
+/// | argument | shape |
+/// |---|---|
+/// | `c_blocks`, `out_blocks` | `[r.., b..]`: the blocks of each representation, in as many axes as there are, or one block and no axis |
+/// | `c_residual`, `out_residual` | `[r..]` |
+///
+/// Contributions are compared with the threshold as `f64`. NaN makes its representation NaN, as does having nothing
+/// left (0/0). The options' norm is not used.
+///
+/// # Errors
+/// [`Cause::InvalidThreshold`], [`Cause::ShapeMismatch`], [`Cause::Overlap`], [`Cause::OverlapsItself`]; the outputs
+/// are untouched then. An output may be the very tensor it is computed from (the same memory, element type, shape and
+/// strides); [`threshold_and_renormalise_in_place`] is that in safe Rust.
+pub fn threshold_and_renormalise(
+    c_blocks: &Tensor<'_>,
+    c_residual: &Tensor<'_>,
+    threshold: f64,
+    out_blocks: &mut TensorMut<'_>,
+    out_residual: &mut TensorMut<'_>,
+    options: &Options<'_>,
+) -> Result<(), Error> {
+    if threshold.is_nan() {
+        return Err(Error::new(Argument::named("threshold"), Cause::InvalidThreshold));
+    }
+    let (blocks, residual) = (named("c_blocks", c_blocks), named("c_residual", c_residual));
+    let (to_blocks, to_residual) = (named_out("out_blocks", out_blocks), named_out("out_residual", out_residual));
+
+    let representation_axes = c_residual.shape().len();
+    let expected = List::from_fn(c_blocks.shape().len().max(representation_axes), |axis| {
+        c_residual.shape().get(axis).copied().unwrap_or(ANY)
+    });
+    blocks.expect_shape(&expected, residual.argument)?;
+    to_blocks.expect_shape(c_blocks.shape(), blocks.argument)?;
+    to_residual.expect_shape(c_residual.shape(), residual.argument)?;
+    let others = |out, own| {
+        [blocks, residual].into_iter().filter(move |input| input.argument != own || !same_tensor(input.tensor, out))
+    };
+    expect_own_memory(to_blocks, others(to_blocks.tensor, blocks.argument))?;
+    expect_own_memory(to_residual, others(to_residual.tensor, residual.argument).chain([to_blocks]))?;
+
+    let representations = c_residual.axes.count();
+    let renormalise = Renormalise {
+        blocks: Elements::new(c_blocks, representation_axes),
+        residual: Elements::new(c_residual, representation_axes),
+        to_blocks: Elements::new(to_blocks.tensor, representation_axes),
+        to_residual: Elements::new(to_residual.tensor, representation_axes),
+        threshold,
+    };
+    let work = representations.saturating_mul(renormalise.blocks.count.max(1));
+    Threads::for_work(work, options.context).for_each(representations, |_, index| renormalise.representation(index));
+    Ok(())
+}
+
+/// [`threshold_and_renormalise`] with the results in place of the contributions.
+///
+/// # Errors
+/// As [`threshold_and_renormalise`].
+pub fn threshold_and_renormalise_in_place(
+    c_blocks: &mut TensorMut<'_>,
+    c_residual: &mut TensorMut<'_>,
+    threshold: f64,
+    options: &Options<'_>,
+) -> Result<(), Error> {
+    let (blocks, residual) = (*c_blocks.as_tensor(), *c_residual.as_tensor());
+    threshold_and_renormalise(&blocks, &residual, threshold, c_blocks, c_residual, options)
+}
+
+fn same_tensor(a: &Tensor<'_>, b: &Tensor<'_>) -> bool {
+    a.data() == b.data() && a.dtype() == b.dtype() && a.axes == b.axes
+}
+
+/// The elements of a tensor `[r.., b..]`, as those of each representation.
+struct Elements {
+    data: *mut u8,
+    dtype: DType,
+    representations: Axes,
+    blocks: Axes,
+    /// Elements of one representation.
+    count: usize,
+}
+
+impl Elements {
+    fn new(tensor: &Tensor<'_>, representation_axes: usize) -> Self {
+        let blocks = tensor.axes.range(representation_axes, tensor.shape().len());
+        Elements {
+            data: tensor.data(),
+            dtype: tensor.dtype(),
+            representations: tensor.axes.range(0, representation_axes).merged(),
+            blocks: blocks.merged(),
+            count: blocks.count(),
+        }
+    }
+
+    /// The elements of the representation `index`, one after the other.
+    fn pointers<T>(&self, index: usize) -> impl Iterator<Item = *mut T> {
+        let start = self.data.cast::<T>().wrapping_offset(self.representations.offset(index));
+        let mut walk = self.blocks.walk_from(0);
+        (0..self.count).map(move |_| start.wrapping_offset(walk.next_offset()))
+    }
+}
+
+/// The tensors of one call.
+struct Renormalise {
+    blocks: Elements,
+    residual: Elements,
+    to_blocks: Elements,
+    to_residual: Elements,
+    threshold: f64,
+}
+
+// SAFETY: the pointers come from views that may be read or written for as long as the call lasts, from any thread;
+// each task reads and writes the elements of one representation.
+unsafe impl Sync for Renormalise {}
+
+impl Renormalise {
+    /// What is left of a contribution. NaN stays, since it is not known to be below the threshold.
+    fn kept(&self, contribution: f64) -> f64 {
+        if contribution <= self.threshold { 0.0 } else { contribution }
+    }
+
+    fn representation(&self, index: usize) {
+        let left = self.sum(&self.blocks, index) + self.sum(&self.residual, index);
+        self.divide(&self.blocks, &self.to_blocks, index, left);
+        self.divide(&self.residual, &self.to_residual, index, left);
+    }
+
+    /// The sum of what is left of the elements of the representation `index`.
+    fn sum(&self, elements: &Elements, index: usize) -> f64 {
+        with_element!(elements.dtype, T => {
+            // SAFETY: the elements belong to a tensor that may be read, and only this task writes to any of them.
+            elements.pointers::<T>(index).map(|element| self.kept(unsafe { element.read() }.to_f64())).sum()
+        })
+    }
+
+    /// Writes what is left of the elements of the representation `index`, divided by the sum.
+    fn divide(&self, from: &Elements, to: &Elements, index: usize, sum: f64) {
+        with_element!(from.dtype, From => with_element!(to.dtype, To => {
+            for (from, to) in from.pointers::<From>(index).zip(to.pointers::<To>(index)) {
+                // SAFETY: as in `sum`; an element that is written where another is read is the same element, and was
+                // read first.
+                unsafe { to.write(To::from_f64(self.kept(from.read().to_f64()) / sum)) };
+            }
+        }));
+    }
+}

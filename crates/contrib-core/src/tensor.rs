@@ -1,0 +1,225 @@
+//! Views of tensors that somebody else owns, checked once when they are made.
+
+use crate::axes::Axes;
+use crate::dtype::{DType, Element};
+use crate::error::{Argument, Cause, Error, Shape};
+use crate::list::{List, MAX_NDIM};
+use std::ffi::c_void;
+use std::marker::PhantomData;
+
+/// A tensor to read: a pointer, an element type, a shape, and a stride in elements for each axis.
+///
+/// Strides may be zero (an axis broadcast), negative, or in any order. The elements need no more alignment than
+/// their own size. A view owns nothing and is cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Tensor<'a> {
+    data: *mut u8,
+    dtype: DType,
+    pub(crate) axes: Axes,
+    borrowed: PhantomData<&'a [u8]>,
+}
+
+// SAFETY: a `Tensor` is a shared borrow of plain numbers.
+unsafe impl Send for Tensor<'_> {}
+// SAFETY: as above; nothing is written through it.
+unsafe impl Sync for Tensor<'_> {}
+
+/// A tensor to write: as [`Tensor`], but exclusive, and no two of its elements may share memory.
+#[derive(Debug)]
+pub struct TensorMut<'a> {
+    view: Tensor<'a>,
+    exclusive: PhantomData<&'a mut [u8]>,
+}
+
+const TENSOR: Argument = Argument::named("tensor");
+
+impl<'a> Tensor<'a> {
+    /// A row-major view of the first elements of `data`.
+    ///
+    /// # Errors
+    /// [`Cause::NdimOutOfRange`], [`Cause::SizeOverflow`], or [`Cause::OutOfBounds`] where `data` is too short.
+    pub fn new<T: Element>(data: &'a [T], shape: &[usize]) -> Result<Self, Error> {
+        let strides = row_major(shape).map_err(|cause| Error::new(TENSOR, cause))?;
+        Self::strided(data, 0, shape, &strides)
+    }
+
+    /// A view of `data` that begins at the index `offset` and steps `strides` elements along each axis.
+    ///
+    /// # Errors
+    /// As [`Tensor::new`], and [`Cause::StridesLength`].
+    pub fn strided<T: Element>(
+        data: &'a [T],
+        offset: usize,
+        shape: &[usize],
+        strides: &[isize],
+    ) -> Result<Self, Error> {
+        check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
+        // SAFETY: every offset that shape and strides reach, from `offset` on, was just found to lie inside `data`,
+        // which stays borrowed for 'a.
+        unsafe { Self::from_raw_parts(data.as_ptr().wrapping_add(offset).cast(), T::DTYPE, shape, strides) }
+    }
+
+    /// A view of memory that is known by its address, as a C caller has it.
+    ///
+    /// # Errors
+    /// [`Cause::NdimOutOfRange`], [`Cause::StridesLength`], [`Cause::SizeOverflow`], [`Cause::NullPointer`] (unless
+    /// there are no elements), [`Cause::Misaligned`].
+    ///
+    /// # Safety
+    /// Unless there are no elements, every element that `shape` and `strides` reach from `data` must be readable for
+    /// `'a`, and nobody may write to any of them meanwhile.
+    pub unsafe fn from_raw_parts(
+        data: *const c_void,
+        dtype: DType,
+        shape: &[usize],
+        strides: &[isize],
+    ) -> Result<Self, Error> {
+        let fail = |cause| Err(Error::new(TENSOR, cause));
+        let axes = match checked_axes(shape, strides) {
+            Ok(axes) => axes,
+            Err(cause) => return fail(cause),
+        };
+        match axes.span(dtype.size()) {
+            Err(cause) => return fail(cause),
+            Ok(None) => {}
+            Ok(Some(_)) if data.is_null() => return fail(Cause::NullPointer),
+            Ok(Some(_)) if !data.addr().is_multiple_of(dtype.size()) => return fail(Cause::Misaligned { dtype }),
+            Ok(Some((min, max))) => {
+                let size = dtype.size() as isize;
+                let first = data.addr().checked_add_signed(min * size);
+                let last = data.addr().checked_add_signed(max * size).and_then(|last| last.checked_add(dtype.size()));
+                if first.is_none() || last.is_none() {
+                    return fail(Cause::SizeOverflow);
+                }
+            }
+        }
+        Ok(Tensor { data: data.cast_mut().cast(), dtype, axes, borrowed: PhantomData })
+    }
+
+    /// The extents of the axes.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.axes.extents
+    }
+
+    /// The strides of the axes, in elements.
+    #[must_use]
+    pub fn strides(&self) -> &[isize] {
+        &self.axes.strides
+    }
+
+    /// The type of the elements.
+    #[must_use]
+    pub const fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The same elements with the axes in another order: axis `i` of the result is axis `order[i]` of this view.
+    ///
+    /// # Panics
+    /// Unless `order` names each axis once.
+    #[must_use]
+    pub fn permuted(&self, order: &[usize]) -> Self {
+        let mut named = [false; MAX_NDIM];
+        for &axis in order {
+            named[axis] = true;
+        }
+        assert!(
+            order.len() == self.axes.extents.len() && named[..order.len()].iter().all(|&named| named),
+            "{order:?} is no order of {} axes",
+            self.axes.extents.len()
+        );
+        Tensor { axes: self.axes.permuted(order), ..*self }
+    }
+
+    pub(crate) const fn data(&self) -> *mut u8 {
+        self.data
+    }
+
+    pub(crate) fn error_shape(&self) -> Shape {
+        Shape::new(self.shape())
+    }
+}
+
+impl<'a> TensorMut<'a> {
+    /// A row-major view of the first elements of `data`.
+    ///
+    /// # Errors
+    /// As [`Tensor::new`].
+    pub fn new<T: Element>(data: &'a mut [T], shape: &[usize]) -> Result<Self, Error> {
+        let strides = row_major(shape).map_err(|cause| Error::new(TENSOR, cause))?;
+        Self::strided(data, 0, shape, &strides)
+    }
+
+    /// A view of `data` that begins at the index `offset` and steps `strides` elements along each axis. Whether two
+    /// of its elements share memory is checked by the operation that writes to it.
+    ///
+    /// # Errors
+    /// As [`Tensor::strided`].
+    pub fn strided<T: Element>(
+        data: &'a mut [T],
+        offset: usize,
+        shape: &[usize],
+        strides: &[isize],
+    ) -> Result<Self, Error> {
+        check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
+        // SAFETY: as in `Tensor::strided`; the borrow of `data` is exclusive.
+        unsafe { Self::from_raw_parts(data.as_mut_ptr().wrapping_add(offset).cast(), T::DTYPE, shape, strides) }
+    }
+
+    /// A view of memory that is known by its address, as a C caller has it.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_raw_parts`].
+    ///
+    /// # Safety
+    /// Unless there are no elements, every element that `shape` and `strides` reach from `data` must be writable for
+    /// `'a`, and nobody else may read or write any of them meanwhile. Views that are handed to one operation may
+    /// overlap: the operation finds out and refuses.
+    pub unsafe fn from_raw_parts(
+        data: *mut c_void,
+        dtype: DType,
+        shape: &[usize],
+        strides: &[isize],
+    ) -> Result<Self, Error> {
+        // SAFETY: what is writable is readable.
+        let view = unsafe { Tensor::from_raw_parts(data, dtype, shape, strides)? };
+        Ok(TensorMut { view, exclusive: PhantomData })
+    }
+
+    /// The same elements to read.
+    #[must_use]
+    pub const fn as_tensor(&self) -> &Tensor<'a> {
+        &self.view
+    }
+}
+
+fn checked_axes(shape: &[usize], strides: &[isize]) -> Result<Axes, Cause> {
+    if shape.len() > MAX_NDIM {
+        return Err(Cause::NdimOutOfRange { got: shape.len() as i64 });
+    }
+    if shape.len() != strides.len() {
+        return Err(Cause::StridesLength { shape: shape.len(), strides: strides.len() });
+    }
+    Ok(Axes { extents: List::new(shape), strides: List::new(strides) })
+}
+
+fn row_major(shape: &[usize]) -> Result<List<isize>, Cause> {
+    if shape.len() > MAX_NDIM {
+        return Err(Cause::NdimOutOfRange { got: shape.len() as i64 });
+    }
+    Ok(Axes::row_major(shape).strides)
+}
+
+fn check_bounds(len: usize, size: usize, offset: usize, shape: &[usize], strides: &[isize]) -> Result<(), Error> {
+    let check = || {
+        let Some((min, max)) = checked_axes(shape, strides)?.span(size)? else { return Ok(()) };
+        let inside = |reach: isize| offset.checked_add_signed(reach).is_some_and(|index| index < len);
+        if inside(min) && inside(max) {
+            return Ok(());
+        }
+        let offset = offset as isize;
+        Err(Cause::OutOfBounds { len, min: offset.saturating_add(min), max: offset.saturating_add(max) })
+    };
+    check().map_err(|cause| Error::new(TENSOR, cause))
+}
