@@ -184,7 +184,7 @@ mod tests {
         let halves = Tensor::new(half, &[8]).unwrap();
         // SAFETY: two of the halves' four bytes, which stay alive; zeros are valid numbers of either type.
         let float =
-            unsafe { Tensor::from_raw_parts(half[2..].as_ptr().cast(), crate::DType::F16, &[1], &[1]) }.unwrap();
+            unsafe { Tensor::from_raw_parts(half[2..].as_ptr().cast(), crate::DType::F16, &[1], None) }.unwrap();
         assert!(overlap(&halves, &float));
     }
 }

@@ -39,8 +39,7 @@ impl<'a> Tensor<'a> {
     /// # Errors
     /// [`Cause::NdimOutOfRange`], [`Cause::SizeOverflow`], or [`Cause::OutOfBounds`] where `data` is too short.
     pub fn new<T: Element>(data: &'a [T], shape: &[usize]) -> Result<Self, Error> {
-        let strides = row_major(shape).map_err(|cause| Error::new(TENSOR, cause))?;
-        Self::strided(data, 0, shape, &strides)
+        Self::from_slice(data, 0, shape, None)
     }
 
     /// A view of `data` that begins at the index `offset` and steps `strides` elements along each axis.
@@ -53,13 +52,22 @@ impl<'a> Tensor<'a> {
         shape: &[usize],
         strides: &[isize],
     ) -> Result<Self, Error> {
+        Self::from_slice(data, offset, shape, Some(strides))
+    }
+
+    fn from_slice<T: Element>(
+        data: &'a [T],
+        offset: usize,
+        shape: &[usize],
+        strides: Option<&[isize]>,
+    ) -> Result<Self, Error> {
         check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
         // SAFETY: every offset that shape and strides reach, from `offset` on, was just found to lie inside `data`,
         // which stays borrowed for 'a.
         unsafe { Self::from_raw_parts(data.as_ptr().wrapping_add(offset).cast(), T::DTYPE, shape, strides) }
     }
 
-    /// A view of memory that is known by its address, as a C caller has it.
+    /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.
     ///
     /// # Errors
     /// [`Cause::NdimOutOfRange`], [`Cause::StridesLength`], [`Cause::SizeOverflow`], [`Cause::NullPointer`] (unless
@@ -72,7 +80,7 @@ impl<'a> Tensor<'a> {
         data: *const c_void,
         dtype: DType,
         shape: &[usize],
-        strides: &[isize],
+        strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
         let fail = |cause| Err(Error::new(TENSOR, cause));
         let axes = match checked_axes(shape, strides) {
@@ -147,8 +155,7 @@ impl<'a> TensorMut<'a> {
     /// # Errors
     /// As [`Tensor::new`].
     pub fn new<T: Element>(data: &'a mut [T], shape: &[usize]) -> Result<Self, Error> {
-        let strides = row_major(shape).map_err(|cause| Error::new(TENSOR, cause))?;
-        Self::strided(data, 0, shape, &strides)
+        Self::from_slice(data, 0, shape, None)
     }
 
     /// A view of `data` that begins at the index `offset` and steps `strides` elements along each axis. Whether two
@@ -162,12 +169,21 @@ impl<'a> TensorMut<'a> {
         shape: &[usize],
         strides: &[isize],
     ) -> Result<Self, Error> {
+        Self::from_slice(data, offset, shape, Some(strides))
+    }
+
+    fn from_slice<T: Element>(
+        data: &'a mut [T],
+        offset: usize,
+        shape: &[usize],
+        strides: Option<&[isize]>,
+    ) -> Result<Self, Error> {
         check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
-        // SAFETY: as in `Tensor::strided`; the borrow of `data` is exclusive.
+        // SAFETY: as in `Tensor::from_slice`; the borrow of `data` is exclusive.
         unsafe { Self::from_raw_parts(data.as_mut_ptr().wrapping_add(offset).cast(), T::DTYPE, shape, strides) }
     }
 
-    /// A view of memory that is known by its address, as a C caller has it.
+    /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.
     ///
     /// # Errors
     /// As [`Tensor::from_raw_parts`].
@@ -180,7 +196,7 @@ impl<'a> TensorMut<'a> {
         data: *mut c_void,
         dtype: DType,
         shape: &[usize],
-        strides: &[isize],
+        strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
         // SAFETY: what is writable is readable.
         let view = unsafe { Tensor::from_raw_parts(data, dtype, shape, strides)? };
@@ -194,24 +210,24 @@ impl<'a> TensorMut<'a> {
     }
 }
 
-fn checked_axes(shape: &[usize], strides: &[isize]) -> Result<Axes, Cause> {
+fn checked_axes(shape: &[usize], strides: Option<&[isize]>) -> Result<Axes, Cause> {
     if shape.len() > MAX_NDIM {
         return Err(Cause::NdimOutOfRange { got: shape.len() as i64 });
     }
+    let Some(strides) = strides else { return Ok(Axes::row_major(shape)) };
     if shape.len() != strides.len() {
         return Err(Cause::StridesLength { shape: shape.len(), strides: strides.len() });
     }
     Ok(Axes { extents: List::new(shape), strides: List::new(strides) })
 }
 
-fn row_major(shape: &[usize]) -> Result<List<isize>, Cause> {
-    if shape.len() > MAX_NDIM {
-        return Err(Cause::NdimOutOfRange { got: shape.len() as i64 });
-    }
-    Ok(Axes::row_major(shape).strides)
-}
-
-fn check_bounds(len: usize, size: usize, offset: usize, shape: &[usize], strides: &[isize]) -> Result<(), Error> {
+fn check_bounds(
+    len: usize,
+    size: usize,
+    offset: usize,
+    shape: &[usize],
+    strides: Option<&[isize]>,
+) -> Result<(), Error> {
     let check = || {
         let Some((min, max)) = checked_axes(shape, strides)?.span(size)? else { return Ok(()) };
         let inside = |reach: isize| offset.checked_add_signed(reach).is_some_and(|index| index < len);

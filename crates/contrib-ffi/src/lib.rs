@@ -1,1 +1,18 @@
-//! The C API of contrib.
+//! The C API of contrib: `include/contrib.h` is generated from this crate, and every function is a thin wrapper over
+//! one of [`contrib_core`].
+//!
+//! A call goes through here once: the caller's pointers become checked views ([`tensor`], [`options`]), the operation
+//! runs inside a guard that no panic passes ([`status`]), and what went wrong comes back as a number and a sentence.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "the documentation of what is exported is read in the header, by C programmers"
+)]
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+pub mod context;
+pub mod operations;
+pub mod options;
+pub mod status;
+pub mod tensor;
+pub mod version;

@@ -1,0 +1,264 @@
+//! What a call returns: a number that never changes its meaning, and for a failure a sentence kept for its thread.
+
+use crate::options::MAX_STRUCT_SIZE;
+use contrib_core::{Argument, Cause, Error, MAX_NDIM};
+use std::cell::RefCell;
+use std::ffi::c_char;
+use std::fmt::{self, Write};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The result of a call: `CONTRIB_OK`, or one of the `CONTRIB_ERROR_` numbers. Numbers are never reused; new ones may
+/// be added. On any error the outputs are as they were before the call.
+pub type contrib_status = i32;
+
+/// The call did what it says.
+pub const CONTRIB_OK: contrib_status = 0;
+/// A pointer is NULL that must not be. (A tensor's `data` may be where an extent is 0.)
+pub const CONTRIB_ERROR_NULL_POINTER: contrib_status = 100;
+/// `struct_size` is less than the first version of the struct or absurdly large, or not the same in all groups of an
+/// array.
+pub const CONTRIB_ERROR_STRUCT_SIZE: contrib_status = 101;
+/// A struct is larger than this version of the library knows, and what it does not know is not zero.
+pub const CONTRIB_ERROR_UNKNOWN_FIELD: contrib_status = 102;
+/// A tensor is on a device whose memory the host cannot read.
+pub const CONTRIB_ERROR_DEVICE: contrib_status = 200;
+/// A tensor's dtype is not float32, float64, float16 or bfloat16, with one lane.
+pub const CONTRIB_ERROR_DTYPE: contrib_status = 201;
+/// A tensor has a negative number of axes, or more than 16.
+pub const CONTRIB_ERROR_NDIM: contrib_status = 202;
+/// A tensor has a negative extent.
+pub const CONTRIB_ERROR_NEGATIVE_EXTENT: contrib_status = 203;
+/// A tensor's extents, strides or offset reach further than memory can be addressed.
+pub const CONTRIB_ERROR_SIZE_OVERFLOW: contrib_status = 204;
+/// A tensor's data is not aligned to its element's size.
+pub const CONTRIB_ERROR_MISALIGNED: contrib_status = 205;
+/// A tensor has another number of axes than the operation takes.
+pub const CONTRIB_ERROR_RANK: contrib_status = 300;
+/// A tensor's shape disagrees with another's.
+pub const CONTRIB_ERROR_SHAPE: contrib_status = 301;
+/// An output shares memory with an input or with another output.
+pub const CONTRIB_ERROR_OVERLAP: contrib_status = 302;
+/// Two elements of an output share memory.
+pub const CONTRIB_ERROR_SELF_OVERLAP: contrib_status = 303;
+/// The norm is NaN or less than 1.
+pub const CONTRIB_ERROR_NORM: contrib_status = 400;
+/// The threshold is NaN.
+pub const CONTRIB_ERROR_THRESHOLD: contrib_status = 401;
+/// More threads than a context can have.
+pub const CONTRIB_ERROR_TOO_MANY_THREADS: contrib_status = 402;
+/// Working memory could not be allocated.
+pub const CONTRIB_ERROR_OUT_OF_MEMORY: contrib_status = 500;
+/// A bug in the library, caught before it could reach the caller. Outputs may have been written.
+pub const CONTRIB_ERROR_INTERNAL: contrib_status = 900;
+
+/// The name of each of these statuses as a C string.
+macro_rules! name_of {
+    ($status:expr, $($name:ident),* $(,)?) => {
+        match $status {
+            $($name => concat!(stringify!($name), "\0"),)*
+            _ => "CONTRIB_ERROR_UNKNOWN\0",
+        }
+    };
+}
+
+/// The name of a status, such as "CONTRIB_ERROR_SHAPE"; "CONTRIB_ERROR_UNKNOWN" for any other number.
+/// Never NULL; valid for as long as the library is loaded.
+#[unsafe(no_mangle)]
+pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
+    name_of!(
+        status,
+        CONTRIB_OK,
+        CONTRIB_ERROR_NULL_POINTER,
+        CONTRIB_ERROR_STRUCT_SIZE,
+        CONTRIB_ERROR_UNKNOWN_FIELD,
+        CONTRIB_ERROR_DEVICE,
+        CONTRIB_ERROR_DTYPE,
+        CONTRIB_ERROR_NDIM,
+        CONTRIB_ERROR_NEGATIVE_EXTENT,
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        CONTRIB_ERROR_MISALIGNED,
+        CONTRIB_ERROR_RANK,
+        CONTRIB_ERROR_SHAPE,
+        CONTRIB_ERROR_OVERLAP,
+        CONTRIB_ERROR_SELF_OVERLAP,
+        CONTRIB_ERROR_NORM,
+        CONTRIB_ERROR_THRESHOLD,
+        CONTRIB_ERROR_TOO_MANY_THREADS,
+        CONTRIB_ERROR_OUT_OF_MEMORY,
+        CONTRIB_ERROR_INTERNAL,
+    )
+    .as_ptr()
+    .cast()
+}
+
+/// What went wrong in the last call of this thread that failed, as an English sentence that names the argument, what
+/// was expected and what came: "resid_pre: expected [2, 5, 768] to match resid_mid, got [2, 5, 64]". Empty where none
+/// has failed. Never NULL; valid until the next call of this thread that fails.
+#[unsafe(no_mangle)]
+pub extern "C" fn contrib_last_error_message() -> *const c_char {
+    MESSAGE.with(|message| message.borrow().bytes.as_ptr().cast())
+}
+
+/// Why a call fails.
+#[expect(clippy::large_enum_variant, reason = "a failure lives until its sentence is written, and needs no heap")]
+pub(crate) enum Failure {
+    /// What the core found.
+    Core(Error),
+    /// A pointer that must not be null.
+    Null(Argument),
+    /// A struct that says it is smaller than it can be, or than another that must have its size.
+    StructSize { argument: Argument, expected: usize, got: usize },
+    /// A struct with something set that this version does not know.
+    UnknownField { argument: Argument, known: usize },
+    /// A tensor on another device.
+    Device { argument: Argument, got: i32 },
+    /// A tensor of another type.
+    Dtype { argument: Argument, code: u8, bits: u8, lanes: u16 },
+}
+
+impl Failure {
+    /// What the core would say of this argument.
+    #[expect(clippy::large_types_passed_by_value, reason = "a cause is made where it is passed")]
+    pub(crate) const fn of(argument: Argument, cause: Cause) -> Self {
+        Failure::Core(Error::new(argument, cause))
+    }
+
+    fn status(&self) -> contrib_status {
+        match self {
+            Failure::Null(_) => CONTRIB_ERROR_NULL_POINTER,
+            Failure::StructSize { .. } => CONTRIB_ERROR_STRUCT_SIZE,
+            Failure::UnknownField { .. } => CONTRIB_ERROR_UNKNOWN_FIELD,
+            Failure::Device { .. } => CONTRIB_ERROR_DEVICE,
+            Failure::Dtype { .. } => CONTRIB_ERROR_DTYPE,
+            Failure::Core(error) => match error.cause() {
+                Cause::NullPointer => CONTRIB_ERROR_NULL_POINTER,
+                Cause::NdimOutOfRange { .. } => CONTRIB_ERROR_NDIM,
+                Cause::NegativeExtent { .. } => CONTRIB_ERROR_NEGATIVE_EXTENT,
+                Cause::SizeOverflow => CONTRIB_ERROR_SIZE_OVERFLOW,
+                Cause::Misaligned { .. } => CONTRIB_ERROR_MISALIGNED,
+                Cause::Rank { .. } => CONTRIB_ERROR_RANK,
+                Cause::ShapeMismatch { .. } => CONTRIB_ERROR_SHAPE,
+                Cause::Overlap { .. } => CONTRIB_ERROR_OVERLAP,
+                Cause::OverlapsItself => CONTRIB_ERROR_SELF_OVERLAP,
+                Cause::InvalidNorm { .. } => CONTRIB_ERROR_NORM,
+                Cause::InvalidThreshold => CONTRIB_ERROR_THRESHOLD,
+                Cause::TooManyThreads { .. } => CONTRIB_ERROR_TOO_MANY_THREADS,
+                Cause::OutOfMemory { .. } => CONTRIB_ERROR_OUT_OF_MEMORY,
+                // Slices and lists of strides are checked for Rust callers only.
+                _ => CONTRIB_ERROR_INTERNAL,
+            },
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Core(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Core(error) => write!(f, "{error}"),
+            Failure::Null(argument) => write!(f, "{argument}: expected a pointer, got NULL"),
+            Failure::StructSize { argument, expected, got } => {
+                write!(
+                    f,
+                    "{argument}: expected a struct_size from {expected} to {MAX_STRUCT_SIZE}, the same for all, got {got}"
+                )
+            }
+            Failure::UnknownField { argument, known } => {
+                write!(f, "{argument}: expected zeros after the {known} bytes that this version knows")
+            }
+            Failure::Device { argument, got } => {
+                write!(f, "{argument}: expected memory that the host can read (device_type 1, 3, 11 or 13), got {got}")
+            }
+            Failure::Dtype { argument, code, bits, lanes } => write!(
+                f,
+                "{argument}: expected float32, float64, float16 or bfloat16 with one lane, got code {code}, {bits} bits, \
+                 {lanes} lanes"
+            ),
+        }
+    }
+}
+
+/// The longest sentence: names of arguments and two shapes of `MAX_NDIM` extents of 20 digits.
+const MESSAGE_BYTES: usize = 256 + 2 * MAX_NDIM * 22;
+
+/// A C string of bounded length. Nothing needs to be freed, so that a thread may end after the library is unloaded.
+struct Message {
+    bytes: [u8; MESSAGE_BYTES],
+    len: usize,
+}
+
+thread_local! {
+    static MESSAGE: RefCell<Message> = const { RefCell::new(Message { bytes: [0; MESSAGE_BYTES], len: 0 }) };
+}
+
+impl Write for Message {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // The last byte stays zero; a sentence that does not fit is cut.
+        let mut len = text.len().min(MESSAGE_BYTES - 1 - self.len);
+        while !text.is_char_boundary(len) {
+            len -= 1;
+        }
+        self.bytes[self.len..self.len + len].copy_from_slice(&text.as_bytes()[..len]);
+        self.len += len;
+        Ok(())
+    }
+}
+
+/// Runs the body of an exported function: a failure becomes its status and message, and so does a panic.
+pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> contrib_status {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => CONTRIB_OK,
+        Ok(Err(failure)) => {
+            remember(&failure);
+            failure.status()
+        }
+        Err(payload) => {
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            remember(&format_args!("contrib: a bug, please report it: {}", text.unwrap_or("no message")));
+            // Dropping what was thrown could throw again.
+            mem::forget(payload);
+            CONTRIB_ERROR_INTERNAL
+        }
+    }
+}
+
+fn remember(sentence: &dyn fmt::Display) {
+    MESSAGE.with(|message| {
+        let message = &mut *message.borrow_mut();
+        *message = Message { bytes: [0; MESSAGE_BYTES], len: 0 };
+        // Writing into a message never fails.
+        let _ = write!(message, "{sentence}");
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    fn message() -> String {
+        // SAFETY: the message is a C string that this thread alone replaces.
+        unsafe { CStr::from_ptr(contrib_last_error_message()) }.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status_and_a_message() {
+        assert_eq!(guard(|| panic!("it {}", "broke")), CONTRIB_ERROR_INTERNAL);
+        assert_eq!(message(), "contrib: a bug, please report it: it broke");
+    }
+
+    #[test]
+    fn a_message_too_long_is_cut_between_characters() {
+        remember(&"ü".repeat(MESSAGE_BYTES));
+        assert_eq!(message(), "ü".repeat((MESSAGE_BYTES - 1) / 2));
+        remember(&"short");
+        assert_eq!(message(), "short");
+    }
+}

@@ -1,0 +1,153 @@
+//! A caller's tensor, read field by field into a checked view.
+
+use crate::status::Failure;
+use contrib_core::{Argument, Cause, DType, Error, MAX_NDIM, Tensor, TensorMut};
+use std::ffi::c_void;
+
+/// `device_type` of ordinary memory (DLPack's `kDLCPU`).
+pub const CONTRIB_DEVICE_CPU: i32 = 1;
+/// `device_type` of pinned memory that CUDA shares with the host (DLPack's `kDLCUDAHost`).
+pub const CONTRIB_DEVICE_CUDA_HOST: i32 = 3;
+/// `device_type` of pinned memory that ROCm shares with the host (DLPack's `kDLROCMHost`).
+pub const CONTRIB_DEVICE_ROCM_HOST: i32 = 11;
+/// `device_type` of CUDA's managed memory (DLPack's `kDLCUDAManaged`).
+pub const CONTRIB_DEVICE_CUDA_MANAGED: i32 = 13;
+
+/// `code` of float16, float32 and float64 (DLPack's `kDLFloat`).
+pub const CONTRIB_DTYPE_FLOAT: u8 = 2;
+/// `code` of bfloat16 (DLPack's `kDLBfloat`).
+pub const CONTRIB_DTYPE_BFLOAT: u8 = 4;
+
+/// The type of a tensor's elements, laid out as DLPack's `DLDataType`: float32 is `{CONTRIB_DTYPE_FLOAT, 32, 1}`,
+/// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct contrib_dtype {
+    /// `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`.
+    pub code: u8,
+    /// 16, 32 or 64 for `CONTRIB_DTYPE_FLOAT`; 16 for `CONTRIB_DTYPE_BFLOAT`.
+    pub bits: u8,
+    /// 1.
+    pub lanes: u16,
+}
+
+/// A view of a tensor, laid out as DLPack's `DLTensor`, so that a `DLTensor *` can be passed as it is. The library
+/// neither keeps nor frees anything that it points to, and reads it only during the call.
+///
+/// Input strides may be zero (broadcast), negative, or in any order. No two elements of an output may share memory,
+/// with each other or with an input. `data` needs no more alignment than its elements, and may be NULL where an
+/// extent is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct contrib_tensor {
+    /// The first element, less `byte_offset`.
+    pub data: *mut c_void,
+    /// `CONTRIB_DEVICE_CPU`, or another memory that the host can read.
+    pub device_type: i32,
+    /// Not used.
+    pub device_id: i32,
+    /// The number of axes, 0 to 16.
+    pub ndim: i32,
+    /// The type of the elements.
+    pub dtype: contrib_dtype,
+    /// `ndim` extents; may be NULL where `ndim` is 0.
+    pub shape: *mut i64,
+    /// `ndim` strides in elements; NULL: row-major.
+    pub strides: *mut i64,
+    /// Bytes from `data` to the first element.
+    pub byte_offset: u64,
+}
+
+/// What a caller's tensor says, checked as far as the core does not check it.
+struct Fields {
+    data: *mut c_void,
+    dtype: DType,
+    ndim: usize,
+    shape: [usize; MAX_NDIM],
+    strides: Option<[isize; MAX_NDIM]>,
+}
+
+/// The view of an input.
+///
+/// # Safety
+/// `tensor` is null, or points to a tensor whose `shape` and `strides` are null or have `ndim` numbers, and whose
+/// elements may be read for `'a`.
+pub(crate) unsafe fn input<'a>(argument: Argument, tensor: *const contrib_tensor) -> Result<Tensor<'a>, Failure> {
+    // SAFETY: the caller's promise.
+    let fields = unsafe { fields(argument, tensor)? };
+    let strides = fields.strides.as_ref().map(|strides| &strides[..fields.ndim]);
+    // SAFETY: the caller's promise.
+    unsafe { Tensor::from_raw_parts(fields.data, fields.dtype, &fields.shape[..fields.ndim], strides) }
+        .map_err(|error| Error::new(argument, *error.cause()).into())
+}
+
+/// The view of an output.
+///
+/// # Safety
+/// As for [`input`], and the elements may be written, by the call alone.
+pub(crate) unsafe fn output<'a>(argument: Argument, tensor: *const contrib_tensor) -> Result<TensorMut<'a>, Failure> {
+    // SAFETY: the caller's promise.
+    let fields = unsafe { fields(argument, tensor)? };
+    let strides = fields.strides.as_ref().map(|strides| &strides[..fields.ndim]);
+    // SAFETY: the caller's promise.
+    unsafe { TensorMut::from_raw_parts(fields.data, fields.dtype, &fields.shape[..fields.ndim], strides) }
+        .map_err(|error| Error::new(argument, *error.cause()).into())
+}
+
+/// # Safety
+/// `tensor` is null, or points to a tensor whose `shape` and `strides` are null or have `ndim` numbers.
+unsafe fn fields(argument: Argument, tensor: *const contrib_tensor) -> Result<Fields, Failure> {
+    let fail = |cause| Err(Failure::of(argument, cause));
+    if tensor.is_null() {
+        return Err(Failure::Null(argument));
+    }
+    // SAFETY: the caller's promise; the struct itself need not be aligned.
+    let tensor = unsafe { tensor.read_unaligned() };
+    if !matches!(
+        tensor.device_type,
+        CONTRIB_DEVICE_CPU | CONTRIB_DEVICE_CUDA_HOST | CONTRIB_DEVICE_ROCM_HOST | CONTRIB_DEVICE_CUDA_MANAGED
+    ) {
+        return Err(Failure::Device { argument, got: tensor.device_type });
+    }
+    let contrib_dtype { code, bits, lanes } = tensor.dtype;
+    let dtype = match (code, bits, lanes) {
+        (CONTRIB_DTYPE_FLOAT, 32, 1) => DType::F32,
+        (CONTRIB_DTYPE_FLOAT, 64, 1) => DType::F64,
+        (CONTRIB_DTYPE_FLOAT, 16, 1) => DType::F16,
+        (CONTRIB_DTYPE_BFLOAT, 16, 1) => DType::Bf16,
+        _ => return Err(Failure::Dtype { argument, code, bits, lanes }),
+    };
+    let ndim = match usize::try_from(tensor.ndim) {
+        Ok(ndim) if ndim <= MAX_NDIM => ndim,
+        _ => return fail(Cause::NdimOutOfRange { got: i64::from(tensor.ndim) }),
+    };
+    if ndim > 0 && tensor.shape.is_null() {
+        return fail(Cause::NullPointer);
+    }
+    let mut shape = [0; MAX_NDIM];
+    for (axis, extent) in shape[..ndim].iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        let got = unsafe { tensor.shape.add(axis).read_unaligned() };
+        if got < 0 {
+            return fail(Cause::NegativeExtent { axis, got });
+        }
+        *extent = usize::try_from(got).map_err(|_| Failure::of(argument, Cause::SizeOverflow))?;
+    }
+    let mut strides = None;
+    if ndim > 0 && !tensor.strides.is_null() {
+        let strides = strides.insert([0; MAX_NDIM]);
+        for (axis, stride) in strides[..ndim].iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            let got = unsafe { tensor.strides.add(axis).read_unaligned() };
+            *stride = isize::try_from(got).map_err(|_| Failure::of(argument, Cause::SizeOverflow))?;
+        }
+    }
+    // Where there are elements, null is null whatever the offset.
+    let offset = if tensor.data.is_null() { 0 } else { tensor.byte_offset };
+    let data = usize::try_from(offset)
+        .ok()
+        .filter(|&offset| tensor.data.addr().checked_add(offset).is_some())
+        .map(|offset| tensor.data.wrapping_byte_add(offset));
+    let Some(data) = data else { return fail(Cause::SizeOverflow) };
+    Ok(Fields { data, dtype, ndim, shape, strides })
+}
