@@ -1,6 +1,7 @@
 //! The threads that a call may use.
 
 use crate::error::{Argument, Cause, Error};
+use crate::instruction_set::InstructionSet;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::num::NonZero;
@@ -16,6 +17,7 @@ pub struct Context {
     pool: Option<ThreadPool>,
     /// The process that started the pool: its threads do not exist in a forked child.
     process: u32,
+    instruction_set: InstructionSet,
 }
 
 impl Context {
@@ -37,7 +39,22 @@ impl Context {
             threads => threads,
         };
         let build = || ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("contrib-{i}")).build();
-        Ok(Context { pool: if threads == 1 { None } else { build().ok() }, process: std::process::id() })
+        let pool = if threads == 1 { None } else { build().ok() };
+        Ok(Context { pool, process: std::process::id(), instruction_set: InstructionSet::best() })
+    }
+
+    /// The same threads with an instruction set that is not greater than `limit`: for comparing them, and for hosts
+    /// that must not use a greater one. It never becomes greater than [`InstructionSet::best`].
+    #[must_use]
+    pub fn at_most(mut self, limit: InstructionSet) -> Self {
+        self.instruction_set = self.instruction_set.min(limit);
+        self
+    }
+
+    /// The instruction set that calls with this context use.
+    #[must_use]
+    pub fn instruction_set(&self) -> InstructionSet {
+        self.instruction_set
     }
 
     /// The number of threads that a call can use.
@@ -54,7 +71,7 @@ impl Context {
     /// The context of callers that bring none: one thread for each core, started by the first call that is worth it.
     pub(crate) fn shared() -> &'static Context {
         static SHARED: OnceLock<Context> = OnceLock::new();
-        SHARED.get_or_init(|| Context::new(0).unwrap_or_else(|_| Context { pool: None, process: std::process::id() }))
+        SHARED.get_or_init(|| Context::new(0).expect("0 threads are never too many"))
     }
 }
 

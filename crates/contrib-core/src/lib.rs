@@ -25,6 +25,7 @@ mod dispatch;
 mod driver;
 mod dtype;
 mod error;
+mod instruction_set;
 mod kernels;
 mod lanes;
 mod list;
@@ -48,6 +49,7 @@ pub use operations::threshold::{threshold_and_renormalise, threshold_and_renorma
 pub use primitive::{DenseGroup, group_contributions};
 
 pub use context::Context;
+pub use instruction_set::InstructionSet;
 pub use norm::Norm;
 pub use options::Options;
 

@@ -1,6 +1,7 @@
 //! What a caller can choose for a call.
 
 use crate::context::Context;
+use crate::instruction_set::InstructionSet;
 use crate::norm::Norm;
 
 /// Choices that every operation takes. `Options::default()` is the 1-norm on all cores.
@@ -24,5 +25,10 @@ impl<'a> Options<'a> {
         'a: 'b,
     {
         Options { norm: self.norm, context: Some(context) }
+    }
+
+    /// The instruction set that the context allows.
+    pub(crate) fn instruction_set(&self) -> InstructionSet {
+        self.context.map_or_else(InstructionSet::best, Context::instruction_set)
     }
 }

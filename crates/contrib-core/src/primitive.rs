@@ -1,6 +1,6 @@
 //! The one primitive: groups of parts of a whole, normalised together.
 
-use crate::driver::{self, Group};
+use crate::driver::{self, Group, Whole};
 use crate::error::{ANY, Argument, Cause, Error, Shape};
 use crate::list::List;
 use crate::options::Options;
@@ -102,7 +102,7 @@ pub fn group_contributions(
     groups: &mut [DenseGroup<'_>],
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    let named: Vec<NamedGroup<'_>> = groups
+    let named_groups: Vec<NamedGroup<'_>> = groups
         .iter_mut()
         .enumerate()
         .map(|(index, group)| NamedGroup {
@@ -110,12 +110,24 @@ pub fn group_contributions(
             out: Named { argument: Argument::of_group(index, "out"), tensor: group.out.as_tensor() },
         })
         .collect();
-    let planned = named.iter().map(|group| group.plan(named_whole(whole))).collect::<Result<Vec<_>, _>>()?;
-    run(named_whole(whole), &named, &planned, options)
+    let whole = PlannedWhole::new(named("whole", whole), options)?;
+    let planned = named_groups.iter().map(|group| group.plan(&whole, options)).collect::<Result<Vec<_>, _>>()?;
+    run(&whole, &named_groups, &planned, options)
 }
 
-const fn named_whole<'a>(whole: &'a Tensor<'a>) -> Named<&'a Tensor<'a>> {
-    named("whole", whole)
+/// A whole, and the same as the driver takes it.
+pub(crate) struct PlannedWhole<'a> {
+    pub(crate) named: Named<&'a Tensor<'a>>,
+    planned: Whole,
+}
+
+impl<'a> PlannedWhole<'a> {
+    pub(crate) fn new(whole: Named<&'a Tensor<'_>>, options: &Options<'_>) -> Result<Self, Error> {
+        if whole.tensor.shape().is_empty() {
+            whole.expect_rank(1, "[.., d]")?;
+        }
+        Ok(PlannedWhole { named: whole, planned: Whole::new(whole.tensor, options) })
+    }
 }
 
 /// A group with the names of its tensors.
@@ -127,37 +139,28 @@ pub(crate) struct NamedGroup<'a> {
 
 impl NamedGroup<'_> {
     /// The group as the driver takes it, once its shapes are found to agree with the whole's.
-    pub(crate) fn plan(&self, whole: Named<&Tensor<'_>>) -> Result<Group, Error> {
-        let Some((_, batch)) = whole.tensor.shape().split_last() else {
-            let cause = Cause::Rank { expected: "[.., d]", got: whole.tensor.error_shape() };
-            return Err(Error::new(whole.argument, cause));
-        };
-        let mut expected: List<usize> = List::new(whole.tensor.shape());
+    pub(crate) fn plan(&self, whole: &PlannedWhole<'_>, options: &Options<'_>) -> Result<Group, Error> {
+        let whole_shape = whole.named.tensor.shape();
         let parts = self.parts.tensor.shape();
-        if parts.len() > expected.len() {
-            let part_axes = parts.len() - expected.len();
-            expected =
-                List::from_fn(
-                    parts.len(),
-                    |axis| {
-                        if axis < part_axes { ANY } else { whole.tensor.shape()[axis - part_axes] }
-                    },
-                );
-        }
-        self.parts.expect_shape(&expected, whole.argument)?;
+        let part_axes = parts.len().saturating_sub(whole_shape.len());
+        let expected = List::from_fn(part_axes + whole_shape.len(), |axis| match axis.checked_sub(part_axes) {
+            None => ANY,
+            Some(axis) => whole_shape[axis],
+        });
+        self.parts.expect_shape(&expected, whole.named.argument)?;
         self.out.expect_shape(&parts[..parts.len() - 1], self.parts.argument)?;
-        Ok(Group::dense(self.parts.tensor, self.out.tensor, batch.len()))
+        Ok(Group::dense(self.parts.tensor, self.out.tensor, &whole.planned, options))
     }
 }
 
 /// Runs groups whose shapes were checked, once their outputs are found to have memory of their own.
 pub(crate) fn run(
-    whole: Named<&Tensor<'_>>,
+    whole: &PlannedWhole<'_>,
     named: &[NamedGroup<'_>],
     planned: &[Group],
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    let inputs = || std::iter::once(whole).chain(named.iter().map(|group| group.parts));
+    let inputs = || std::iter::once(whole.named).chain(named.iter().map(|group| group.parts));
     for (number, group) in named.iter().enumerate() {
         let earlier = named[..number].iter().map(|group| group.out);
         expect_own_memory(group.out, inputs().chain(earlier))?;
@@ -165,7 +168,7 @@ pub(crate) fn run(
     if planned.is_empty() {
         return Ok(());
     }
-    driver::run(&driver::Whole::new(whole.tensor), planned, options.norm, options.context)
+    driver::run(&whole.planned, planned, options.context)
 }
 
 /// An error where two elements of `out` share memory, or `out` shares some with one of the `others`.

@@ -1,13 +1,12 @@
 //! Distances of parts from their whole: tiles of parts, and pieces of vectors, brought to the kernels.
 
 use super::Vectors;
-use super::kernel::Kernel;
+use super::kernel::Route;
 use super::pack::pack;
-use crate::dispatch::{self, Arithmetic};
+use crate::dispatch::Arithmetic;
 use crate::kernels::accumulate::{BLOCK, Totals};
-use crate::lanes::LANES;
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::{ptr, slice};
 
 /// Parts that are compared with one piece of the whole before the next piece is prepared.
 pub(super) const TILE: usize = 32;
@@ -25,17 +24,54 @@ static ZEROS: Aligned<[u8; PREPARED_BYTES]> = Aligned([0; PREPARED_BYTES]);
 #[repr(align(64))]
 struct Aligned<T>(T);
 
-/// Working memory of one task.
-pub(super) struct Workspace {
-    prepared: Aligned<MaybeUninit<[u8; PREPARED_BYTES]>>,
-    packed: Aligned<MaybeUninit<[u8; PACKED_BYTES]>>,
+/// Memory for a [`Workspace`]. It begins uninitialised: clearing it would cost more than a small call.
+pub(super) struct Buffers {
+    prepared: Aligned<[u8; PREPARED_BYTES]>,
+    packed: Aligned<[u8; PACKED_BYTES]>,
+    totals: [Totals; TILE],
+}
+
+impl Buffers {
+    pub(super) const fn uninit() -> MaybeUninit<Self> {
+        MaybeUninit::uninit()
+    }
+}
+
+/// Working memory of one task, and what it holds.
+pub(super) struct Workspace<'a> {
+    buffers: &'a mut MaybeUninit<Buffers>,
     /// Which piece of which whole is prepared, for which arithmetic.
     ready: Option<(*const u8, usize, Arithmetic)>,
 }
 
-impl Workspace {
-    pub(super) fn new() -> Self {
-        Workspace { prepared: Aligned(MaybeUninit::uninit()), packed: Aligned(MaybeUninit::uninit()), ready: None }
+impl<'a> Workspace<'a> {
+    pub(super) fn new(buffers: &'a mut MaybeUninit<Buffers>) -> Self {
+        Workspace { buffers, ready: None }
+    }
+
+    fn prepared(&mut self) -> *mut u8 {
+        // SAFETY: a place inside the buffers.
+        unsafe { &raw mut (*self.buffers.as_mut_ptr()).prepared.0 }.cast()
+    }
+
+    fn packed(&mut self) -> *mut u8 {
+        // SAFETY: a place inside the buffers.
+        unsafe { &raw mut (*self.buffers.as_mut_ptr()).packed.0 }.cast()
+    }
+
+    /// Totals of zero for so many parts, at most [`TILE`].
+    fn totals<'b>(&mut self, parts: usize) -> &'b mut [Totals]
+    where
+        'a: 'b,
+    {
+        assert!(parts <= TILE, "{parts} parts are more than a tile");
+        // SAFETY: a place inside the buffers; all zeros are totals. Nothing else refers to it, as only the caller, who
+        // does not ask twice, has it.
+        unsafe {
+            let totals = (&raw mut (*self.buffers.as_mut_ptr()).totals).cast::<Totals>();
+            totals.write_bytes(0, parts);
+            slice::from_raw_parts_mut(totals, parts)
+        }
     }
 }
 
@@ -49,11 +85,9 @@ pub(super) enum Origin<'a> {
 
 /// Puts into `distances` the distances between `origin` and the parts from `first` on, of the batch entry whose
 /// first part begins at `entry`.
-#[expect(clippy::too_many_arguments, reason = "what to measure, from where, and where to put it")]
 pub(super) fn distances(
-    workspace: &mut Workspace,
-    kernel: Kernel,
-    arithmetic: Arithmetic,
+    workspace: &mut Workspace<'_>,
+    route: &Route,
     origin: Origin<'_>,
     vectors: &Vectors,
     entry: *const u8,
@@ -68,12 +102,12 @@ pub(super) fn distances(
             *part = entry.wrapping_offset(walk.next_offset() * size);
         }
         let parts = &parts[..tile.len()];
-        totals_of(workspace, kernel, arithmetic, origin, vectors, parts, tile);
+        totals_of(workspace, route, origin, vectors, parts, tile);
         for (part, distance) in parts.iter().zip(tile) {
-            *distance = if kernel.is_in_range(*distance) {
-                kernel.norm(*distance)
+            *distance = if route.kernel.is_in_range(*distance) {
+                route.kernel.norm(*distance)
             } else {
-                rescued(workspace, kernel, origin, vectors, *part)
+                rescued(workspace, route, origin, vectors, *part)
             };
         }
     }
@@ -82,37 +116,41 @@ pub(super) fn distances(
 /// The distance of a part whose total left the range of its arithmetic: measured again in `f64`, scaled by its largest
 /// difference. What is truly zero, infinite or NaN stays so.
 #[cold]
-fn rescued(workspace: &mut Workspace, kernel: Kernel, origin: Origin<'_>, vectors: &Vectors, part: *const u8) -> f64 {
+fn rescued(
+    workspace: &mut Workspace<'_>,
+    route: &Route,
+    origin: Origin<'_>,
+    vectors: &Vectors,
+    part: *const u8,
+) -> f64 {
     let mut total = [0.0];
-    let mut measure = |kernel: Kernel| {
-        totals_of(workspace, kernel, Arithmetic::F64, origin, vectors, &[part], &mut total);
-        kernel.norm(total[0])
+    let mut measure = |route: &Route| {
+        totals_of(workspace, route, origin, vectors, &[part], &mut total);
+        route.kernel.norm(total[0])
     };
-    let largest = measure(kernel.rescue(1.0).0);
-    if kernel.parameters.exponent.is_infinite() || largest == 0.0 || !largest.is_finite() {
+    let largest = measure(&route.largest());
+    if route.kernel.parameters.exponent.is_infinite() || largest == 0.0 || !largest.is_finite() {
         return largest;
     }
-    measure(kernel.rescue(largest).1)
+    measure(&route.scaled(largest))
 }
 
 /// Puts into `joined` the joined totals of the parts that begin at `parts`, at most [`TILE`] of them.
 fn totals_of(
-    workspace: &mut Workspace,
-    kernel: Kernel,
-    arithmetic: Arithmetic,
+    workspace: &mut Workspace<'_>,
+    route: &Route,
     origin: Origin<'_>,
     vectors: &Vectors,
     parts: &[*const u8],
     joined: &mut [f64],
 ) {
     let size = vectors.dtype.size();
-    let accumulate = dispatch::accumulate(vectors.dtype, arithmetic, kernel.measure);
-    let mut totals: [Totals; TILE] = [[0.0; LANES]; TILE];
-    let totals = &mut totals[..parts.len()];
-    let piece_len = if vectors.is_contiguous() { PREPARED_BYTES / arithmetic.size() } else { BLOCK };
+    let (accumulate, parameters) = (route.accumulate, route.kernel.parameters);
+    let totals = workspace.totals(parts.len());
+    let piece_len = if vectors.is_contiguous() { PREPARED_BYTES / route.arithmetic.size() } else { BLOCK };
     for start in (0..vectors.len).step_by(piece_len) {
         let len = piece_len.min(vectors.len - start);
-        let whole = prepared(workspace, arithmetic, origin, start, len);
+        let whole = prepared(workspace, route, origin, start, len);
         let step = start as isize * vectors.stride * size as isize;
         let mut pieces = [ptr::null(); TILE];
         for (piece, part) in pieces.iter_mut().zip(parts) {
@@ -122,10 +160,10 @@ fn totals_of(
         if vectors.is_contiguous() {
             // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers, rounded up to
             // vectors, of the same arithmetic.
-            unsafe { accumulate(kernel.parameters, pieces, whole, len, totals) };
+            unsafe { accumulate(parameters, pieces, whole, len, totals) };
             continue;
         }
-        let packed = workspace.packed.0.as_mut_ptr().cast::<u8>();
+        let packed = workspace.packed();
         let at_once = PACKED_BYTES / (BLOCK * size);
         for (pieces, totals) in pieces.chunks(at_once).zip(totals.chunks_mut(at_once)) {
             let mut rows = [ptr::null(); TILE];
@@ -135,31 +173,25 @@ fn totals_of(
             // SAFETY: as above; the packed copies are at most PACKED_BYTES, and `rows` are where they lie.
             unsafe {
                 pack(size, pieces, vectors.stride, len, packed);
-                accumulate(kernel.parameters, &rows[..pieces.len()], whole, len, totals);
+                accumulate(parameters, &rows[..pieces.len()], whole, len, totals);
             }
         }
     }
     for (joined, totals) in joined.iter_mut().zip(totals) {
-        *joined = kernel.join(totals);
+        *joined = route.kernel.join(totals);
     }
 }
 
 /// The prepared numbers `start..start + len` of the origin.
-fn prepared(
-    workspace: &mut Workspace,
-    arithmetic: Arithmetic,
-    origin: Origin<'_>,
-    start: usize,
-    len: usize,
-) -> *const u8 {
+fn prepared(workspace: &mut Workspace<'_>, route: &Route, origin: Origin<'_>, start: usize, len: usize) -> *const u8 {
     let Origin::Whole(vectors, whole) = origin else { return ZEROS.0.as_ptr() };
     let size = vectors.dtype.size();
     let from = whole.wrapping_offset(start as isize * vectors.stride * size as isize);
-    let prepared = workspace.prepared.0.as_mut_ptr().cast::<u8>();
-    if workspace.ready == Some((from, len, arithmetic)) {
+    let prepared = workspace.prepared();
+    if workspace.ready == Some((from, len, route.arithmetic)) {
         return prepared;
     }
-    let prepare = dispatch::prepare(vectors.dtype, arithmetic);
+    let prepare = route.prepare;
     // SAFETY: the piece lies inside a whole that the view vouches for; a packed copy of it is no larger than
     // PACKED_BYTES, since a piece has at most PREPARED_BYTES / 4 elements of 4 bytes or PREPARED_BYTES / 8 of 8; the
     // prepared numbers, rounded up to vectors, fill at most PREPARED_BYTES.
@@ -167,11 +199,11 @@ fn prepared(
         if vectors.is_contiguous() {
             prepare(from, len, prepared);
         } else {
-            let packed = workspace.packed.0.as_mut_ptr().cast::<u8>();
+            let packed = workspace.packed();
             pack(size, &[from], vectors.stride, len, packed);
             prepare(packed, len, prepared);
         }
     }
-    workspace.ready = Some((from, len, arithmetic));
+    workspace.ready = Some((from, len, route.arithmetic));
     prepared
 }

@@ -1,8 +1,8 @@
 //! One whole and all its parts: distance, proximity, contribution, written out. The formula of "Information Flow
 //! Routes" (Ferrando & Voita, arXiv 2403.00824) with the proximity of ALTI (arXiv 2203.04212).
 
-use super::distance::{Origin, Workspace, distances};
-use super::kernel::Kernel;
+use super::distance::{Buffers, Origin, Workspace, distances};
+use super::kernel::Route;
 use super::{Group, PARTS_A_TASK, Results, Slots, Vectors, Whole};
 use crate::context::Threads;
 use crate::dispatch::Arithmetic;
@@ -27,7 +27,6 @@ const CERTAINLY_LEAST: f64 = 1e-5;
 pub(super) struct Entry<'a> {
     whole: &'a Whole,
     groups: &'a [Group],
-    kernel: Kernel,
 }
 
 /// The proximity of a part whose distance from the whole is smaller than the whole's norm by `surplus`. NaN stays NaN.
@@ -40,27 +39,28 @@ fn sum_of_proximities(surpluses: &[f64]) -> f64 {
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn new(whole: &'a Whole, groups: &'a [Group], kernel: Kernel) -> Self {
-        Entry { whole, groups, kernel }
+    pub(super) fn new(whole: &'a Whole, groups: &'a [Group]) -> Self {
+        Entry { whole, groups }
     }
 
     /// Computes and writes the contributions to the whole with this index. `surpluses` has room for a number a part.
     pub(super) fn contributions(&self, index: usize, threads: Threads<'_>, surpluses: &mut [f64]) {
         let norm = self.norm_of_whole(index);
         self.each_chunk(threads, surpluses, |workspace, group, first, chunk| {
-            self.measure(workspace, index, norm, self.arithmetic(group), group, first, chunk);
+            self.measure(workspace, index, norm, &group.route, group, first, chunk);
         });
         if self.has_f32() && sum_of_proximities(surpluses) < LEAST_F32_SUM * norm {
             self.each_chunk(threads, surpluses, |workspace, group, first, chunk| {
-                if self.arithmetic(group) == Arithmetic::F64 {
+                if group.route.arithmetic == Arithmetic::F64 {
                     return;
                 }
+                let exact = group.route.exact();
                 for (number, surplus) in chunk.iter_mut().enumerate() {
                     if *surplus < -CERTAINLY_LEAST * norm {
                         continue;
                     }
                     let part = slice::from_mut(surplus);
-                    self.measure(workspace, index, norm, Arithmetic::F64, group, first + number, part);
+                    self.measure(workspace, index, norm, &exact, group, first + number, part);
                 }
             });
         }
@@ -77,9 +77,8 @@ impl<'a> Entry<'a> {
         let vectors = &self.whole.vectors;
         let mut norm = 0.0;
         distances(
-            &mut Workspace::new(),
-            self.kernel,
-            Arithmetic::F64,
+            &mut Workspace::new(&mut Buffers::uninit()),
+            &self.whole.route,
             Origin::Zero,
             vectors,
             vectors.start(index),
@@ -89,12 +88,8 @@ impl<'a> Entry<'a> {
         norm
     }
 
-    fn arithmetic(&self, group: &Group) -> Arithmetic {
-        self.kernel.arithmetic(group.vectors.dtype, self.whole.vectors.dtype, self.whole.vectors.len)
-    }
-
     fn has_f32(&self) -> bool {
-        self.groups.iter().any(|group| self.arithmetic(group) == Arithmetic::F32)
+        self.groups.iter().any(|group| group.route.arithmetic == Arithmetic::F32)
     }
 
     /// Calls `task` for chunks of the parts of each group, with the number of the first part and the chunk's own
@@ -103,7 +98,7 @@ impl<'a> Entry<'a> {
         &self,
         threads: Threads<'_>,
         surpluses: &mut [f64],
-        task: impl Fn(&mut Workspace, &Group, usize, &mut [f64]) + Sync,
+        task: impl Fn(&mut Workspace<'_>, &Group, usize, &mut [f64]) + Sync,
     ) {
         let mut rest = surpluses;
         for group in self.groups {
@@ -113,7 +108,7 @@ impl<'a> Entry<'a> {
             threads.for_each(group.count.div_ceil(PARTS_A_TASK), |_, number| {
                 // SAFETY: each number comes once, and `own` outlives all the tasks.
                 let chunk = unsafe { chunks.slot(number) };
-                task(&mut Workspace::new(), group, number * PARTS_A_TASK, chunk);
+                task(&mut Workspace::new(&mut Buffers::uninit()), group, number * PARTS_A_TASK, chunk);
             });
         }
     }
@@ -122,17 +117,17 @@ impl<'a> Entry<'a> {
     #[expect(clippy::too_many_arguments, reason = "what varies between the two passes over the parts")]
     fn measure(
         &self,
-        workspace: &mut Workspace,
+        workspace: &mut Workspace<'_>,
         index: usize,
         norm: f64,
-        arithmetic: Arithmetic,
+        route: &Route,
         group: &Group,
         first: usize,
         surpluses: &mut [f64],
     ) {
         let origin = Origin::Whole(&self.whole.vectors, self.whole.vectors.start(index));
         let entry = group.vectors.start(index);
-        distances(workspace, self.kernel, arithmetic, origin, &group.vectors, entry, first, surpluses);
+        distances(workspace, route, origin, &group.vectors, entry, first, surpluses);
         for surplus in surpluses {
             *surplus = norm - *surplus;
         }

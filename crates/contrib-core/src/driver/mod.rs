@@ -12,10 +12,10 @@ use crate::axes::Axes;
 use crate::context::{Context, Threads};
 use crate::dtype::DType;
 use crate::error::{Argument, Cause, Error};
-use crate::norm::Norm;
+use crate::options::Options;
 use crate::tensor::Tensor;
 use entry::Entry;
-use kernel::Kernel;
+use kernel::Route;
 use std::slice;
 
 /// Vectors of one length, with their axes of parts and of batch entries.
@@ -45,6 +45,7 @@ pub(crate) struct Group {
     vectors: Vectors,
     results: Results,
     count: usize,
+    route: Route,
 }
 
 // SAFETY: the pointers come from views whose elements may be read (or, for results, written) for as long as the call
@@ -57,7 +58,10 @@ unsafe impl Send for Group {}
 #[derive(Clone, Copy)]
 pub(crate) struct Whole {
     vectors: Vectors,
+    batch_axes: usize,
     entries: usize,
+    /// To the wholes' own norms.
+    route: Route,
 }
 
 // SAFETY: as for `Group`; wholes are only read.
@@ -87,19 +91,26 @@ impl Vectors {
 
 impl Whole {
     /// The wholes of a tensor `[v.., d]`.
-    pub(crate) fn new(whole: &Tensor<'_>) -> Self {
-        let last = whole.shape().len() - 1;
-        Whole { vectors: Vectors::new(whole, 0), entries: whole.axes.range(0, last).count() }
+    pub(crate) fn new(whole: &Tensor<'_>, options: &Options<'_>) -> Self {
+        let vectors = Vectors::new(whole, 0);
+        let batch_axes = whole.shape().len() - 1;
+        Whole {
+            vectors,
+            batch_axes,
+            entries: whole.axes.range(0, batch_axes).count(),
+            route: Route::usual(options, &vectors, &vectors).exact(),
+        }
     }
 }
 
 impl Group {
-    /// The group of dense parts `[p.., v.., d]`, with results `[p.., v..]`, of wholes `[v.., d]` with `batch_axes`
-    /// batch axes. `out` is the view of a `TensorMut`.
-    pub(crate) fn dense(parts: &Tensor<'_>, out: &Tensor<'_>, batch_axes: usize) -> Self {
-        let part_axes = out.shape().len() - batch_axes;
+    /// The group of dense parts `[p.., v.., d]`, with results `[p.., v..]`, of wholes `[v.., d]`. `out` is the view of a
+    /// `TensorMut`.
+    pub(crate) fn dense(parts: &Tensor<'_>, out: &Tensor<'_>, whole: &Whole, options: &Options<'_>) -> Self {
+        let part_axes = out.shape().len() - whole.batch_axes;
+        let vectors = Vectors::new(parts, part_axes);
         Group {
-            vectors: Vectors::new(parts, part_axes),
+            vectors,
             results: Results {
                 data: out.data(),
                 dtype: out.dtype(),
@@ -107,6 +118,7 @@ impl Group {
                 batch: out.axes.range(part_axes, out.shape().len()).merged(),
             },
             count: out.axes.range(0, part_axes).count(),
+            route: Route::usual(options, &vectors, &whole.vectors),
         }
     }
 }
@@ -121,12 +133,12 @@ const STACK_PROXIMITIES: usize = 256;
 ///
 /// # Errors
 /// [`Cause::OutOfMemory`], before anything is written.
-pub(crate) fn run(whole: &Whole, groups: &[Group], norm: Norm, context: Option<&Context>) -> Result<(), Error> {
+pub(crate) fn run(whole: &Whole, groups: &[Group], context: Option<&Context>) -> Result<(), Error> {
     let parts: usize = groups.iter().map(|group| group.count).sum();
     if parts == 0 || whole.entries == 0 {
         return Ok(());
     }
-    let entry = Entry::new(whole, groups, Kernel::of_norm(norm));
+    let entry = Entry::new(whole, groups);
     let work = whole.entries.saturating_mul(parts).saturating_mul(whole.vectors.len.max(1));
     let threads = Threads::for_work(work, context);
     // Either every thread takes whole batch entries, or all threads share the parts of one entry after the other.

@@ -5,10 +5,13 @@ use super::prepare::load_partial;
 use crate::dtype::Element;
 use crate::lanes::{LANES, Lanes, LoadAs};
 
-/// Elements that are totalled in the vectors' own type before they are added to `f64` totals. A vector of an even and
-/// one of an odd index are totalled apart, which hides the latency of addition; each lane then makes 8 additions, so
-/// that in `f32` the rounding of sums stays below that of the differences themselves.
+/// Elements that are totalled in the vectors' own type before they are added to `f64` totals. With
+/// [`Lanes::CHAINS`] independent totals each lane makes 4 additions in `f32`, so that the rounding of sums stays below
+/// that of the differences themselves.
 pub(crate) const BLOCK: usize = 16 * LANES;
+
+/// The most totals that a block has.
+const MAX_CHAINS: usize = 4;
 
 /// The totals of one part, a lane each. They pass from one call to the next, so that a part can come in pieces.
 pub(crate) type Totals = [f64; LANES];
@@ -36,51 +39,68 @@ pub(crate) unsafe fn accumulate<V: LoadAs<T>, T: Element, M: Measure<V>>(
         unsafe {
             let mut total = V::Wide::load(totals.as_ptr());
             let mut start = 0;
-            while start + BLOCK <= len {
-                let [even, odd] = full_vectors::<V, T, M>(measure, part.add(start), whole.add(start), BLOCK / LANES);
-                total = M::join(total, M::join(even, odd).widen());
-                start += BLOCK;
-            }
-            let rest = len - start;
-            if rest > 0 {
-                let vectors = rest / LANES;
-                let mut sums = full_vectors::<V, T, M>(measure, part.add(start), whole.add(start), vectors);
-                let full = vectors * LANES;
-                if full < rest {
-                    let elements = load_partial::<V, T>(part.add(start + full), rest - full);
-                    let sum = &mut sums[vectors % 2];
-                    *sum = measure.add(*sum, elements.sub(V::load(whole.add(start + full))));
+            while start < len {
+                let sums = block::<V, T, M>(measure, part.add(start), whole.add(start), BLOCK.min(len - start));
+                let mut sum = M::join(sums[0], sums[1]);
+                if V::CHAINS == MAX_CHAINS {
+                    sum = M::join(sum, M::join(sums[2], sums[3]));
                 }
-                total = M::join(total, M::join(sums[0], sums[1]).widen());
+                total = M::join(total, sum.widen());
+                start += BLOCK;
             }
             total.store(totals.as_mut_ptr());
         }
     }
 }
 
-/// The totals of the vectors of even and of odd index.
+/// The totals of a block: in `sums[i]` that of every vector whose index is `i` after division by [`Lanes::CHAINS`].
 ///
 /// # Safety
-/// As for [`accumulate`], for `vectors * LANES` elements.
+/// As for [`accumulate`], for `len` elements, at most [`BLOCK`].
 #[inline(always)]
-unsafe fn full_vectors<V: LoadAs<T>, T: Element, M: Measure<V>>(
+#[expect(clippy::needless_range_loop, reason = "the chains are fewer than the sums that there is room for")]
+unsafe fn block<V: LoadAs<T>, T: Element, M: Measure<V>>(
     measure: M,
     part: *const T,
     whole: *const V::Scalar,
-    vectors: usize,
-) -> [V; 2] {
+    len: usize,
+) -> [V; MAX_CHAINS] {
     // SAFETY: the caller's promise.
     unsafe {
-        let difference = |vector: usize| V::load_as(part.add(vector * LANES)).sub(V::load(whole.add(vector * LANES)));
-        let mut even = V::splat(0.0);
-        let mut odd = V::splat(0.0);
-        for pair in 0..vectors / 2 {
-            even = measure.add(even, difference(2 * pair));
-            odd = measure.add(odd, difference(2 * pair + 1));
+        // Indexed by constants alone, once loops over chains are unrolled, so that it stays in registers.
+        let mut sums = [V::splat(0.0); MAX_CHAINS];
+        let vectors = len / LANES;
+        let mut vector = 0;
+        while vector + V::CHAINS <= vectors {
+            for chain in 0..V::CHAINS {
+                sums[chain] = measure.add(sums[chain], difference(part, whole, vector + chain));
+            }
+            vector += V::CHAINS;
         }
-        if vectors % 2 == 1 {
-            even = measure.add(even, difference(vectors - 1));
+        for chain in 0..V::CHAINS - 1 {
+            if vector + chain < vectors {
+                sums[chain] = measure.add(sums[chain], difference(part, whole, vector + chain));
+            }
         }
-        [even, odd]
+        let full = vectors * LANES;
+        if full < len {
+            let rest = load_partial::<V, T>(part.add(full), len - full).sub(V::load(whole.add(full)));
+            for chain in 0..V::CHAINS {
+                if vectors % V::CHAINS == chain {
+                    sums[chain] = measure.add(sums[chain], rest);
+                }
+            }
+        }
+        sums
     }
+}
+
+/// The differences of the vector with this index.
+///
+/// # Safety
+/// As for [`accumulate`], for `(vector + 1) * LANES` elements.
+#[inline(always)]
+unsafe fn difference<V: LoadAs<T>, T: Element>(part: *const T, whole: *const V::Scalar, vector: usize) -> V {
+    // SAFETY: the caller's promise.
+    unsafe { V::load_as(part.add(vector * LANES)).sub(V::load(whole.add(vector * LANES))) }
 }

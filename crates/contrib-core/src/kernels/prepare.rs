@@ -38,10 +38,14 @@ pub(crate) unsafe fn prepare<V: LoadAs<T>, T: Element>(whole: *const T, len: usi
 /// The processor has the instruction set of `V`, and `len` elements, at most [`LANES`], can be read at `from`.
 #[inline(always)]
 pub(crate) unsafe fn load_partial<V: LoadAs<T>, T: Element>(from: *const T, len: usize) -> V {
+    // One element at a time, rather than by a copy of `len` elements, which would be a call.
     let mut elements = [T::ZERO; LANES];
-    // SAFETY: the caller's promise; `elements` is a vector's worth of elements.
-    unsafe {
-        elements.as_mut_ptr().copy_from_nonoverlapping(from, len);
-        V::load_as(elements.as_ptr())
+    for (index, element) in elements.iter_mut().enumerate() {
+        if index < len {
+            // SAFETY: the caller's promise.
+            *element = unsafe { *from.add(index) };
+        }
     }
+    // SAFETY: the caller's promise; `elements` is a vector's worth of elements.
+    unsafe { V::load_as(elements.as_ptr()) }
 }

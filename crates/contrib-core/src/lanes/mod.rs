@@ -8,7 +8,13 @@
 //! A vector can only be made by the `unsafe` functions, whose caller vouches that the processor has the instruction
 //! set. Whoever holds a vector therefore may calculate with it, which needs no `unsafe`.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
 pub(crate) mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use half::{bf16, f16};
 
@@ -23,6 +29,10 @@ pub(crate) trait Lanes: Copy {
     type Scalar: Copy;
     /// The vector of `f64` on the same instruction set.
     type Wide: Lanes<Scalar = f64, Wide = Self::Wide>;
+
+    /// How many totals a kernel keeps at the same time, 2 or 4: enough to hide the latency of an addition, and few enough
+    /// for the registers of the least instruction set. It is the same on all, as the order of additions depends on it.
+    const CHAINS: usize = if size_of::<Self::Scalar>() == 4 { 4 } else { 2 };
 
     /// The same number in each lane.
     ///
@@ -47,7 +57,7 @@ pub(crate) trait Lanes: Copy {
     fn mul(self, other: Self) -> Self;
     fn abs(self) -> Self;
 
-    /// In each lane the larger of two numbers that are not negative; NaN where either is NaN.
+    /// In each lane the larger of two numbers; NaN where either is NaN. Neither may have its sign bit set.
     fn max_magnitude(self, other: Self) -> Self;
 
     /// The same numbers as `f64`.
@@ -64,7 +74,7 @@ pub(crate) trait LoadAs<T>: Lanes {
 }
 
 /// An instruction set's two vectors, for all the element types that each can hold exactly.
-pub(crate) trait InstructionSet {
+pub(crate) trait Vectors {
     type F32: LoadAs<f32> + LoadAs<f16> + LoadAs<bf16> + Lanes<Scalar = f32, Wide = Self::F64>;
     type F64: LoadAs<f32> + LoadAs<f64> + LoadAs<f16> + LoadAs<bf16> + Lanes<Scalar = f64, Wide = Self::F64>;
 }

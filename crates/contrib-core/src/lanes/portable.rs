@@ -1,7 +1,7 @@
 //! Vectors for any machine, with the instructions that the crate was compiled for: SSE2 on x86-64, NEON on 64-bit Arm,
 //! SIMD128 in WebAssembly.
 
-use super::{InstructionSet, LANES, Lanes, LoadAs};
+use super::{LANES, Lanes, LoadAs};
 use crate::dtype::{widen_bf16, widen_f16};
 use half::{bf16, f16};
 use std::array::from_fn;
@@ -10,7 +10,7 @@ use wide::{f32x8, f64x4, i32x8, i64x4};
 /// What the crate was compiled for.
 pub(crate) struct Portable;
 
-impl InstructionSet for Portable {
+impl super::Vectors for Portable {
     type F32 = F32;
     type F64 = F64;
 }
@@ -83,7 +83,7 @@ impl Lanes for F32 {
         // NaN are above infinity's.
         F32(from_fn(|i| {
             let bits = |vector: f32x8| i32x8::new(vector.to_array().map(|number| number.to_bits() as i32));
-            let larger = bits(self.0[i].abs()).max(bits(other.0[i].abs()));
+            let larger = bits(self.0[i]).max(bits(other.0[i]));
             f32x8::new(larger.to_array().map(|bits| f32::from_bits(bits as u32)))
         }))
     }
@@ -142,7 +142,7 @@ impl Lanes for F64 {
         // As for `F32`.
         F64(from_fn(|i| {
             let bits = |vector: f64x4| i64x4::new(vector.to_array().map(|number| number.to_bits() as i64));
-            let larger = bits(self.0[i].abs()).max(bits(other.0[i].abs()));
+            let larger = bits(self.0[i]).max(bits(other.0[i]));
             f64x4::new(larger.to_array().map(|bits| f64::from_bits(bits as u64)))
         }))
     }

@@ -3,7 +3,7 @@
 use super::two_groups;
 use crate::error::Error;
 use crate::options::Options;
-use crate::primitive::{NamedGroup, named, named_out, run};
+use crate::primitive::{NamedGroup, PlannedWhole, named, named_out, run};
 use crate::tensor::{Tensor, TensorMut};
 
 /// What each part contributes to its whole: [`group_contributions`](crate::group_contributions) with one group.
@@ -18,10 +18,10 @@ pub fn contributions(
     out: &mut TensorMut<'_>,
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    let whole = named("whole", whole);
+    let whole = PlannedWhole::new(named("whole", whole), options)?;
     let group = NamedGroup { parts: named("parts", parts), out: named_out("out", out) };
-    let planned = [group.plan(whole)?];
-    run(whole, &[group], &planned, options)
+    let planned = [group.plan(&whole, options)?];
+    run(&whole, &[group], &planned, options)
 }
 
 /// What each part, and one part of another shape, contribute to their whole.

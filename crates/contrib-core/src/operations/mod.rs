@@ -7,7 +7,7 @@ pub(crate) mod threshold;
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::primitive::{Named, NamedGroup, run};
+use crate::primitive::{Named, NamedGroup, PlannedWhole, run};
 use crate::tensor::Tensor;
 
 /// The primitive for two groups, without a heap.
@@ -18,6 +18,7 @@ fn two_groups(
     options: &Options<'_>,
 ) -> Result<(), Error> {
     let groups = [NamedGroup { parts: first.0, out: first.1 }, NamedGroup { parts: second.0, out: second.1 }];
-    let planned = [groups[0].plan(whole)?, groups[1].plan(whole)?];
-    run(whole, &groups, &planned, options)
+    let whole = PlannedWhole::new(whole, options)?;
+    let planned = [groups[0].plan(&whole, options)?, groups[1].plan(&whole, options)?];
+    run(&whole, &groups, &planned, options)
 }

@@ -1,0 +1,61 @@
+//! The instruction sets that kernels exist for, and which of them this processor has.
+
+use std::sync::OnceLock;
+
+/// An instruction set that the kernels are compiled for, from the least to the greatest. All give the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum InstructionSet {
+    /// What the library was compiled for: SSE2 on x86-64, NEON on 64-bit Arm, SIMD128 in WebAssembly.
+    Portable,
+    /// x86-64 with AVX2, FMA and F16C.
+    Avx2,
+    /// x86-64 with AVX-512F, beside all of [`InstructionSet::Avx2`].
+    Avx512,
+}
+
+impl InstructionSet {
+    /// All of them, whether this processor has them or not.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// The name: "portable", "avx2" or "avx512".
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// The greatest that this processor and its operating system have. The environment variable
+    /// `CONTRIB_INSTRUCTION_SET`, read when it is first asked for, may name a lesser one, as tests do.
+    #[must_use]
+    pub fn best() -> Self {
+        static BEST: OnceLock<InstructionSet> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let wanted = std::env::var("CONTRIB_INSTRUCTION_SET").ok();
+            let limit = Self::ALL.into_iter().find(|set| wanted.as_deref() == Some(set.name()));
+            limit.map_or(Self::detect(), |limit| limit.min(Self::detect()))
+        })
+    }
+
+    /// What this processor and its operating system have.
+    #[cfg(target_arch = "x86_64")]
+    fn detect() -> Self {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if !(avx2 && is_x86_feature_detected!("f16c")) {
+            Self::Portable
+        } else if is_x86_feature_detected!("avx512f") {
+            Self::Avx512
+        } else {
+            Self::Avx2
+        }
+    }
+
+    /// What this processor and its operating system have.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn detect() -> Self {
+        Self::Portable
+    }
+}
