@@ -1,5 +1,6 @@
 //! What the benches compare with: how fast this machine reads memory, and loops that others would write.
 
+use contrib_testing::Random;
 use std::hint::black_box;
 use std::thread;
 
@@ -50,16 +51,9 @@ pub fn read_all(elements: &[f32], threads: usize) {
     });
 }
 
-/// Numbers that look like a normal distribution and are the same each time (SplitMix64, and the sum of four of its
-/// uniform numbers).
+/// Normally distributed numbers, the same each time.
 #[must_use]
-pub fn normal(len: usize, mut seed: u64) -> Vec<f32> {
-    let mut uniform = move || {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = seed;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ (bits >> 31)) as f64 / u64::MAX as f64 - 0.5
-    };
-    (0..len).map(|_| ((uniform() + uniform() + uniform() + uniform()) * 3.0_f64.sqrt()) as f32).collect()
+pub fn normal(len: usize, seed: u64) -> Vec<f32> {
+    let mut random = Random::new(seed);
+    (0..len).map(|_| random.normal() as f32).collect()
 }

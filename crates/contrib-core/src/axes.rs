@@ -20,9 +20,13 @@ impl Axes {
         Axes { extents: List::new(shape), strides }
     }
 
-    /// The number of elements.
+    /// The number of elements. A checked tensor has never more than an `isize` can count; some axes of one that has none
+    /// may have more, and are said to have as many as a `usize` can.
     pub(crate) fn count(&self) -> usize {
-        self.extents.iter().product()
+        if self.extents.contains(&0) {
+            return 0;
+        }
+        self.extents.iter().fold(1, |count: usize, &extent| count.saturating_mul(extent))
     }
 
     /// The smallest and the largest offset of an element, in elements from the first; `None` without elements.
@@ -72,7 +76,8 @@ impl Axes {
             }
             match (merged.extents.last_mut(), merged.strides.last_mut()) {
                 (Some(outer), Some(outer_stride)) if *outer_stride == stride.wrapping_mul(extent as isize) => {
-                    *outer *= extent;
+                    // Wraps only where another extent is 0 and nothing is walked.
+                    *outer = outer.wrapping_mul(extent);
                     *outer_stride = stride;
                 }
                 _ => {

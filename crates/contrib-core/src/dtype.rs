@@ -50,8 +50,8 @@ pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
     const ZERO: Self;
     /// The same number; every element type widens to `f64` exactly.
     fn to_f64(self) -> f64;
-    /// The nearest number of this type; every NaN becomes one and the same NaN, so that equal results have equal
-    /// bits on every machine.
+    /// The number of this type nearest to `value` (for halves, nearest to the `f32` nearest to it); every NaN becomes one
+    /// and the same NaN, so that equal results have equal bits on every machine.
     fn from_f64(value: f64) -> Self;
 }
 
@@ -75,15 +75,17 @@ macro_rules! element {
 
 element!(f32, DType::F32, 0.0, f32::NAN, f64::from, |value| value as f32);
 element!(f64, DType::F64, 0.0, f64::NAN, |value| value, |value| value);
-element!(f16, DType::F16, f16::ZERO, f16::NAN, |value: f16| f64::from(widen_f16(value.to_bits())), f16::from_f64);
 element!(
-    bf16,
-    DType::Bf16,
-    bf16::ZERO,
-    bf16::NAN,
-    |value: bf16| f64::from(widen_bf16(value.to_bits())),
-    bf16::from_f64
+    f16,
+    DType::F16,
+    f16::ZERO,
+    f16::from_bits(0x7e00),
+    |value: f16| f64::from(widen_f16(value.to_bits())),
+    |value| f16::from_f32(value as f32)
 );
+element!(bf16, DType::Bf16, bf16::ZERO, bf16::NAN, |value: bf16| f64::from(widen_bf16(value.to_bits())), |value| {
+    bf16::from_f32(value as f32)
+});
 
 /// The `f32` equal to a half given by its bits.
 ///

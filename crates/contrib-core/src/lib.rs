@@ -54,3 +54,8 @@ pub use norm::Norm;
 pub use options::Options;
 
 pub use error::{Argument, Cause, Error, Shape};
+
+/// The README's Rust code is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -3,30 +3,37 @@
 use super::Vectors;
 use super::kernel::Route;
 use super::pack::pack;
-use crate::dispatch::Arithmetic;
-use crate::kernels::accumulate::{BLOCK, Totals};
+use crate::kernels::columns::ColumnTotals;
+use crate::kernels::rows::{TOTALS, Totals};
+use crate::lanes::LANES;
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
 /// Parts that are compared with one piece of the whole before the next piece is prepared.
-pub(super) const TILE: usize = 32;
+const TILE: usize = 16;
 
-/// Bytes of a prepared piece of the whole. With the rest of a [`Workspace`] it stays in the first-level cache, and
-/// inside the 64 KiB that some hosts give a thread as its stack.
-const PREPARED_BYTES: usize = 8 << 10;
+/// Parts that must lie side by side for a vector of their elements to be worth it.
+const MIN_COLUMNS: usize = 4;
 
-/// Bytes of packed vectors: a block of 16 vectors of `f32`.
+/// Numbers of a prepared piece of the whole: 8 KiB. With the rest of the [`Buffers`] it stays in the first-level cache,
+/// and inside the 64 KiB that some hosts give a thread as its stack.
+const PIECE: usize = 1024;
+
+/// Elements of a packed piece of a vector.
+const PACKED_PIECE: usize = 8 * TOTALS;
+
+/// Bytes of packed vectors: a piece of 16 vectors of `f32`.
 const PACKED_BYTES: usize = 16 << 10;
 
 /// What the kernels subtract to measure a vector itself.
-static ZEROS: Aligned<[u8; PREPARED_BYTES]> = Aligned([0; PREPARED_BYTES]);
+static ZEROS: Aligned<[f64; PIECE]> = Aligned([0.0; PIECE]);
 
 #[repr(align(64))]
 struct Aligned<T>(T);
 
 /// Memory for a [`Workspace`]. It begins uninitialised: clearing it would cost more than a small call.
 pub(super) struct Buffers {
-    prepared: Aligned<[u8; PREPARED_BYTES]>,
+    prepared: Aligned<[f64; PIECE]>,
     packed: Aligned<[u8; PACKED_BYTES]>,
     totals: [Totals; TILE],
 }
@@ -40,8 +47,8 @@ impl Buffers {
 /// Working memory of one task, and what it holds.
 pub(super) struct Workspace<'a> {
     buffers: &'a mut MaybeUninit<Buffers>,
-    /// Which piece of which whole is prepared, for which arithmetic.
-    ready: Option<(*const u8, usize, Arithmetic)>,
+    /// Where the piece that is prepared begins, and its length.
+    ready: Option<(*const u8, usize)>,
 }
 
 impl<'a> Workspace<'a> {
@@ -49,7 +56,7 @@ impl<'a> Workspace<'a> {
         Workspace { buffers, ready: None }
     }
 
-    fn prepared(&mut self) -> *mut u8 {
+    fn prepared(&mut self) -> *mut f64 {
         // SAFETY: a place inside the buffers.
         unsafe { &raw mut (*self.buffers.as_mut_ptr()).prepared.0 }.cast()
     }
@@ -96,20 +103,56 @@ pub(super) fn distances(
 ) {
     let size = vectors.dtype.size() as isize;
     let mut walk = vectors.parts.walk_from(first);
-    for tile in distances.chunks_mut(TILE) {
+    let mut done = 0;
+    while done < distances.len() {
+        let rest = distances.len() - done;
+        let neighbours = vectors.neighbours(first + done).min(rest).min(LANES);
+        let in_columns = !vectors.is_contiguous() && neighbours >= MIN_COLUMNS;
+        let tile = &mut distances[done..done + if in_columns { neighbours } else { rest.min(TILE) }];
         let mut parts = [ptr::null(); TILE];
         for part in &mut parts[..tile.len()] {
             *part = entry.wrapping_offset(walk.next_offset() * size);
         }
         let parts = &parts[..tile.len()];
-        totals_of(workspace, route, origin, vectors, parts, tile);
-        for (part, distance) in parts.iter().zip(tile) {
+        if in_columns {
+            totals_of_columns(workspace, route, origin, vectors, parts[0], tile);
+        } else {
+            totals_of(workspace, route, origin, vectors, parts, tile);
+        }
+        for (part, distance) in parts.iter().zip(&mut *tile) {
             *distance = if route.kernel.is_in_range(*distance) {
                 route.kernel.norm(*distance)
             } else {
                 rescued(workspace, route, origin, vectors, *part)
             };
         }
+        done += tile.len();
+    }
+}
+
+/// Puts into `joined` the joined totals of the parts that begin at `parts` and lie side by side, at most [`LANES`].
+fn totals_of_columns(
+    workspace: &mut Workspace<'_>,
+    route: &Route,
+    origin: Origin<'_>,
+    vectors: &Vectors,
+    parts: *const u8,
+    joined: &mut [f64],
+) {
+    let size = vectors.dtype.size() as isize;
+    let mut totals: ColumnTotals = [[0.0; LANES]; TOTALS];
+    for start in (0..vectors.len).step_by(PIECE) {
+        let len = PIECE.min(vectors.len - start);
+        let whole = prepared(workspace, route, origin, start, len);
+        let piece = parts.wrapping_offset(start as isize * vectors.stride * size);
+        // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers.
+        unsafe {
+            let parameters = route.kernel.parameters;
+            (route.kernels.columns)(parameters, piece, joined.len(), vectors.stride, whole, len, &mut totals);
+        }
+    }
+    for (part, joined) in joined.iter_mut().enumerate() {
+        *joined = route.kernel.join(&std::array::from_fn(|total| totals[total][part]));
     }
 }
 
@@ -145,9 +188,9 @@ fn totals_of(
     joined: &mut [f64],
 ) {
     let size = vectors.dtype.size();
-    let (accumulate, parameters) = (route.accumulate, route.kernel.parameters);
+    let (rows, parameters) = (route.kernels.rows, route.kernel.parameters);
     let totals = workspace.totals(parts.len());
-    let piece_len = if vectors.is_contiguous() { PREPARED_BYTES / route.arithmetic.size() } else { BLOCK };
+    let piece_len = if vectors.is_contiguous() { PIECE } else { PACKED_PIECE };
     for start in (0..vectors.len).step_by(piece_len) {
         let len = piece_len.min(vectors.len - start);
         let whole = prepared(workspace, route, origin, start, len);
@@ -159,21 +202,21 @@ fn totals_of(
         let pieces = &pieces[..parts.len()];
         if vectors.is_contiguous() {
             // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers, rounded up to
-            // vectors, of the same arithmetic.
-            unsafe { accumulate(parameters, pieces, whole, len, totals) };
+            // vectors.
+            unsafe { rows(parameters, pieces, whole, len, totals) };
             continue;
         }
         let packed = workspace.packed();
-        let at_once = PACKED_BYTES / (BLOCK * size);
+        let at_once = PACKED_BYTES / (PACKED_PIECE * size);
         for (pieces, totals) in pieces.chunks(at_once).zip(totals.chunks_mut(at_once)) {
-            let mut rows = [ptr::null(); TILE];
-            for (number, row) in rows[..pieces.len()].iter_mut().enumerate() {
+            let mut packed_rows = [ptr::null(); TILE];
+            for (number, row) in packed_rows[..pieces.len()].iter_mut().enumerate() {
                 *row = packed.wrapping_add(number * len * size).cast_const();
             }
-            // SAFETY: as above; the packed copies are at most PACKED_BYTES, and `rows` are where they lie.
+            // SAFETY: as above; the packed copies are at most PACKED_BYTES, and `packed_rows` are where they lie.
             unsafe {
                 pack(size, pieces, vectors.stride, len, packed);
-                accumulate(parameters, &rows[..pieces.len()], whole, len, totals);
+                rows(parameters, &packed_rows[..pieces.len()], whole, len, totals);
             }
         }
     }
@@ -183,18 +226,17 @@ fn totals_of(
 }
 
 /// The prepared numbers `start..start + len` of the origin.
-fn prepared(workspace: &mut Workspace<'_>, route: &Route, origin: Origin<'_>, start: usize, len: usize) -> *const u8 {
+fn prepared(workspace: &mut Workspace<'_>, route: &Route, origin: Origin<'_>, start: usize, len: usize) -> *const f64 {
     let Origin::Whole(vectors, whole) = origin else { return ZEROS.0.as_ptr() };
     let size = vectors.dtype.size();
     let from = whole.wrapping_offset(start as isize * vectors.stride * size as isize);
     let prepared = workspace.prepared();
-    if workspace.ready == Some((from, len, route.arithmetic)) {
+    if workspace.ready == Some((from, len)) {
         return prepared;
     }
     let prepare = route.prepare;
-    // SAFETY: the piece lies inside a whole that the view vouches for; a packed copy of it is no larger than
-    // PACKED_BYTES, since a piece has at most PREPARED_BYTES / 4 elements of 4 bytes or PREPARED_BYTES / 8 of 8; the
-    // prepared numbers, rounded up to vectors, fill at most PREPARED_BYTES.
+    // SAFETY: the piece lies inside a whole that the view vouches for; a packed copy of it has at most PIECE elements of
+    // 8 bytes; the prepared numbers, rounded up to vectors, are at most PIECE.
     unsafe {
         if vectors.is_contiguous() {
             prepare(from, len, prepared);
@@ -204,6 +246,6 @@ fn prepared(workspace: &mut Workspace<'_>, route: &Route, origin: Origin<'_>, st
             prepare(packed, len, prepared);
         }
     }
-    workspace.ready = Some((from, len, route.arithmetic));
+    workspace.ready = Some((from, len));
     prepared
 }

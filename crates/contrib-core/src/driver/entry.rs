@@ -2,26 +2,13 @@
 //! Routes" (Ferrando & Voita, arXiv 2403.00824) with the proximity of ALTI (arXiv 2203.04212).
 
 use super::distance::{Buffers, Origin, Workspace, distances};
-use super::kernel::Route;
 use super::{Group, PARTS_A_TASK, Results, Slots, Vectors, Whole};
 use crate::context::Threads;
-use crate::dispatch::Arithmetic;
 use crate::dtype::{Element, with_element};
 use std::slice;
 
 /// The least proximity of a part.
 const LEAST_PROXIMITY: f64 = 1e-5;
-
-/// Where the proximities of a whole sum to less than this much of its norm, its parts are measured again in `f64`.
-///
-/// A difference in `f32` is off by at most 2^-24 of the operands, so that a distance, and with it a proximity, is off by
-/// about that much of the norm at most, even if all roundings go the same way; a contribution is that over the sum of
-/// proximities, hence off by about 4 * 2^-24 at most, 2.4e-7.
-const LEAST_F32_SUM: f64 = 0.25;
-
-/// A part that is further from the whole than the norm, by this much of the norm, has the least proximity for certain,
-/// whatever the roundings of `f32`.
-const CERTAINLY_LEAST: f64 = 1e-5;
 
 /// What is the same for every batch entry.
 pub(super) struct Entry<'a> {
@@ -46,24 +33,7 @@ impl<'a> Entry<'a> {
     /// Computes and writes the contributions to the whole with this index. `surpluses` has room for a number a part.
     pub(super) fn contributions(&self, index: usize, threads: Threads<'_>, surpluses: &mut [f64]) {
         let norm = self.norm_of_whole(index);
-        self.each_chunk(threads, surpluses, |workspace, group, first, chunk| {
-            self.measure(workspace, index, norm, &group.route, group, first, chunk);
-        });
-        if self.has_f32() && sum_of_proximities(surpluses) < LEAST_F32_SUM * norm {
-            self.each_chunk(threads, surpluses, |workspace, group, first, chunk| {
-                if group.route.arithmetic == Arithmetic::F64 {
-                    return;
-                }
-                let exact = group.route.exact();
-                for (number, surplus) in chunk.iter_mut().enumerate() {
-                    if *surplus < -CERTAINLY_LEAST * norm {
-                        continue;
-                    }
-                    let part = slice::from_mut(surplus);
-                    self.measure(workspace, index, norm, &exact, group, first + number, part);
-                }
-            });
-        }
+        self.surpluses(index, norm, threads, surpluses);
         let sum = sum_of_proximities(surpluses);
         let mut rest = &*surpluses;
         for group in self.groups {
@@ -73,61 +43,49 @@ impl<'a> Entry<'a> {
         }
     }
 
+    // Out of line, as `surpluses_of_chunk` is, so that the buffers of both are not on the stack at the same time.
+    #[inline(never)]
     fn norm_of_whole(&self, index: usize) -> f64 {
-        let vectors = &self.whole.vectors;
         let mut norm = 0.0;
         distances(
             &mut Workspace::new(&mut Buffers::uninit()),
             &self.whole.route,
             Origin::Zero,
-            vectors,
-            vectors.start(index),
+            &self.whole.vectors,
+            self.whole.vectors.start(index),
             0,
             slice::from_mut(&mut norm),
         );
         norm
     }
 
-    fn has_f32(&self) -> bool {
-        self.groups.iter().any(|group| group.route.arithmetic == Arithmetic::F32)
-    }
-
-    /// Calls `task` for chunks of the parts of each group, with the number of the first part and the chunk's own
-    /// surpluses.
-    fn each_chunk(
-        &self,
-        threads: Threads<'_>,
-        surpluses: &mut [f64],
-        task: impl Fn(&mut Workspace<'_>, &Group, usize, &mut [f64]) + Sync,
-    ) {
+    /// Puts into `surpluses` by how much the distance of each part of each group is smaller than the norm.
+    fn surpluses(&self, index: usize, norm: f64, threads: Threads<'_>, surpluses: &mut [f64]) {
         let mut rest = surpluses;
         for group in self.groups {
             let (own, others) = rest.split_at_mut(group.count);
             rest = others;
             let chunks = Slots::new(own, PARTS_A_TASK);
-            threads.for_each(group.count.div_ceil(PARTS_A_TASK), |_, number| {
+            threads.for_each(group.count.div_ceil(PARTS_A_TASK), |_, task| {
                 // SAFETY: each number comes once, and `own` outlives all the tasks.
-                let chunk = unsafe { chunks.slot(number) };
-                task(&mut Workspace::new(&mut Buffers::uninit()), group, number * PARTS_A_TASK, chunk);
+                let chunk = unsafe { chunks.slot(task) };
+                self.surpluses_of_chunk(index, norm, group, task * PARTS_A_TASK, chunk);
             });
         }
     }
 
-    /// Puts into `surpluses` by how much the distances of the parts from `first` on are smaller than the norm.
-    #[expect(clippy::too_many_arguments, reason = "what varies between the two passes over the parts")]
-    fn measure(
-        &self,
-        workspace: &mut Workspace<'_>,
-        index: usize,
-        norm: f64,
-        route: &Route,
-        group: &Group,
-        first: usize,
-        surpluses: &mut [f64],
-    ) {
-        let origin = Origin::Whole(&self.whole.vectors, self.whole.vectors.start(index));
-        let entry = group.vectors.start(index);
-        distances(workspace, route, origin, &group.vectors, entry, first, surpluses);
+    /// Puts into `surpluses` those of the parts of one group from `first` on.
+    #[inline(never)]
+    fn surpluses_of_chunk(&self, index: usize, norm: f64, group: &Group, first: usize, surpluses: &mut [f64]) {
+        distances(
+            &mut Workspace::new(&mut Buffers::uninit()),
+            &group.route,
+            Origin::Whole(&self.whole.vectors, self.whole.vectors.start(index)),
+            &group.vectors,
+            group.vectors.start(index),
+            first,
+            surpluses,
+        );
         for surplus in surpluses {
             *surplus = norm - *surplus;
         }

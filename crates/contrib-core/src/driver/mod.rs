@@ -87,6 +87,14 @@ impl Vectors {
     fn is_contiguous(&self) -> bool {
         self.stride == 1 || self.len == 1
     }
+
+    /// How many parts from `first` on lie side by side, element by element: at most as many as their last axis has.
+    fn neighbours(&self, first: usize) -> usize {
+        match (self.parts.extents.last(), self.parts.strides.last()) {
+            (Some(&extent), Some(1)) => extent - first % extent,
+            _ => 1,
+        }
+    }
 }
 
 impl Whole {
@@ -98,7 +106,7 @@ impl Whole {
             vectors,
             batch_axes,
             entries: whole.axes.range(0, batch_axes).count(),
-            route: Route::usual(options, &vectors, &vectors).exact(),
+            route: Route::new(options, &vectors, &vectors),
         }
     }
 }
@@ -118,13 +126,13 @@ impl Group {
                 batch: out.axes.range(part_axes, out.shape().len()).merged(),
             },
             count: out.axes.range(0, part_axes).count(),
-            route: Route::usual(options, &vectors, &whole.vectors),
+            route: Route::new(options, &vectors, &whole.vectors),
         }
     }
 }
 
 /// Parts that one task measures where one whole has enough of them to share out.
-const PARTS_A_TASK: usize = 4 * distance::TILE;
+const PARTS_A_TASK: usize = 128;
 
 /// Proximities of so few parts are kept on the stack.
 const STACK_PROXIMITIES: usize = 256;
@@ -134,8 +142,11 @@ const STACK_PROXIMITIES: usize = 256;
 /// # Errors
 /// [`Cause::OutOfMemory`], before anything is written.
 pub(crate) fn run(whole: &Whole, groups: &[Group], context: Option<&Context>) -> Result<(), Error> {
+    if whole.entries == 0 {
+        return Ok(());
+    }
     let parts: usize = groups.iter().map(|group| group.count).sum();
-    if parts == 0 || whole.entries == 0 {
+    if parts == 0 {
         return Ok(());
     }
     let entry = Entry::new(whole, groups);

@@ -1,18 +1,15 @@
 //! What a norm makes of differences before its root is taken: a sum of powers, or the largest magnitude.
 
 use super::power::power;
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, LoadAs};
 
 /// The running total of a norm.
-pub(crate) trait Measure<V: Lanes>: Copy {
+pub(crate) trait Measure: Copy {
     /// The measure with these parameters; those that a measure does not need it ignores.
     fn new(parameters: Parameters) -> Self;
 
     /// The total with these differences added.
-    fn add(self, total: V, differences: V) -> V;
-
-    /// Two totals as one.
-    fn join<W: Lanes>(total: W, other: W) -> W;
+    fn add<V: Lanes>(self, total: V, differences: V) -> V;
 }
 
 /// What some measures need to know.
@@ -20,8 +17,9 @@ pub(crate) trait Measure<V: Lanes>: Copy {
 pub(crate) struct Parameters {
     /// The exponent of the power.
     pub(crate) exponent: f64,
-    /// By what differences are multiplied first: a power of two, to keep their powers inside the range of `f64`.
-    pub(crate) scale: f64,
+    /// By what differences are divided first: 1, or the largest magnitude among them, to keep their powers inside the range
+    /// of `f64`. Only a division makes that magnitude exactly 1, whose every power is 1.
+    pub(crate) unit: f64,
 }
 
 /// Sum of magnitudes: the 1-norm.
@@ -47,18 +45,14 @@ pub(crate) struct LargestMagnitude;
 /// Implements [`Measure`] for a sum whose terms need no parameters.
 macro_rules! plain_sum {
     ($measure:ident, $differences:ident => $term:expr) => {
-        impl<V: Lanes> Measure<V> for $measure {
+        impl Measure for $measure {
             #[inline(always)]
             fn new(_: Parameters) -> Self {
                 $measure
             }
             #[inline(always)]
-            fn add(self, total: V, $differences: V) -> V {
+            fn add<V: Lanes>(self, total: V, $differences: V) -> V {
                 total.add($term)
-            }
-            #[inline(always)]
-            fn join<W: Lanes>(total: W, other: W) -> W {
-                total.add(other)
             }
         }
     };
@@ -68,43 +62,33 @@ plain_sum!(MagnitudeSum, d => d.abs());
 plain_sum!(SquareSum, d => d.mul(d));
 plain_sum!(CubeSum, d => d.mul(d).mul(d.abs()));
 
-impl<V: Lanes<Scalar = f64>> Measure<V> for PowerSum {
+impl Measure for PowerSum {
     #[inline(always)]
     fn new(parameters: Parameters) -> Self {
         PowerSum(parameters)
     }
 
     #[inline(always)]
-    fn add(self, total: V, differences: V) -> V {
+    fn add<V: Lanes>(self, total: V, differences: V) -> V {
         let mut terms = [0.0; LANES];
         // SAFETY: `terms` has room for a vector.
         unsafe { differences.abs().store(terms.as_mut_ptr()) };
         for term in &mut terms {
-            *term = power(*term * self.0.scale, self.0.exponent);
+            *term = power(*term / self.0.unit, self.0.exponent);
         }
         // SAFETY: `terms` is a vector's worth of numbers; `total` shows that the processor has the instruction set.
-        total.add(unsafe { V::load(terms.as_ptr()) })
-    }
-
-    #[inline(always)]
-    fn join<W: Lanes>(total: W, other: W) -> W {
-        total.add(other)
+        total.add(unsafe { LoadAs::<f64>::load(terms.as_ptr()) })
     }
 }
 
-impl<V: Lanes> Measure<V> for LargestMagnitude {
+impl Measure for LargestMagnitude {
     #[inline(always)]
     fn new(_: Parameters) -> Self {
         LargestMagnitude
     }
 
     #[inline(always)]
-    fn add(self, total: V, differences: V) -> V {
+    fn add<V: Lanes>(self, total: V, differences: V) -> V {
         total.max_magnitude(differences.abs())
-    }
-
-    #[inline(always)]
-    fn join<W: Lanes>(total: W, other: W) -> W {
-        total.max_magnitude(other)
     }
 }

@@ -3,7 +3,8 @@
 //! A kernel knows pointers and lengths; it knows no tensor, no shape and no error. Which instruction set's copy of a
 //! kernel runs is chosen in [`crate::dispatch`].
 
-pub(crate) mod accumulate;
+pub(crate) mod columns;
 pub(crate) mod measure;
 pub(crate) mod power;
 pub(crate) mod prepare;
+pub(crate) mod rows;

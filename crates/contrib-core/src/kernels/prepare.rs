@@ -1,7 +1,7 @@
 //! The whole, made ready to be compared with many parts.
 
 use crate::dtype::Element;
-use crate::lanes::{LANES, LoadAs};
+use crate::lanes::{LANES, Lanes, LoadAs};
 
 /// Added to every signed difference, as PyTorch's `pairwise_distance` does: `x - w + 1e-6`.
 pub(crate) const DIFFERENCE_EPSILON: f64 = 1e-6;
@@ -13,21 +13,21 @@ pub(crate) const DIFFERENCE_EPSILON: f64 = 1e-6;
 /// The processor has the instruction set of `V`. `len` elements can be read at `whole`, and `len` numbers, rounded up
 /// to whole vectors, written at `prepared`.
 #[inline(always)]
-pub(crate) unsafe fn prepare<V: LoadAs<T>, T: Element>(whole: *const T, len: usize, prepared: *mut V::Scalar) {
+pub(crate) unsafe fn prepare<V: Lanes + LoadAs<T>, T: Element>(whole: *const T, len: usize, prepared: *mut f64) {
     let full = len - len % LANES;
     // SAFETY: the caller's promise; `full` and the vector after it, if any, are inside what may be read and written.
     unsafe {
         let epsilon = V::splat(DIFFERENCE_EPSILON);
         for index in (0..full).step_by(LANES) {
-            V::load_as(whole.add(index)).sub(epsilon).store(prepared.add(index));
+            let elements: V = LoadAs::<T>::load(whole.add(index));
+            elements.sub(epsilon).store(prepared.add(index));
         }
         if full < len {
+            load_partial::<V, T>(whole.add(full), len - full).sub(epsilon).store(prepared.add(full));
             // The numbers after the last must be zero, not zero less epsilon.
-            let mut last = [V::splat(0.0); 2];
-            let numbers = last.as_mut_ptr().cast::<V::Scalar>();
-            load_partial::<V, T>(whole.add(full), len - full).sub(epsilon).store(numbers);
-            numbers.add(LANES).copy_to_nonoverlapping(numbers.add(len - full), LANES - (len - full));
-            last[0].store(prepared.add(full));
+            for index in len..full + LANES {
+                prepared.add(index).write(0.0);
+            }
         }
     }
 }
@@ -47,5 +47,5 @@ pub(crate) unsafe fn load_partial<V: LoadAs<T>, T: Element>(from: *const T, len:
         }
     }
     // SAFETY: the caller's promise; `elements` is a vector's worth of elements.
-    unsafe { V::load_as(elements.as_ptr()) }
+    unsafe { V::load(elements.as_ptr()) }
 }

@@ -5,13 +5,13 @@
 
 /// A vector of type `$vector` whose register `$i` is `$register`.
 ///
-/// A macro, here and below, since a closure might not be inlined into the entry point; each intrinsic in it would then be
-/// a call.
+/// A macro, here and below, since a closure might not be inlined into the entry point; each intrinsic in it would then
+/// be a call.
 macro_rules! each_register {
     ($vector:ident, $i:ident => $register:expr) => {{
-        let mut registers = [$vector::ZERO; $vector::COUNT];
+        let mut registers = [$vector::ZERO; $vector::REGISTERS];
         let mut $i = 0;
-        while $i < $vector::COUNT {
+        while $i < $vector::REGISTERS {
             registers[$i] = $register.into();
             $i += 1;
         }
@@ -19,27 +19,26 @@ macro_rules! each_register {
     }};
 }
 
-/// Declares a vector of `$count` registers and implements [`Lanes`](super::Lanes) for it.
+/// Declares a vector of `$count` registers, and implements [`Lanes`](super::Lanes) and [`LoadAs`](super::LoadAs).
 macro_rules! x86_lanes {
     (
         $(#[$doc:meta])*
-        $name:ident: $count:literal * $register:ty, $raw:ty, $scalar:ty,
-        splat: |$splat_x:ident| $splat:expr,
-        load: |$load_from:ident| $load:expr,
+        $name:ident: $count:literal * $register:ty, $raw:ty,
+        splat: |$number:ident| $splat:expr,
         store: |$store_to:ident, $store_x:ident| $store:expr,
         add: |$add_a:ident, $add_b:ident| $add:expr,
         sub: |$sub_a:ident, $sub_b:ident| $sub:expr,
         mul: |$mul_a:ident, $mul_b:ident| $mul:expr,
         abs: |$abs_x:ident| $abs:expr,
         max_magnitude: |$max_a:ident, $max_b:ident| $max:expr,
-        widen: |$vector:ident| $widen:expr
+        load: { $($element:ty => |$from:ident| $load:expr),* $(,)? }
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub(crate) struct $name([$register; $count]);
 
         impl $name {
-            const COUNT: usize = $count;
+            const REGISTERS: usize = $count;
             const ZERO: $register = <$register>::ZERO;
             /// Numbers in one register.
             const WIDTH: usize = $crate::lanes::LANES / $count;
@@ -51,29 +50,14 @@ macro_rules! x86_lanes {
         }
 
         impl $crate::lanes::Lanes for $name {
-            type Scalar = $scalar;
-            type Wide = F64;
-
             #[inline(always)]
-            unsafe fn splat(number: f64) -> Self {
+            unsafe fn splat($number: f64) -> Self {
                 // SAFETY: the caller has the instruction set.
-                $crate::lanes::x86::each_register!(Self, i => unsafe {
-                    let $splat_x = number as $scalar;
-                    $splat
-                })
+                $crate::lanes::x86::each_register!(Self, i => unsafe { $splat })
             }
 
             #[inline(always)]
-            unsafe fn load(from: *const $scalar) -> Self {
-                // SAFETY: the caller has the instruction set, and a vector's worth of numbers.
-                $crate::lanes::x86::each_register!(Self, i => unsafe {
-                    let $load_from = from.add(i * Self::WIDTH);
-                    $load
-                })
-            }
-
-            #[inline(always)]
-            unsafe fn store(self, to: *mut $scalar) {
+            unsafe fn store(self, to: *mut f64) {
                 let mut i = 0;
                 while i < $count {
                     // SAFETY: the caller has room for a vector; `self` shows that the instruction set is there.
@@ -87,37 +71,37 @@ macro_rules! x86_lanes {
 
             #[inline(always)]
             fn add(self, other: Self) -> Self {
-                // SAFETY: `self` shows that the instruction set is there.
-                $crate::lanes::x86::each_register!(Self, i => unsafe {
+                $crate::lanes::x86::each_register!(Self, i => {
                     let ($add_a, $add_b) = (self.register(i), other.register(i));
-                    $add
+                    // SAFETY: `self` shows that the instruction set is there.
+                    unsafe { $add }
                 })
             }
 
             #[inline(always)]
             fn sub(self, other: Self) -> Self {
-                // SAFETY: as in `add`.
-                $crate::lanes::x86::each_register!(Self, i => unsafe {
+                $crate::lanes::x86::each_register!(Self, i => {
                     let ($sub_a, $sub_b) = (self.register(i), other.register(i));
-                    $sub
+                    // SAFETY: as in `add`.
+                    unsafe { $sub }
                 })
             }
 
             #[inline(always)]
             fn mul(self, other: Self) -> Self {
-                // SAFETY: as in `add`.
-                $crate::lanes::x86::each_register!(Self, i => unsafe {
+                $crate::lanes::x86::each_register!(Self, i => {
                     let ($mul_a, $mul_b) = (self.register(i), other.register(i));
-                    $mul
+                    // SAFETY: as in `add`.
+                    unsafe { $mul }
                 })
             }
 
             #[inline(always)]
             fn abs(self) -> Self {
-                // SAFETY: as in `add`.
-                $crate::lanes::x86::each_register!(Self, i => unsafe {
+                $crate::lanes::x86::each_register!(Self, i => {
                     let $abs_x = self.register(i);
-                    $abs
+                    // SAFETY: as in `add`.
+                    unsafe { $abs }
                 })
             }
 
@@ -125,36 +109,25 @@ macro_rules! x86_lanes {
             fn max_magnitude(self, other: Self) -> Self {
                 // The bits of numbers that are not negative, read as integers, have the order of the numbers, and
                 // those of NaN are above infinity's.
-                // SAFETY: as in `add`.
-                $crate::lanes::x86::each_register!(Self, i => unsafe {
+                $crate::lanes::x86::each_register!(Self, i => {
                     let ($max_a, $max_b) = (self.register(i), other.register(i));
-                    $max
+                    // SAFETY: as in `add`.
+                    unsafe { $max }
                 })
             }
-
-            #[inline(always)]
-            fn widen(self) -> F64 {
-                let $vector = self;
-                $widen
-            }
         }
-    };
-}
 
-/// Implements [`LoadAs`](super::LoadAs) for a vector, one register at a time.
-macro_rules! x86_load_as {
-    ($name:ident, $($element:ty => |$from:ident| $load:expr),* $(,)?) => { $(
-        impl $crate::lanes::LoadAs<$element> for $name {
+        $(impl $crate::lanes::LoadAs<$element> for $name {
             #[inline(always)]
-            unsafe fn load_as(from: *const $element) -> Self {
+            unsafe fn load(from: *const $element) -> Self {
                 // SAFETY: the caller has the instruction set, and a vector's worth of elements.
                 $crate::lanes::x86::each_register!(Self, i => unsafe {
                     let $from = from.add(i * Self::WIDTH);
                     $load
                 })
             }
-        }
-    )* };
+        })*
+    };
 }
 
-pub(super) use {each_register, x86_lanes, x86_load_as};
+pub(super) use {each_register, x86_lanes};

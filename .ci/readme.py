@@ -1,0 +1,52 @@
+"""Builds and runs the code in README.md, each block as a reader would: from the repository's root, with a released
+library. (The Rust block is a test of crates/contrib-core.)"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def block(language, containing=""):
+    (text,) = [text for name, text in BLOCKS if name == language and containing in text]
+    return text
+
+
+def run(*command, cwd=ROOT):
+    print("$", *command, flush=True)
+    subprocess.run([str(word) for word in command], cwd=cwd, check=True)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        main_c = folder / "main.c"
+        main_c.write_text(
+            "#include <contrib.h>\n#include <math.h>\n#include <stdio.h>\nint main(void) {\n"
+            + block("c")
+            + "return fabs(contributions[0] - 12.0 / 17) < 1e-6 ? 0 : 1;\n}\n"
+        )
+        (link,) = [line for line in block("sh", "-Iinclude").splitlines() if line.startswith("cc ")]
+        run("sh", "-c", link.replace("main.c", f"'{main_c}'").replace("-o main", f"-o '{folder}/main'"))
+        run(folder / "main")
+
+        (folder / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.16)\nproject(main C)\nadd_executable(main main.c)\n" + block("cmake")
+        )
+        run("cmake", "-S", folder, "-B", folder / "build", f"-DCONTRIB={ROOT}")
+        run("cmake", "--build", folder / "build")
+        run(folder / "build" / "main")
+
+        venv.create(folder / "venv", with_pip=True)
+        run(folder / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "numpy")
+        (folder / "main.py").write_text(block("python") + "assert abs(out.sum() - 1) < 1e-6\n")
+        run(folder / "venv/bin/python", folder / "main.py")
+    print("the README's code builds and runs")
+
+
+sys.exit(main())

@@ -1,0 +1,421 @@
+//! What must not change a bit of the results: threads, the rest of the batch, strides, other callers, the place.
+
+mod common;
+
+use common::{Job, Outputs, view, view_mut};
+use contrib_core::{Context, DenseGroup, Norm, Options, group_contributions, threshold_and_renormalise_in_place};
+use contrib_testing::{Axis, Kind, Layout, Numbers, Operation, Random, Stored};
+use std::thread;
+
+/// Norms of every way to measure.
+const NORMS: [f64; 5] = [1.0, 2.0, 3.0, f64::INFINITY, 2.7];
+
+/// A call of every operation, each large enough that threads share its work, in each way that they can.
+fn large_jobs(kind: Kind) -> Vec<(&'static str, Job)> {
+    let mut random = Random::new(1);
+    let mut job = |operation, shapes: &[&[usize]]| Job::random(operation, kind, shapes, &mut random);
+    vec![
+        ("many entries", job(Operation::Contributions, &[&[400, 70], &[10, 400, 70]])),
+        ("one entry of thousands of parts", job(Operation::Contributions, &[&[270], &[11, 91, 270]])),
+        ("a few entries of many parts", job(Operation::Contributions, &[&[2, 3, 300], &[150, 2, 3, 300]])),
+        ("many entries", job(Operation::OneOff, &[&[20, 30, 60], &[2, 4, 20, 30, 60], &[20, 30, 60]])),
+        ("one entry of thousands of parts", job(Operation::OneOff, &[&[64], &[4500, 64], &[64]])),
+        ("many entries", job(Operation::Attention, &[&[2, 25, 64], &[2, 25, 64], &[2, 25, 25, 4, 64]])),
+        ("a few entries of many parts", job(Operation::Attention, &[&[1, 2, 300], &[1, 2, 300], &[1, 2, 70, 8, 300]])),
+        ("many entries", job(Operation::Mlp, &[&[4, 250, 270], &[4, 250, 270], &[4, 250, 270]])),
+        ("one token of thousands of neurons", job(Operation::DecomposedMlp, &[&[260], &[260], &[1100, 260]])),
+        ("a few tokens of many neurons", job(Operation::DecomposedMlp, &[&[2, 3, 64], &[2, 3, 64], &[2, 3, 700, 64]])),
+        ("many representations", job(Operation::Threshold, &[&[10, 300, 90], &[10, 300]])),
+    ]
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let contexts = [1, 2, 7].map(|threads| Context::new(threads).unwrap());
+    assert_eq!(contexts.each_ref().map(Context::threads), [1, 2, 7]);
+    for kind in [Kind::F32, Kind::Bf16, Kind::F64] {
+        for (shape, job) in large_jobs(kind) {
+            let norms = if job.operation == Operation::Threshold { &NORMS[..1] } else { &NORMS };
+            for &norm in norms {
+                let job = job.with_norm(norm);
+                let alone = job.bits(Some(&contexts[0]));
+                for context in contexts[1..].iter().map(Some).chain([None]) {
+                    let threads = context.map(Context::threads);
+                    assert_eq!(job.bits(context), alone, "{:?}, {shape}, norm {norm}, {threads:?}", job.operation);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_callers_can_use_one_context_at_once() {
+    let context = &Context::new(2).unwrap();
+    let jobs = &large_jobs(Kind::F32);
+    let expected: &Vec<_> = &jobs.iter().map(|(_, job)| job.bits(None)).collect();
+    thread::scope(|scope| {
+        for caller in 0..8 {
+            scope.spawn(move || {
+                for turn in 0..2 * jobs.len() {
+                    let number = (turn + caller) % jobs.len();
+                    assert_eq!(jobs[number].1.bits(Some(context)), expected[number], "caller {caller}, {number}");
+                }
+            });
+        }
+    });
+}
+
+/// How many batch axes a call has.
+fn batch_axes(job: &Job) -> usize {
+    let ndim = |name: &str| job.input(name).layout.shape.len();
+    match job.operation {
+        Operation::Contributions | Operation::OneOff => ndim("whole") - 1,
+        Operation::Attention | Operation::Mlp | Operation::DecomposedMlp => ndim("resid_mid") - 1,
+        Operation::Threshold => ndim("c_residual"),
+    }
+}
+
+/// How many axes a tensor has before those of the batch; `parts` means what has part axes first.
+fn axes_before_batch(job: &Job, name: &str) -> usize {
+    let ndim = |name: &str| job.input(name).layout.shape.len();
+    if name == "parts" { ndim("parts") - ndim("whole") } else { 0 }
+}
+
+/// Of the `axes` axes from `first` on only the element `index`, in row-major order of those axes.
+fn element_of(stored: &Stored, first: usize, axes: usize, index: usize) -> Stored {
+    let mut layout = stored.layout.clone();
+    let mut rest = index;
+    for axis in (first..first + axes).rev() {
+        layout.offset = layout.offset.wrapping_add_signed((rest % layout.shape[axis]) as isize * layout.strides[axis]);
+        rest /= layout.shape[axis];
+        layout.shape[axis] = 1;
+    }
+    Stored { numbers: stored.numbers.clone(), layout }.laid_out(Layout::row_major)
+}
+
+/// The same call for one entry of the batch.
+fn entry_alone(job: &Job, entry: usize) -> Job {
+    let mut alone = job.clone();
+    for (name, stored) in &mut alone.inputs {
+        *stored = element_of(stored, axes_before_batch(job, name), batch_axes(job), entry);
+    }
+    alone
+}
+
+/// The bits of the results for one entry of the batch.
+fn bits_of_entry(job: &Job, [out, out_residual]: &Outputs, entry: usize) -> [Vec<u64>; 2] {
+    let axes = batch_axes(job);
+    match job.operation {
+        Operation::Contributions => {
+            [element_of(out, axes_before_batch(job, "parts"), axes, entry).bits(), out_residual.bits()]
+        }
+        Operation::OneOff => {
+            let out = element_of(out, axes_before_batch(job, "parts"), axes, entry);
+            [out.bits(), element_of(out_residual, 0, axes, entry).bits()]
+        }
+        _ => [out, out_residual].map(|output| element_of(output, 0, axes, entry).bits()),
+    }
+}
+
+/// Calls of every operation with a few entries in the batch.
+fn batches(kind: Kind) -> Vec<Job> {
+    let mut random = Random::new(2);
+    let mut job = |operation, shapes: &[&[usize]]| Job::random(operation, kind, shapes, &mut random);
+    vec![
+        job(Operation::Contributions, &[&[2, 3, 37], &[2, 5, 2, 3, 37]]),
+        job(Operation::Contributions, &[&[2, 3, 600], &[7, 2, 3, 600]]),
+        job(Operation::Contributions, &[&[5, 300], &[333, 5, 300]]),
+        job(Operation::Contributions, &[&[2, 2100], &[3, 2, 2100]]),
+        job(Operation::OneOff, &[&[2, 3, 270], &[40, 2, 3, 270], &[2, 3, 270]]),
+        job(Operation::Attention, &[&[2, 3, 270], &[2, 3, 270], &[2, 3, 3, 4, 270]]),
+        job(Operation::Mlp, &[&[2, 3, 270], &[2, 3, 270], &[2, 3, 270]]),
+        job(Operation::DecomposedMlp, &[&[2, 3, 65], &[2, 3, 65], &[2, 3, 7, 65]]),
+        job(Operation::DecomposedMlp, &[&[4, 256], &[4, 256], &[4, 300, 256]]),
+        job(Operation::Threshold, &[&[2, 3, 4, 5], &[2, 3]]),
+        job(Operation::Threshold, &[&[6], &[6]]),
+    ]
+}
+
+/// Calls `check` with each of these calls for each norm that it takes.
+fn for_each_norm(jobs: Vec<Job>, mut check: impl FnMut(&Job, &str)) {
+    for job in jobs {
+        let norms = if job.operation == Operation::Threshold { &NORMS[..1] } else { &NORMS };
+        for &norm in norms {
+            let job = job.with_norm(norm);
+            let shapes: Vec<_> = job.inputs.iter().map(|(_, input)| &input.layout.shape).collect();
+            let name = format!("{:?} of {:?} {shapes:?}, norm {norm}", job.operation, job.inputs[0].1.kind());
+            check(&job, &name);
+        }
+    }
+}
+
+/// How many entries the batch of a call has.
+fn entries(job: &Job) -> usize {
+    let (name, batch) = match job.operation {
+        Operation::Contributions | Operation::OneOff => ("whole", batch_axes(job)),
+        Operation::Threshold => ("c_residual", batch_axes(job)),
+        _ => ("resid_mid", batch_axes(job)),
+    };
+    job.input(name).layout.shape[..batch].iter().product()
+}
+
+#[test]
+fn an_entry_alone_and_in_a_batch_has_the_same_bits() {
+    for kind in Kind::ALL {
+        for_each_norm(batches(kind), |job, name| {
+            let outputs = job.results(None);
+            for entry in 0..entries(job) {
+                let alone = entry_alone(job, entry).bits(None);
+                assert_eq!(bits_of_entry(job, &outputs, entry), alone, "{name}, entry {entry}");
+            }
+        });
+    }
+}
+
+#[test]
+fn an_entry_alone_and_in_a_batch_that_threads_share_has_the_same_bits() {
+    let context = Context::new(7).unwrap();
+    for (shape, job) in large_jobs(Kind::F32) {
+        let outputs = job.results(Some(&context));
+        let entries = entries(&job);
+        for entry in (0..entries).step_by(entries.div_ceil(20)) {
+            let alone = entry_alone(&job, entry).bits(None);
+            assert_eq!(bits_of_entry(&job, &outputs, entry), alone, "{:?}, {shape}, entry {entry}", job.operation);
+        }
+    }
+}
+
+#[test]
+fn wherever_inputs_and_results_lie_the_bits_are_the_same() {
+    for kind in Kind::ALL {
+        for_each_norm(batches(kind), |job, name| {
+            let expected = job.bits(None);
+            for (arrangement, layout) in Layout::OTHERS {
+                assert_eq!(job.laid_out(layout).bits(None), expected, "{name}, {arrangement} inputs");
+                let results = job.results_as(Kind::F64, layout, None).map(|output| output.bits());
+                assert_eq!(results, expected, "{name}, {arrangement} results");
+            }
+        });
+    }
+}
+
+#[test]
+fn large_calls_on_strided_tensors_give_the_same_bits() {
+    let context = Context::new(2).unwrap();
+    for (shape, job) in large_jobs(Kind::F32) {
+        let expected = job.bits(None);
+        for (arrangement, layout) in Layout::OTHERS {
+            let results = job.laid_out(layout).results_as(Kind::F64, layout, Some(&context));
+            assert_eq!(results.map(|output| output.bits()), expected, "{:?}, {shape}, {arrangement}", job.operation);
+        }
+    }
+}
+
+#[test]
+fn broadcast_inputs_give_the_same_bits_as_copies() {
+    let broadcast =
+        |axes: &[bool]| -> Vec<Axis> { axes.iter().map(|&broadcast| Axis { broadcast, ..Axis::default() }).collect() };
+    for kind in Kind::ALL {
+        let mut random = Random::new(3);
+        let mut stored = |shape: &[usize], axes: &[bool]| {
+            let order: Vec<usize> = (0..shape.len()).collect();
+            Stored::from_fn(kind, Layout::arranged(shape, &order, &broadcast(axes)), |_| random.normal())
+        };
+        for (whole_axes, parts_axes) in [
+            ([true, false], [false, true, false]),
+            ([false, true], [true, false, false]),
+            ([true, true], [false, false, true]),
+            ([false, false], [true, true, true]),
+        ] {
+            for norm in NORMS {
+                let shared = Job {
+                    operation: Operation::Contributions,
+                    norm,
+                    threshold: 0.0,
+                    inputs: vec![
+                        ("whole", stored(&[3, 600], &whole_axes)),
+                        ("parts", stored(&[40, 3, 600], &parts_axes)),
+                    ],
+                };
+                let copied = shared.laid_out(Layout::row_major);
+                assert_eq!(shared.bits(None), copied.bits(None), "{kind:?}, {norm}, {whole_axes:?}, {parts_axes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_type_of_the_results_only_rounds_them() {
+    for kind in Kind::ALL {
+        for_each_norm(batches(kind), |job, name| {
+            let exact = job.results(None);
+            for to in Kind::ALL {
+                let rounded = job.results_as(to, Layout::row_major, None);
+                for (rounded, exact) in rounded.iter().zip(&exact) {
+                    if exact.is_blank() {
+                        continue;
+                    }
+                    let expected = Numbers::of_f64(to, &exact.to_f64());
+                    for (index, found) in rounded.bits().into_iter().enumerate() {
+                        let both_nan = expected.get(index).is_nan() && rounded.elements().get(index).is_nan();
+                        assert!(both_nan || found == expected.bits(index), "{name} to {to:?}, {index}");
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_what_the_outputs_held() {
+    let job = &batches(Kind::F32)[0];
+    let mut outputs = job.results(None);
+    let expected = outputs.clone().map(|output| output.bits());
+    job.run(&mut outputs, None).unwrap();
+    assert_eq!(outputs.map(|output| output.bits()), expected);
+}
+
+#[test]
+fn nan_in_one_row_leaves_the_others_alone() {
+    for kind in Kind::ALL {
+        for_each_norm(batches(kind), |job, name| {
+            let clean = job.results(None);
+            for input in 0..job.inputs.len() {
+                let bad = (input + 1) % entries(job);
+                let mut dirty = job.clone();
+                let first = axes_before_batch(job, job.inputs[input].0);
+                let stored = &mut dirty.inputs[input].1;
+                // The last element of the entry: the last of its last part.
+                let mut index = stored.layout.offset;
+                let mut rest = bad;
+                for axis in (0..stored.layout.shape.len()).rev() {
+                    let extent = stored.layout.shape[axis];
+                    let in_batch = (first..first + batch_axes(job)).contains(&axis);
+                    let at = if in_batch { rest % extent } else { extent - 1 };
+                    rest = if in_batch { rest / extent } else { rest };
+                    index = index.wrapping_add_signed(at as isize * stored.layout.strides[axis]);
+                }
+                stored.numbers.set(index, f64::NAN);
+
+                let results = dirty.results(None);
+                for entry in 0..entries(job) {
+                    let found = bits_of_entry(job, &results, entry);
+                    if entry == bad {
+                        let nan = f64::NAN.to_bits();
+                        let rows = if job.operation == Operation::Contributions { 1 } else { 2 };
+                        assert!(
+                            found[..rows].iter().flatten().all(|&bits| bits == nan),
+                            "{name}, NaN in input {input}"
+                        );
+                    } else {
+                        assert_eq!(found, bits_of_entry(job, &clean, entry), "{name}, NaN in input {input}");
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn nan_is_seen_at_every_index_of_a_vector() {
+    let mut random = Random::new(4);
+    for len in (1..70).chain([255, 256, 257, 300, 1025, 2049]) {
+        for kind in [Kind::F32, Kind::F64, Kind::Bf16] {
+            let job = Job::random(Operation::Contributions, kind, &[&[len], &[2, len]], &mut random);
+            let indices = [0, 1, len / 2, len.saturating_sub(2), len - 1];
+            for (index, norm) in indices.into_iter().filter(|&index| index < len).zip(NORMS) {
+                for input in 0..2 {
+                    let mut job = job.with_norm(norm);
+                    let stored = &mut job.inputs[input].1;
+                    let index = stored.layout.offset + index;
+                    stored.numbers.set(index, f64::NAN);
+                    let results = job.results(None)[0].to_f64();
+                    assert!(results.iter().all(|result| result.is_nan()), "{kind:?}, norm {norm}, {index} of {len}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn thresholding_in_place_gives_the_same_bits() {
+    let mut random = Random::new(5);
+    let contexts = [1, 2].map(|threads| Context::new(threads).unwrap());
+    for kind in Kind::ALL {
+        for shapes in [[&[2, 5, 13][..], &[2, 5]], [&[6], &[6]], [&[7], &[]], [&[1500, 200], &[1500]]] {
+            let job = Job::random(Operation::Threshold, kind, &shapes, &mut random);
+            let expected = job.results_as(kind, Layout::row_major, None).map(|output| output.bits());
+            for (_, layout) in Layout::OTHERS {
+                for context in &contexts {
+                    let job = job.laid_out(layout);
+                    let (mut blocks, mut residual) = (job.inputs[0].1.clone(), job.inputs[1].1.clone());
+                    threshold_and_renormalise_in_place(
+                        &mut view_mut(&mut blocks),
+                        &mut view_mut(&mut residual),
+                        job.threshold,
+                        &Options::default().context(context),
+                    )
+                    .unwrap();
+                    assert!(blocks.is_untouched_around() && residual.is_untouched_around());
+                    assert_eq!([blocks.bits(), residual.bits()], expected, "{kind:?} {shapes:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_named_operations_are_the_primitive() {
+    for_each_norm(batches(Kind::F32), |job, name| {
+        // Which input is the whole, which are the groups, and where the part axes of the first group come from.
+        let (whole, groups): (_, &[&str]) = match job.operation {
+            Operation::Contributions => ("whole", &["parts"]),
+            Operation::OneOff => ("whole", &["parts", "one_off"]),
+            Operation::Attention => ("resid_mid", &["decomposed_attn", "resid_pre"]),
+            Operation::Mlp => ("resid_post", &["mlp_out", "resid_mid"]),
+            Operation::DecomposedMlp => ("resid_post", &["decomposed_mlp_out", "resid_mid"]),
+            Operation::Threshold => return,
+        };
+        let mut outputs = job.outputs(Kind::F64, Layout::row_major);
+        // The primitive wants the part axes first.
+        let batch = batch_axes(job);
+        let parts_first = |stored: &Stored, has_vectors: bool| -> Layout {
+            let axes = &stored.layout;
+            let parts_end = axes.shape.len() - usize::from(has_vectors);
+            let part_axes = if matches!(job.operation, Operation::Contributions | Operation::OneOff) {
+                0..0
+            } else {
+                batch..parts_end
+            };
+            let order: Vec<usize> =
+                part_axes.clone().chain((0..axes.shape.len()).filter(|axis| !part_axes.contains(axis))).collect();
+            Layout {
+                shape: order.iter().map(|&axis| axes.shape[axis]).collect(),
+                strides: order.iter().map(|&axis| axes.strides[axis]).collect(),
+                ..axes.clone()
+            }
+        };
+        let whole = job.input(whole);
+        let inputs: Vec<Stored> = groups
+            .iter()
+            .map(|group| Stored {
+                numbers: job.input(group).numbers.clone(),
+                layout: parts_first(job.input(group), true),
+            })
+            .collect();
+        for output in &mut outputs {
+            output.layout = parts_first(output, false);
+        }
+        let mut dense: Vec<DenseGroup<'_>> = inputs
+            .iter()
+            .zip(&mut outputs)
+            .map(|(parts, out)| DenseGroup { parts: view(parts), out: view_mut(out) })
+            .collect();
+        let options = Options::default().norm(Norm::new(job.norm).unwrap());
+        group_contributions(&view(whole), &mut dense, &options).unwrap();
+        let named = job.results(None);
+        for (primitive, named) in outputs.iter().zip(&named) {
+            assert_eq!(primitive.buffer_bits(), named.buffer_bits(), "{name}");
+        }
+    });
+}

@@ -1,0 +1,428 @@
+//! Random calls of any shape, type and arrangement against the oracle, which gets the numbers as they are once rounded
+//! to their types.
+
+mod common;
+
+use common::{Job, view, view_mut};
+use contrib_core::{DenseGroup, Norm, Options, group_contributions, threshold_and_renormalise};
+use contrib_testing::{Axis, Kind, Layout, Operation, Random, Stored, naive};
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::fmt;
+
+const NORMS: [f64; 7] = [1.0, 2.0, f64::INFINITY, 3.0, 1.5, 2.7, 7.0];
+
+/// What numbers a call has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Numbers {
+    /// The parts sum to the whole, but for the rounding to their types.
+    Sum,
+    /// The whole has nothing to do with the parts.
+    Unrelated,
+    /// The parts sum to the whole, and all but the last are a ten-thousandth of it.
+    Tiny,
+    /// Each part is the whole.
+    Whole,
+    /// Each part is zero: as far from the whole as the whole from zero, but for the epsilon.
+    Zero,
+    /// Each part is nearly twice the whole, and so about as far from it as it from zero: proximities near the least.
+    NearlyTwice,
+    /// Parts many times the whole, with the least proximity.
+    Far,
+}
+
+const ALL_NUMBERS: [Numbers; 7] = [
+    Numbers::Sum,
+    Numbers::Unrelated,
+    Numbers::Tiny,
+    Numbers::Whole,
+    Numbers::Zero,
+    Numbers::NearlyTwice,
+    Numbers::Far,
+];
+
+/// How a tensor is stored: its type, the order of its axes in memory (as a seed), and how each lies.
+#[derive(Clone)]
+struct Storage {
+    kind: Kind,
+    order: u64,
+    axes: Vec<Axis>,
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, order {}", self.kind, self.order)?;
+        for Axis { reversed, gap, broadcast } in &self.axes {
+            let sign = if *reversed { '-' } else { '+' };
+            if *broadcast { f.write_str(", broadcast")? } else { write!(f, ", {sign}{gap}")? }
+        }
+        Ok(())
+    }
+}
+
+impl Storage {
+    fn layout(&self, shape: &[usize], can_broadcast: bool) -> Layout {
+        let mut order: Vec<usize> = (0..shape.len()).collect();
+        // Half of all tensors have their vectors innermost, as nearly all do in practice.
+        let shuffled = if self.order.is_multiple_of(2) { shape.len().saturating_sub(1) } else { shape.len() };
+        let mut random = Random::new(self.order);
+        for axis in (1..shuffled).rev() {
+            order.swap(axis, random.below(axis + 1));
+        }
+        let axis = |&axis: &Axis| Axis { broadcast: axis.broadcast && can_broadcast, ..axis };
+        Layout::arranged(shape, &order, &self.axes[..shape.len()].iter().map(axis).collect::<Vec<_>>())
+    }
+}
+
+/// A call of the primitive.
+#[derive(Clone, Debug)]
+struct Call {
+    norm: f64,
+    batch: Vec<usize>,
+    len: usize,
+    /// The part axes of each group.
+    groups: Vec<Vec<usize>>,
+    numbers: Numbers,
+    /// The typical magnitude of an element of the whole, and what is added to it.
+    scale: f64,
+    offset: f64,
+    /// How many elements of the parts become NaN or infinite, and how many of the whole.
+    odd: [usize; 2],
+    seed: u64,
+    whole: Storage,
+    parts: Vec<Storage>,
+    outputs: Vec<Storage>,
+}
+
+fn storage(kind: impl Strategy<Value = Kind>) -> impl Strategy<Value = Storage> {
+    let gap = prop_oneof![3 => Just(0), 1 => 1_usize..4];
+    let axis = (prop::bool::weighted(0.2), gap, prop::bool::weighted(0.07));
+    let axis = axis.prop_map(|(reversed, gap, broadcast)| Axis { reversed, gap, broadcast });
+    let some_or_plain = prop_oneof![
+        1 => Just(vec![Axis::default(); 6]),
+        1 => prop::collection::vec(axis, 6),
+    ];
+    (kind, any::<u64>(), some_or_plain).prop_map(|(kind, order, axes)| Storage { kind, order, axes })
+}
+
+/// Lengths of vectors: any, and around those where something changes in how they are read.
+fn len() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        8 => 0_usize..40,
+        8 => 0_usize..700,
+        4 => (1_usize..40, -2_isize..3).prop_map(|(n, off)| (16 * n).saturating_add_signed(off)),
+        4 => (1_usize..5, -2_isize..3).prop_map(|(n, off)| (256 * n).saturating_add_signed(off)),
+        1 => (2_usize..3, -2_isize..3).prop_map(|(n, off)| (1024 * n).saturating_add_signed(off)),
+        1 => 2049_usize..4500,
+    ]
+}
+
+fn call(
+    kinds: &'static [Kind],
+    norms: &'static [f64],
+    len: impl Strategy<Value = usize>,
+) -> impl Strategy<Value = Call> {
+    let extent = || prop_oneof![1 => Just(0_usize), 20 => 1_usize..4];
+    let batch = prop::collection::vec(extent(), 0..3);
+    let groups = prop::collection::vec(prop::collection::vec(extent(), 0..4), 1..5);
+    let odd = prop_oneof![6 => Just([0, 0]), 1 => Just([1, 0]), 1 => Just([3, 0]), 1 => Just([0, 1])];
+    let numbers = (
+        select(&ALL_NUMBERS[..]),
+        prop_oneof![4 => Just(1.0), 1 => Just(1e-3), 1 => Just(30.0), 1 => Just(1e3)],
+        prop_oneof![3 => Just(0.0), 1 => Just(3.0)],
+        odd,
+        any::<u64>(),
+    );
+    let storages = move |n| prop::collection::vec(storage(select(kinds)), n);
+    (select(norms), batch, len, groups, numbers, storage(select(kinds)), storages(4), storages(4)).prop_map(
+        |(norm, batch, len, groups, numbers, whole, parts, outputs)| {
+            let (numbers, scale, offset, odd, seed) = numbers;
+            Call { norm, batch, len, groups, numbers, scale, offset: offset * scale, odd, seed, whole, parts, outputs }
+        },
+    )
+}
+
+impl Call {
+    fn shape(&self, part_axes: &[usize]) -> Vec<usize> {
+        [part_axes, &self.batch, &[self.len]].concat()
+    }
+
+    fn entries(&self) -> usize {
+        self.batch.iter().product()
+    }
+
+    /// The whole and the parts of each group.
+    fn inputs(&self) -> (Stored, Vec<Stored>) {
+        let random = &mut Random::new(self.seed);
+        let whole_count = self.entries() * self.len;
+        let whole_values: Vec<f64> = (0..whole_count).map(|_| self.scale * random.normal() + self.offset).collect();
+        let mut parts: Vec<Stored> = Vec::new();
+        for (axes, storage) in self.groups.iter().zip(&self.parts) {
+            let layout = storage.layout(&self.shape(axes), true);
+            let value = |number: usize| {
+                let whole = whole_values[number % whole_count];
+                match self.numbers {
+                    Numbers::Sum | Numbers::Unrelated => self.scale * random.normal(),
+                    Numbers::Tiny => 1e-4 * self.scale * random.normal(),
+                    Numbers::Whole => whole,
+                    Numbers::Zero => 0.0,
+                    Numbers::NearlyTwice => whole * (2.0 - 1e-5 * random.unit()),
+                    Numbers::Far => 20.0 * self.scale * random.normal() + 50.0 * whole,
+                }
+            };
+            parts.push(Stored::from_fn(storage.kind, layout, value));
+        }
+        // A last part of the whole itself, so that the tiny ones are not alone.
+        if self.numbers == Numbers::Tiny {
+            let (axes, part) = (self.groups.last().unwrap(), parts.last_mut().unwrap());
+            let count = axes.iter().product::<usize>() * whole_count;
+            let last_part = count.saturating_sub(whole_count);
+            for (number, index) in part.layout.indices().into_iter().enumerate().skip(last_part) {
+                part.numbers.set(index, whole_values[number - last_part]);
+            }
+        }
+        for _ in 0..self.odd[0] {
+            let group = random.below(parts.len());
+            make_odd(&mut parts[group], random);
+        }
+        let whole = self.whole.layout(&self.shape(&[]), true);
+        let mut whole = if matches!(self.numbers, Numbers::Sum | Numbers::Tiny) {
+            let values: Vec<Vec<f64>> = parts.iter().map(Stored::to_f64).collect();
+            let sum =
+                |number| values.iter().flatten_stepped(number, whole_count).filter(|value| value.is_finite()).sum();
+            Stored::from_fn(self.whole.kind, whole, sum)
+        } else {
+            Stored::from_fn(self.whole.kind, whole, |number| whole_values[number])
+        };
+        for _ in 0..self.odd[1] {
+            make_odd(&mut whole, random);
+        }
+        (whole, parts)
+    }
+}
+
+/// Steps through several lists as one.
+trait FlattenStepped<'a>: Iterator<Item = &'a Vec<f64>> + Sized {
+    /// The numbers at `start` and every `step` after it, of each list.
+    fn flatten_stepped(self, start: usize, step: usize) -> impl Iterator<Item = f64> {
+        self.flat_map(move |list| list.iter().skip(start).step_by(step).copied())
+    }
+}
+
+impl<'a, I: Iterator<Item = &'a Vec<f64>>> FlattenStepped<'a> for I {}
+
+/// Makes one element of a tensor NaN or infinite.
+fn make_odd(stored: &mut Stored, random: &mut Random) {
+    let indices = stored.layout.indices();
+    if !indices.is_empty() {
+        let odd = [f64::NAN, f64::INFINITY, -f64::INFINITY][random.below(3)];
+        stored.numbers.set(indices[random.below(indices.len())], odd);
+    }
+}
+
+/// By how much a contribution may be off before it is rounded to the type of its output, whatever the types of the
+/// inputs.
+const EXACT: f64 = 1e-13;
+
+/// By how many units in the last place of the norm the proximities of the library and of the oracle may differ, though
+/// both sum in `f64`. The oracle adds one element after the other; where they are all alike the roundings of a sum all
+/// go the same way, and are as many as there are elements.
+///
+/// A contribution then differs by that over the sum of proximities, and by its share of the differences of all parts:
+/// which is nothing unless proximities are near the least.
+fn ulps_of_norm(len: usize) -> f64 {
+    16.0 + len as f64
+}
+
+fn check(call: &Call) -> Result<(), TestCaseError> {
+    let (whole, parts) = call.inputs();
+    let outputs = call.groups.iter().zip(&call.outputs).map(|(axes, storage)| {
+        let shape = [&axes[..], &call.batch].concat();
+        Stored::blank(storage.kind, storage.layout(&shape, false))
+    });
+    let mut outputs: Vec<Stored> = outputs.collect();
+    let mut groups: Vec<DenseGroup<'_>> = parts
+        .iter()
+        .zip(&mut outputs)
+        .map(|(parts, out)| DenseGroup { parts: view(parts), out: view_mut(out) })
+        .collect();
+    let options = Options::default().norm(Norm::new(call.norm).unwrap());
+    group_contributions(&view(&whole), &mut groups, &options).unwrap();
+    prop_assert!(outputs.iter().all(Stored::is_untouched_around));
+
+    let whole_values = whole.to_f64();
+    let parts_values: Vec<Vec<f64>> = parts.iter().map(Stored::to_f64).collect();
+    let results: Vec<Vec<f64>> = outputs.iter().map(Stored::to_f64).collect();
+    let vector = |values: &[f64], number: usize| values[number * call.len..][..call.len].to_vec();
+    for entry in 0..call.entries() {
+        let whole = vector(&whole_values, entry);
+        let group = |(axes, values): (&Vec<usize>, &Vec<f64>)| -> Vec<Vec<f64>> {
+            (0..axes.iter().product()).map(|part| vector(values, part * call.entries() + entry)).collect()
+        };
+        let groups: Vec<Vec<Vec<f64>>> = call.groups.iter().zip(&parts_values).map(group).collect();
+        let expected = naive::contributions(&whole, &groups, call.norm);
+        let sum: f64 = naive::proximities(&whole, &groups, call.norm).iter().flatten().sum();
+        let count = groups.iter().map(Vec::len).sum::<usize>() as f64;
+        let proximity_error = ulps_of_norm(call.len) * f64::EPSILON * naive::norm(&whole, call.norm);
+        for (number, expected) in expected.iter().enumerate() {
+            for (part, &expected) in expected.iter().enumerate() {
+                let found = results[number][part * call.entries() + entry];
+                let conditioned = proximity_error * (1.0 + expected * count) / sum;
+                let allowed = EXACT + conditioned + outputs[number].kind().rounding(expected);
+                prop_assert_eq!(found.is_nan(), expected.is_nan(), "entry {}, group {}, part {}", entry, number, part);
+                prop_assert!(
+                    found.is_nan() || (found - expected).abs() <= allowed,
+                    "entry {entry}, group {number}, part {part}: {found}, expected {expected}, allowed {allowed:e}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases(1500))]
+
+    #[test]
+    fn any_call_gives_what_the_oracle_gives(call in call(&Kind::ALL, &NORMS, len())) {
+        check(&call)?;
+    }
+
+    #[test]
+    fn all_in_f64_results_are_as_exact_as_f64_can_be(call in call(&[Kind::F64], &NORMS, len())) {
+        check(&call)?;
+    }
+
+    #[test]
+    fn long_vectors_of_few_digits_give_results_as_exact_as_any(
+        call in call(&[Kind::F32, Kind::F16, Kind::Bf16], &[1.0], 250_usize..1200)
+    ) {
+        check(&call)?;
+    }
+}
+
+/// How far results are off, at most, for `parts` parts of a whole with these elements, each a small multiple of it, and
+/// a last part that is half of it.
+fn error_of_many_parts(kind: Kind, parts: usize, whole: &[f64], multiple: impl Fn(&mut Random) -> f64) -> f64 {
+    let len = whole.len();
+    let random = &mut Random::new(7);
+    let mut job = Job::random(Operation::OneOff, kind, &[&[len], &[parts, len], &[len]], random);
+    let mut fill = |input: &str, value: &mut dyn FnMut(usize) -> f64| {
+        let input = job.input_mut(input);
+        *input = Stored::from_fn(kind, input.layout.clone(), value);
+    };
+    fill("whole", &mut |i| whole[i]);
+    fill("one_off", &mut |i| 0.5 * whole[i]);
+    fill("parts", &mut |i| multiple(random) * whole[i % len]);
+
+    let vectors =
+        |input: &str| -> Vec<Vec<f64>> { job.input(input).to_f64().chunks(len).map(<[f64]>::to_vec).collect() };
+    let expected = naive::contributions(&vectors("whole")[0], &[vectors("parts"), vectors("one_off")], 1.0);
+    let found = job.results(None).map(|output| output.to_f64());
+    let errors =
+        found.iter().flatten().zip(expected.iter().flatten()).map(|(found, expected)| (found - expected).abs());
+    errors.fold(0.0, f64::max)
+}
+
+/// Attention over a thousand tokens has some ten thousand parts. An error that is the same for all of them, and nothing
+/// in any one contribution, adds up in the sum by which all are divided.
+#[test]
+fn the_roundings_of_thousands_of_parts_do_not_add_up() {
+    let normal = |len: usize| -> Vec<f64> {
+        let mut random = Random::new(8);
+        (0..len).map(|_| random.normal()).collect()
+    };
+    let mut massive = normal(768);
+    massive[7] = 3000.0;
+    for kind in [Kind::F32, Kind::F16, Kind::Bf16] {
+        for (name, whole) in [
+            ("one number everywhere", vec![100.0; 256]),
+            ("another number everywhere", vec![1.1; 256]),
+            ("random", normal(768)),
+            ("random but for one massive element", massive.clone()),
+        ] {
+            for parts in [1, 10, 100, 3000] {
+                let masked = error_of_many_parts(kind, parts, &whole, |_| 0.0);
+                assert!(masked <= 1e-9, "{parts} parts of zero in {kind:?}, {name}: off by {masked:e}");
+                let small = error_of_many_parts(kind, parts, &whole, |random| random.unit() / 12e3);
+                assert!(small <= 1e-9, "{parts} small parts in {kind:?}, {name}: off by {small:e}");
+            }
+        }
+    }
+}
+
+/// One call of [`threshold_and_renormalise`].
+fn check_threshold(
+    [representations, blocks]: [&[usize]; 2],
+    threshold: f64,
+    odd: usize,
+    seed: u64,
+    storages: &[Storage],
+) -> Result<(), TestCaseError> {
+    let random = &mut Random::new(seed);
+    let shapes = [[representations, blocks].concat(), representations.to_vec()];
+    let mut inputs = [0, 1].map(|i| {
+        // Now and then exactly a threshold.
+        let mut value = |_| if random.below(8) == 0 { 0.25 } else { random.unit() };
+        Stored::from_fn(storages[i].kind, storages[i].layout(&shapes[i], true), &mut value)
+    });
+    for _ in 0..odd {
+        let i = random.below(2);
+        let indices = inputs[i].layout.indices();
+        if !indices.is_empty() {
+            inputs[i].numbers.set(indices[random.below(indices.len())], f64::NAN);
+        }
+    }
+    let mut outputs = [0, 1].map(|i| Stored::blank(storages[2 + i].kind, storages[2 + i].layout(&shapes[i], false)));
+    let [out_blocks, out_residual] = &mut outputs;
+    threshold_and_renormalise(
+        &view(&inputs[0]),
+        &view(&inputs[1]),
+        threshold,
+        &mut view_mut(out_blocks),
+        &mut view_mut(out_residual),
+        &Options::default(),
+    )
+    .unwrap();
+    prop_assert!(outputs.iter().all(Stored::is_untouched_around));
+
+    let [blocks_in, residuals_in] = inputs.each_ref().map(Stored::to_f64);
+    let [blocks_out, residuals_out] = outputs.each_ref().map(Stored::to_f64);
+    let count = blocks.iter().product::<usize>();
+    for (number, &residual) in residuals_in.iter().enumerate() {
+        let range = number * count..(number + 1) * count;
+        let (expected, expected_residual) =
+            naive::threshold_and_renormalise(&blocks_in[range.clone()], residual, threshold);
+        let kinds = outputs.each_ref().map(Stored::kind);
+        let found = blocks_out[range].iter().map(|&found| (found, kinds[0])).chain([(residuals_out[number], kinds[1])]);
+        for ((found, kind), expected) in found.zip(expected.into_iter().chain([expected_residual])) {
+            let allowed = 1e-13 + kind.rounding(expected);
+            prop_assert_eq!(found.is_nan(), expected.is_nan(), "representation {}", number);
+            prop_assert!(
+                found.is_nan() || (found - expected).abs() <= allowed,
+                "representation {number}: {found}, expected {expected}"
+            );
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases(1500))]
+
+    #[test]
+    fn any_contributions_are_thresholded_as_the_oracle_does(
+        representations in prop::collection::vec(0_usize..5, 0..3),
+        blocks in prop::collection::vec(0_usize..6, 0..4),
+        threshold in select(&[0.25, 0.0, -1.0, 0.5, 0.9, 1.0][..]),
+        odd in prop_oneof![3 => Just(0_usize), 1 => Just(1), 1 => Just(2)],
+        seed in any::<u64>(),
+        storages in prop::collection::vec(storage(select(&Kind::ALL[..])), 4),
+    ) {
+        check_threshold([&representations, &blocks], threshold, odd, seed, &storages)?;
+    }
+}

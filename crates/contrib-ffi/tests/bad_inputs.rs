@@ -1,0 +1,387 @@
+//! A tensor, norm or threshold that is wrong comes back as a status and a sentence, and nothing has been written then.
+
+mod common;
+
+use common::harm::{fails, gives_the_same, goes_well};
+use common::{Arg, Call, Function, Size, message};
+use contrib::status::*;
+use contrib_testing::Kind;
+use std::ptr;
+
+fn small(function: Function) -> Call {
+    Call::random(function, Kind::F32, Size::Small)
+}
+
+/// Calls `check` with the name of each tensor of each function.
+fn for_each_argument(mut check: impl FnMut(Function, &'static str)) {
+    for function in Function::ALL {
+        for name in function.arguments() {
+            check(function, name);
+        }
+    }
+}
+
+/// What can be wrong with any tensor, by itself.
+type Defect = (&'static str, fn(&mut Arg), contrib_status, &'static str);
+
+const REACHES_TOO_FAR: &str = "extents and strides reach further than memory can be addressed";
+const NULL: &str = "expected a pointer, got null";
+
+const DEFECTS: &[Defect] = &[
+    ("NULL data", |arg| arg.data = ptr::null_mut(), CONTRIB_ERROR_NULL_POINTER, NULL),
+    (
+        "NULL data and an offset",
+        |arg| (arg.data, arg.byte_offset) = (ptr::null_mut(), 64),
+        CONTRIB_ERROR_NULL_POINTER,
+        NULL,
+    ),
+    ("NULL shape", |arg| arg.shape = None, CONTRIB_ERROR_NULL_POINTER, NULL),
+    ("-1 axes", |arg| arg.ndim = -1, CONTRIB_ERROR_NDIM, "expected 0 to 16 axes, got -1"),
+    ("fewest axes", |arg| arg.ndim = i32::MIN, CONTRIB_ERROR_NDIM, "expected 0 to 16 axes, got -2147483648"),
+    ("17 axes", |arg| arg.reshape(&[1; 17], None), CONTRIB_ERROR_NDIM, "expected 0 to 16 axes, got 17"),
+    ("most axes", |arg| arg.ndim = i32::MAX, CONTRIB_ERROR_NDIM, "expected 0 to 16 axes, got 2147483647"),
+    (
+        "a negative extent",
+        |arg| arg.shape()[0] = -1,
+        CONTRIB_ERROR_NEGATIVE_EXTENT,
+        "expected an extent of at least 0 on axis 0, got -1",
+    ),
+    (
+        "the most negative extent",
+        |arg| arg.shape()[0] = i64::MIN,
+        CONTRIB_ERROR_NEGATIVE_EXTENT,
+        "expected an extent of at least 0 on axis 0, got -9223372036854775808",
+    ),
+    (
+        "a negative extent after 0",
+        |arg| arg.reshape(&[0, -2], None),
+        CONTRIB_ERROR_NEGATIVE_EXTENT,
+        "expected an extent of at least 0 on axis 1, got -2",
+    ),
+    ("the largest extent", |arg| arg.shape()[0] = i64::MAX, CONTRIB_ERROR_SIZE_OVERFLOW, REACHES_TOO_FAR),
+    (
+        "the largest extent without strides",
+        |arg| {
+            arg.shape()[0] = i64::MAX;
+            arg.strides = None;
+        },
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        REACHES_TOO_FAR,
+    ),
+    (
+        "more elements than can be counted, all the same one",
+        |arg| arg.reshape(&[1 << 32, 1 << 32], Some(&[0, 0])),
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        REACHES_TOO_FAR,
+    ),
+    (
+        "extents whose product is 0 when it overflows",
+        |arg| arg.reshape(&[1 << 32; 16], None),
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        REACHES_TOO_FAR,
+    ),
+    (
+        "extents whose product is small when it overflows",
+        |arg| arg.reshape(&[(1 << 62) + 1, 4], Some(&[0, 0])),
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        REACHES_TOO_FAR,
+    ),
+    ("the largest stride", |arg| arg.strides()[0] = i64::MAX, CONTRIB_ERROR_SIZE_OVERFLOW, REACHES_TOO_FAR),
+    ("the most negative stride", |arg| arg.strides()[0] = i64::MIN, CONTRIB_ERROR_SIZE_OVERFLOW, REACHES_TOO_FAR),
+    (
+        "strides that overflow in bytes",
+        |arg| arg.strides()[0] = i64::MAX / 4,
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        REACHES_TOO_FAR,
+    ),
+    (
+        "strides that reach too far together",
+        |arg| arg.reshape(&[2, 2], Some(&[-(1 << 60), 1 << 60])),
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        REACHES_TOO_FAR,
+    ),
+    (
+        "strides below address 0",
+        |arg| arg.reshape(&[2], Some(&[-(1 << 60)])),
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        REACHES_TOO_FAR,
+    ),
+    ("the largest offset", |arg| arg.byte_offset = u64::MAX, CONTRIB_ERROR_SIZE_OVERFLOW, REACHES_TOO_FAR),
+    ("an aligned offset too large", |arg| arg.byte_offset = u64::MAX - 7, CONTRIB_ERROR_SIZE_OVERFLOW, REACHES_TOO_FAR),
+    (
+        "an offset after which there is room for one element",
+        |arg| arg.byte_offset = u64::MAX - 3 - arg.data.addr() as u64,
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        REACHES_TOO_FAR,
+    ),
+    (
+        "data off by one byte",
+        |arg| arg.data = arg.data.wrapping_byte_add(1),
+        CONTRIB_ERROR_MISALIGNED,
+        "expected a pointer aligned to 4 bytes for float32, got another",
+    ),
+    (
+        "an offset off by two bytes",
+        |arg| arg.byte_offset = 2,
+        CONTRIB_ERROR_MISALIGNED,
+        "expected a pointer aligned to 4 bytes for float32, got another",
+    ),
+];
+
+#[test]
+fn any_defect_of_any_tensor_is_found_and_named() {
+    for_each_argument(|function, name| {
+        for (defect, make, status, sentence) in DEFECTS {
+            let mut call = small(function);
+            make(call.arg(name));
+            fails(&format!("{name}: {defect}"), &mut call, *status, Some(&format!("{name}: {sentence}")));
+        }
+    });
+}
+
+#[test]
+fn a_null_in_place_of_any_tensor_is_found_and_named() {
+    for_each_argument(|function, name| {
+        let mut call = small(function);
+        let number = call.number(name);
+        call.args[number] = None;
+        let sentence = format!("{name}: expected a pointer, got NULL");
+        fails(&format!("NULL {name}"), &mut call, CONTRIB_ERROR_NULL_POINTER, Some(&sentence));
+    });
+}
+
+#[test]
+fn unknown_dtypes_of_any_tensor_are_found_and_named() {
+    #[rustfmt::skip]
+    let unknown = [
+        (0, 32, 1), (1, 32, 1), (3, 32, 1), (5, 64, 1), (5, 128, 1), (6, 8, 1), (7, 8, 1), (10, 8, 1), (17, 4, 1),
+        (255, 255, u16::MAX), (255, 32, 1), (2, 0, 1), (2, 8, 1), (2, 31, 1), (2, 128, 1), (2, 255, 1),
+        (2, 32, 0), (2, 32, 2), (2, 16, 2), (2, 64, 4), (2, 32, u16::MAX), (4, 32, 1), (4, 8, 1), (4, 16, 0), (4, 16, 2),
+    ];
+    for_each_argument(|function, name| {
+        for (code, bits, lanes) in unknown {
+            let mut call = small(function);
+            call.arg(name).dtype = (code, bits, lanes);
+            let sentence = format!(
+                "{name}: expected float32, float64, float16 or bfloat16 with one lane, got code {code}, {bits} bits, \
+                 {lanes} lanes"
+            );
+            fails(&format!("dtype of {name}"), &mut call, CONTRIB_ERROR_DTYPE, Some(&sentence));
+        }
+    });
+}
+
+#[test]
+fn devices_that_the_host_cannot_read_are_found_and_named() {
+    for_each_argument(|function, name| {
+        for device in [2, 0, -1, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16, i32::MAX, i32::MIN] {
+            let mut call = small(function);
+            call.arg(name).device_type = device;
+            let sentence =
+                format!("{name}: expected memory that the host can read (device_type 1, 3, 11 or 13), got {device}");
+            fails(&format!("device of {name}"), &mut call, CONTRIB_ERROR_DEVICE, Some(&sentence));
+        }
+    });
+}
+
+#[test]
+fn data_of_any_type_must_be_aligned_to_its_elements_and_no_more() {
+    for kind in Kind::ALL {
+        for_each_argument(|function, name| {
+            let sentence =
+                format!("{name}: expected a pointer aligned to {} bytes for {}, got another", kind.size(), kind.name());
+            let sentence = Some(sentence.as_str());
+            for bytes in 1..kind.size() {
+                let mut call = Call::random(function, kind, Size::Small);
+                call.arg(name).data = call.arg(name).data.wrapping_byte_add(bytes);
+                fails("misaligned data", &mut call, CONTRIB_ERROR_MISALIGNED, sentence);
+                let mut call = Call::random(function, kind, Size::Small);
+                call.arg(name).byte_offset = bytes as u64;
+                fails("misaligned offset", &mut call, CONTRIB_ERROR_MISALIGNED, sentence);
+            }
+            // Misaligned data and an offset that makes up for it.
+            let mut call = Call::random(function, kind, Size::Small);
+            call.arg(name).data = call.arg(name).data.wrapping_byte_sub(1 + 3 * kind.size());
+            call.arg(name).byte_offset = 1 + 3 * kind.size() as u64;
+            gives_the_same("an offset", &mut call, &mut Call::random(function, kind, Size::Small));
+        });
+    }
+}
+
+#[test]
+fn an_extent_that_disagrees_is_found_on_any_axis_of_any_tensor() {
+    for_each_argument(|function, name| {
+        let axes = small(function).arg(name).shape().len();
+        for axis in 0..axes {
+            for change in [-1, 1, 2] {
+                let mut call = small(function);
+                call.arg(name).shape()[axis] += change;
+                fails(&format!("axis {axis} of {name} changed by {change}"), &mut call, CONTRIB_ERROR_SHAPE, None);
+                let blamed = message().split(": ").next().map(str::to_owned);
+                assert!(function.arguments().contains(&blamed.unwrap().as_str()), "{}", message());
+            }
+            let mut call = small(function);
+            call.arg(name).shape()[axis] = 0;
+            fails(&format!("no axis {axis} of {name}"), &mut call, CONTRIB_ERROR_SHAPE, None);
+        }
+    });
+}
+
+#[test]
+fn shapes_and_ranks_that_disagree_are_said_in_a_sentence() {
+    const SHAPE: contrib_status = CONTRIB_ERROR_SHAPE;
+    const RANK: contrib_status = CONTRIB_ERROR_RANK;
+    #[rustfmt::skip]
+    let rows: &[(Function, &str, &[i64], contrib_status, &str)] = &[
+        (Function::Contributions, "whole", &[], RANK, "whole: expected [.., d], got []"),
+        (Function::Contributions, "whole", &[2, 4], SHAPE, "parts: expected [*, 2, 4] to match whole, got [2, 3, 4]"),
+        (Function::Contributions, "whole", &[3, 5], SHAPE, "parts: expected [*, 3, 5] to match whole, got [2, 3, 4]"),
+        (Function::Contributions, "whole", &[1, 2, 3, 4], SHAPE,
+            "parts: expected [1, 2, 3, 4] to match whole, got [2, 3, 4]"),
+        (Function::Contributions, "parts", &[2, 3, 5], SHAPE, "parts: expected [*, 3, 4] to match whole, got [2, 3, 5]"),
+        (Function::Contributions, "parts", &[], SHAPE, "parts: expected [3, 4] to match whole, got []"),
+        (Function::Contributions, "parts", &[4], SHAPE, "parts: expected [3, 4] to match whole, got [4]"),
+        (Function::Contributions, "parts", &[3, 4], SHAPE, "out: expected [3] to match parts, got [2, 3]"),
+        (Function::Contributions, "parts", &[1, 2, 3, 4], SHAPE, "out: expected [1, 2, 3] to match parts, got [2, 3]"),
+        (Function::Contributions, "out", &[3, 2], SHAPE, "out: expected [2, 3] to match parts, got [3, 2]"),
+        (Function::Contributions, "out", &[6], SHAPE, "out: expected [2, 3] to match parts, got [6]"),
+        (Function::Contributions, "out", &[2, 3, 1], SHAPE, "out: expected [2, 3] to match parts, got [2, 3, 1]"),
+        (Function::Contributions, "out", &[], SHAPE, "out: expected [2, 3] to match parts, got []"),
+        (Function::Groups, "whole", &[], RANK, "whole: expected [.., d], got []"),
+        (Function::Groups, "groups[0].parts", &[2, 3, 3], SHAPE,
+            "groups[0].parts: expected [*, 3, 4] to match whole, got [2, 3, 3]"),
+        (Function::Groups, "groups[1].parts", &[5, 4], SHAPE,
+            "groups[1].parts: expected [3, 4] to match whole, got [5, 4]"),
+        (Function::Groups, "groups[0].out", &[2], SHAPE,
+            "groups[0].out: expected [2, 3] to match groups[0].parts, got [2]"),
+        (Function::Groups, "groups[1].out", &[], SHAPE, "groups[1].out: expected [3] to match groups[1].parts, got []"),
+        (Function::OneOff, "whole", &[], SHAPE, "one_off: expected [] to match whole, got [3, 4]"),
+        (Function::OneOff, "one_off", &[4], SHAPE, "one_off: expected [3, 4] to match whole, got [4]"),
+        (Function::OneOff, "one_off", &[1, 3, 4], SHAPE, "one_off: expected [3, 4] to match whole, got [1, 3, 4]"),
+        (Function::OneOff, "parts", &[2, 4, 4], SHAPE, "parts: expected [*, 3, 4] to match whole, got [2, 4, 4]"),
+        (Function::OneOff, "out_parts", &[3, 3], SHAPE, "out_parts: expected [2, 3] to match parts, got [3, 3]"),
+        (Function::OneOff, "out_one_off", &[1, 3], SHAPE, "out_one_off: expected [3] to match one_off, got [1, 3]"),
+        (Function::Attention, "resid_mid", &[3, 4], RANK, "resid_mid: expected [batch, pos, d_model], got [3, 4]"),
+        (Function::Attention, "resid_pre", &[2, 3, 3], SHAPE,
+            "resid_pre: expected [2, 3, 4] to match resid_mid, got [2, 3, 3]"),
+        (Function::Attention, "resid_pre", &[3, 4], SHAPE,
+            "resid_pre: expected [2, 3, 4] to match resid_mid, got [3, 4]"),
+        (Function::Attention, "decomposed_attn", &[2, 3, 2, 4], RANK,
+            "decomposed_attn: expected [batch, pos, key_pos, head, d_model], got [2, 3, 2, 4]"),
+        (Function::Attention, "decomposed_attn", &[3, 2, 2, 2, 4], SHAPE,
+            "decomposed_attn: expected [2, 3, *, *, 4] to match resid_mid, got [3, 2, 2, 2, 4]"),
+        (Function::Attention, "out_attn", &[2, 3, 4], SHAPE,
+            "out_attn: expected [2, 3, 2, 2] to match decomposed_attn, got [2, 3, 4]"),
+        (Function::Attention, "out_attn", &[2, 2, 2, 3], SHAPE,
+            "out_attn: expected [2, 3, 2, 2] to match decomposed_attn, got [2, 2, 2, 3]"),
+        (Function::Attention, "out_resid", &[3, 2], SHAPE, "out_resid: expected [2, 3] to match resid_mid, got [3, 2]"),
+        (Function::Attention, "out_resid", &[2, 3, 1], SHAPE,
+            "out_resid: expected [2, 3] to match resid_mid, got [2, 3, 1]"),
+        (Function::Mlp, "resid_post", &[4], RANK, "resid_post: expected [batch, pos, d_model], got [4]"),
+        (Function::Mlp, "resid_mid", &[3, 4], SHAPE, "resid_mid: expected [2, 3, 4] to match resid_post, got [3, 4]"),
+        (Function::Mlp, "mlp_out", &[2, 3, 5], SHAPE, "mlp_out: expected [2, 3, 4] to match resid_post, got [2, 3, 5]"),
+        (Function::Mlp, "mlp_out", &[1, 2, 3, 4], SHAPE,
+            "mlp_out: expected [2, 3, 4] to match resid_post, got [1, 2, 3, 4]"),
+        (Function::Mlp, "out_mlp", &[2], SHAPE, "out_mlp: expected [2, 3] to match mlp_out, got [2]"),
+        (Function::Mlp, "out_resid", &[3, 2], SHAPE, "out_resid: expected [2, 3] to match resid_mid, got [3, 2]"),
+        (Function::DecomposedMlp, "resid_post", &[], RANK, "resid_post: expected [.., d_model], got []"),
+        (Function::DecomposedMlp, "resid_mid", &[4], SHAPE, "resid_mid: expected [3, 4] to match resid_post, got [4]"),
+        (Function::DecomposedMlp, "decomposed_mlp_out", &[5, 4], SHAPE,
+            "decomposed_mlp_out: expected [3, *, 4] to match resid_post, got [5, 4]"),
+        (Function::DecomposedMlp, "decomposed_mlp_out", &[5, 3, 4], SHAPE,
+            "decomposed_mlp_out: expected [3, *, 4] to match resid_post, got [5, 3, 4]"),
+        (Function::DecomposedMlp, "out_neurons", &[5, 3], SHAPE,
+            "out_neurons: expected [3, 5] to match decomposed_mlp_out, got [5, 3]"),
+        (Function::DecomposedMlp, "out_resid", &[], SHAPE, "out_resid: expected [3] to match resid_mid, got []"),
+        (Function::Threshold, "c_blocks", &[], SHAPE, "c_blocks: expected [3] to match c_residual, got []"),
+        (Function::Threshold, "c_blocks", &[4, 3], SHAPE, "c_blocks: expected [3, *] to match c_residual, got [4, 3]"),
+        (Function::Threshold, "c_residual", &[3, 4, 1], SHAPE,
+            "c_blocks: expected [3, 4, 1] to match c_residual, got [3, 4]"),
+        (Function::Threshold, "out_blocks", &[3], SHAPE, "out_blocks: expected [3, 4] to match c_blocks, got [3]"),
+        (Function::Threshold, "out_residual", &[3, 1], SHAPE,
+            "out_residual: expected [3] to match c_residual, got [3, 1]"),
+    ];
+    for &(function, name, shape, status, sentence) in rows {
+        let mut call = small(function);
+        call.arg(name).reshape(shape, None);
+        fails(&format!("{name} {shape:?}"), &mut call, status, Some(sentence));
+    }
+}
+
+#[test]
+fn the_most_axes_that_a_tensor_can_have_are_not_enough_for_neurons_of_as_many_batch_axes() {
+    let mut call = small(Function::DecomposedMlp);
+    for name in ["resid_mid", "resid_post", "decomposed_mlp_out"] {
+        call.arg(name).reshape(&[1; 16], None);
+    }
+    let sentence = format!("decomposed_mlp_out: expected [.., hidden, d_model], got [{}1]", "1, ".repeat(15));
+    fails("16 axes", &mut call, CONTRIB_ERROR_RANK, Some(&sentence));
+}
+
+#[test]
+fn norms_that_are_none_are_found() {
+    for function in Function::ALL {
+        for (norm, said) in [
+            (f64::NAN, "NaN"),
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (0.5, "0.5"),
+            (1.0_f64.next_down(), "0.9999999999999999"),
+            (-1.0, "-1"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let mut call = small(function);
+            call.norm = norm;
+            let sentence = format!("norm: expected a number >= 1 or infinity, got {said}");
+            fails("norm", &mut call, CONTRIB_ERROR_NORM, Some(&sentence));
+        }
+        for norm in [1.0, 1.0_f64.next_up(), 1.5, 2.0, 3.0, 100.0, f64::INFINITY] {
+            let mut call = small(function);
+            call.norm = norm;
+            goes_well(&format!("norm {norm}"), &mut call);
+            for output in call.outputs() {
+                let contributions = output.to_f64();
+                assert!(
+                    contributions.iter().all(|c| (0.0..=1.0).contains(c)),
+                    "{function:?} {norm}: {contributions:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_very_large_norm_is_nearly_the_largest_difference() {
+    for function in Function::ALL {
+        let mut largest = small(function);
+        largest.norm = f64::INFINITY;
+        largest.results_of_run();
+        for norm in [2e3, 1e4, 1e6, 1e12, 1e18, 1e300, f64::MAX] {
+            let mut call = small(function);
+            call.norm = norm;
+            goes_well("a large norm", &mut call);
+            for (found, expected) in call.outputs().iter().zip(largest.outputs()) {
+                for (found, expected) in found.to_f64().into_iter().zip(expected.to_f64()) {
+                    // A sum of at most four equal powers has a root larger by ln 4 / norm of itself.
+                    let error = (found - expected).abs();
+                    assert!(error <= 1e-6 + 10.0 / norm, "{function:?}, norm {norm:e}: {found}, not {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_threshold_is_any_number() {
+    let mut call = small(Function::Threshold);
+    call.threshold = f64::NAN;
+    fails("NaN", &mut call, CONTRIB_ERROR_THRESHOLD, Some("threshold: expected a number, got NaN"));
+    for threshold in [f64::NEG_INFINITY, -1.0, 0.0, f64::INFINITY] {
+        let mut call = small(Function::Threshold);
+        call.threshold = threshold;
+        goes_well("threshold", &mut call);
+        // Above all of them nothing is left.
+        let nothing_left = call.outputs().iter().all(|output| output.to_f64().iter().all(|c| c.is_nan()));
+        assert_eq!(nothing_left, threshold == f64::INFINITY);
+    }
+}

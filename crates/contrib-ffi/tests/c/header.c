@@ -1,0 +1,116 @@
+/* The header alone: it needs no other, and its macros, types and functions are all there, in any C from C99 on and in
+ * C++.
+ */
+#include <contrib.h>
+
+/* A type for each function, so that the header's declarations are compared with what they must stay. */
+typedef contrib_status (*three_tensors)(const contrib_tensor *, const contrib_tensor *, const contrib_tensor *,
+                                      const contrib_options *);
+typedef contrib_status (*five_tensors)(const contrib_tensor *, const contrib_tensor *, const contrib_tensor *,
+                                       const contrib_tensor *, const contrib_tensor *, const contrib_options *);
+
+int main(void) {
+    contrib_status (*group_contributions)(const contrib_tensor *, const contrib_group *, size_t,
+                                          const contrib_options *) = contrib_group_contributions;
+    three_tensors contributions = contrib_contributions;
+    five_tensors operations[4];
+    contrib_status (*threshold)(const contrib_tensor *, const contrib_tensor *, double, const contrib_tensor *,
+                                const contrib_tensor *, const contrib_options *) = contrib_threshold_and_renormalise;
+    contrib_status (*context_new)(size_t, contrib_context **) = contrib_context_new;
+    void (*context_free)(contrib_context *) = contrib_context_free;
+    size_t (*context_threads)(const contrib_context *) = contrib_context_threads;
+    const char *(*status_name)(contrib_status) = contrib_status_name;
+    const char *(*last_error_message)(void) = contrib_last_error_message;
+    const char *(*version)(void) = contrib_version;
+
+    /* Each number once: equal ones would be an error here. */
+    contrib_status statuses[] = {
+        CONTRIB_OK,
+        CONTRIB_ERROR_NULL_POINTER,
+        CONTRIB_ERROR_STRUCT_SIZE,
+        CONTRIB_ERROR_UNKNOWN_FIELD,
+        CONTRIB_ERROR_DEVICE,
+        CONTRIB_ERROR_DTYPE,
+        CONTRIB_ERROR_NDIM,
+        CONTRIB_ERROR_NEGATIVE_EXTENT,
+        CONTRIB_ERROR_SIZE_OVERFLOW,
+        CONTRIB_ERROR_MISALIGNED,
+        CONTRIB_ERROR_RANK,
+        CONTRIB_ERROR_SHAPE,
+        CONTRIB_ERROR_OVERLAP,
+        CONTRIB_ERROR_SELF_OVERLAP,
+        CONTRIB_ERROR_NORM,
+        CONTRIB_ERROR_THRESHOLD,
+        CONTRIB_ERROR_TOO_MANY_THREADS,
+        CONTRIB_ERROR_OUT_OF_MEMORY,
+        CONTRIB_ERROR_INTERNAL,
+    };
+    int32_t devices[] = {
+        CONTRIB_DEVICE_CPU,
+        CONTRIB_DEVICE_CUDA_HOST,
+        CONTRIB_DEVICE_ROCM_HOST,
+        CONTRIB_DEVICE_CUDA_MANAGED,
+    };
+    contrib_dtype float32 = {CONTRIB_DTYPE_FLOAT, 32, 1};
+    contrib_dtype bfloat16 = {CONTRIB_DTYPE_BFLOAT, 16, 1};
+    contrib_options options = CONTRIB_OPTIONS_INIT;
+    contrib_context *context = NULL;
+    const char *said = CONTRIB_VERSION_STRING;
+    const char *linked;
+    int parts[3] = {CONTRIB_VERSION_MAJOR, CONTRIB_VERSION_MINOR, CONTRIB_VERSION_PATCH};
+    int part;
+    size_t i;
+
+    operations[0] = contrib_contributions_with_one_off;
+    operations[1] = contrib_attention;
+    operations[2] = contrib_mlp;
+    operations[3] = contrib_decomposed_mlp;
+
+    if (float32.code == bfloat16.code || devices[0] != 1 || parts[0] < 0) {
+        return 1;
+    }
+    if (options.struct_size != sizeof(contrib_options) || options.norm != 1.0 || options.context != NULL) {
+        return 2;
+    }
+    for (i = 1; i < sizeof statuses / sizeof *statuses; i++) {
+        if (statuses[i] <= statuses[i - 1]) {
+            return 3;
+        }
+    }
+
+    /* The header's version is the library's, and its three numbers are its string. */
+    for (linked = version(); *linked != '\0' && *linked == *said; linked++, said++) {
+    }
+    if (*linked != *said) {
+        return 4;
+    }
+    said = CONTRIB_VERSION_STRING;
+    for (i = 0; i < 3; i++) {
+        for (part = 0; *said >= '0' && *said <= '9'; said++) {
+            part = 10 * part + (*said - '0');
+        }
+        if (part != parts[i] || (i < 2 && *said++ != '.')) {
+            return 5;
+        }
+    }
+
+    /* NULL everywhere is an error, not a crash. */
+    if (group_contributions(NULL, NULL, 0, NULL) != CONTRIB_ERROR_NULL_POINTER ||
+        contributions(NULL, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER ||
+        threshold(NULL, NULL, 0.0, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER) {
+        return 6;
+    }
+    for (i = 0; i < sizeof operations / sizeof *operations; i++) {
+        if (operations[i](NULL, NULL, NULL, NULL, NULL, &options) != CONTRIB_ERROR_NULL_POINTER) {
+            return 7;
+        }
+    }
+    if (last_error_message()[0] == '\0' || status_name(CONTRIB_OK)[0] != 'C') {
+        return 8;
+    }
+    if (context_new(2, &context) != CONTRIB_OK || context_threads(context) != 2) {
+        return 9;
+    }
+    context_free(context);
+    return 0;
+}

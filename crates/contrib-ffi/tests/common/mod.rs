@@ -1,0 +1,385 @@
+//! Calls of the C API, made as a C program makes them: structs of pointers into arrays that the caller keeps.
+
+#![allow(dead_code, reason = "each of the tests uses a part of it")]
+
+pub mod harm;
+
+use contrib::context::{contrib_context, contrib_context_free, contrib_context_new};
+use contrib::operations::{
+    contrib_attention, contrib_contributions, contrib_contributions_with_one_off, contrib_decomposed_mlp,
+    contrib_group, contrib_group_contributions, contrib_mlp, contrib_threshold_and_renormalise,
+};
+use contrib::options::contrib_options;
+use contrib::status::{CONTRIB_OK, contrib_last_error_message, contrib_status};
+use contrib::tensor::{CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_BFLOAT, CONTRIB_DTYPE_FLOAT, contrib_dtype, contrib_tensor};
+use contrib_testing::{Kind, Layout, Operation, Random, Stored};
+use std::ffi::{CStr, c_void};
+use std::mem;
+use std::ptr;
+
+/// What a caller says about one tensor; the arrays of its struct.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arg {
+    pub data: *mut c_void,
+    pub dtype: (u8, u8, u16),
+    pub device_type: i32,
+    pub device_id: i32,
+    pub ndim: i32,
+    /// `None`: NULL.
+    pub shape: Option<Vec<i64>>,
+    /// `None`: NULL.
+    pub strides: Option<Vec<i64>>,
+    pub byte_offset: u64,
+}
+
+// SAFETY: the address is only used in calls, whose promises are made there.
+unsafe impl Send for Arg {}
+
+/// Code, bits and lanes of an element type.
+pub const fn dtype(kind: Kind) -> (u8, u8, u16) {
+    match kind {
+        Kind::F32 => (CONTRIB_DTYPE_FLOAT, 32, 1),
+        Kind::F64 => (CONTRIB_DTYPE_FLOAT, 64, 1),
+        Kind::F16 => (CONTRIB_DTYPE_FLOAT, 16, 1),
+        Kind::Bf16 => (CONTRIB_DTYPE_BFLOAT, 16, 1),
+    }
+}
+
+impl Arg {
+    /// This tensor, its strides said.
+    pub fn of(stored: &mut Stored) -> Self {
+        let (kind, layout) = (stored.kind(), stored.layout.clone());
+        Arg {
+            data: stored.numbers.as_mut_ptr().wrapping_add(layout.offset * kind.size()).cast(),
+            dtype: dtype(kind),
+            device_type: CONTRIB_DEVICE_CPU,
+            device_id: 0,
+            ndim: layout.shape.len() as i32,
+            shape: Some(layout.shape.iter().map(|&extent| extent as i64).collect()),
+            strides: Some(layout.strides.iter().map(|&stride| stride as i64).collect()),
+            byte_offset: 0,
+        }
+    }
+
+    /// The struct, with pointers into this.
+    pub fn tensor(&mut self) -> contrib_tensor {
+        let (code, bits, lanes) = self.dtype;
+        contrib_tensor {
+            data: self.data,
+            device_type: self.device_type,
+            device_id: self.device_id,
+            ndim: self.ndim,
+            dtype: contrib_dtype { code, bits, lanes },
+            shape: self.shape.as_mut().map_or(ptr::null_mut(), Vec::as_mut_ptr),
+            strides: self.strides.as_mut().map_or(ptr::null_mut(), Vec::as_mut_ptr),
+            byte_offset: self.byte_offset,
+        }
+    }
+
+    pub fn shape(&mut self) -> &mut Vec<i64> {
+        self.shape.as_mut().expect("the test has not taken the shape away")
+    }
+
+    pub fn strides(&mut self) -> &mut Vec<i64> {
+        self.strides.as_mut().expect("the test has not taken the strides away")
+    }
+
+    /// Says another shape, with strides for it.
+    pub fn reshape(&mut self, shape: &[i64], strides: Option<&[i64]>) {
+        self.ndim = shape.len() as i32;
+        self.shape = Some(shape.to_vec());
+        self.strides = strides.map(<[i64]>::to_vec);
+    }
+
+    /// The axes in another order.
+    pub fn permute(&mut self, order: &[usize]) {
+        let (shape, strides) = (self.shape().clone(), self.strides().clone());
+        self.shape = Some(order.iter().map(|&axis| shape[axis]).collect());
+        self.strides = Some(order.iter().map(|&axis| strides[axis]).collect());
+    }
+
+    /// The address of each element, in row-major order.
+    pub fn addresses(&self) -> Vec<usize> {
+        let shape = self.shape.clone().unwrap_or_default();
+        let mut strides = vec![1; shape.len()];
+        for axis in (1..shape.len()).rev() {
+            strides[axis - 1] = strides[axis] * shape[axis];
+        }
+        let strides = self.strides.clone().unwrap_or(strides);
+        let mut addresses = vec![self.data.addr() as i64 + self.byte_offset as i64];
+        for (&extent, &stride) in shape.iter().zip(&strides) {
+            let step = |address: i64| (0..extent).map(move |i| address + i * stride * self.size() as i64);
+            addresses = addresses.into_iter().flat_map(step).collect();
+        }
+        addresses.into_iter().map(|address| address as usize).collect()
+    }
+
+    /// Bytes of an element.
+    pub fn size(&self) -> usize {
+        usize::from(self.dtype.1) / 8
+    }
+}
+
+/// The operations of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    Groups,
+    Contributions,
+    OneOff,
+    Attention,
+    Mlp,
+    DecomposedMlp,
+    Threshold,
+}
+
+/// Sizes to call a function with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// A few numbers.
+    Small,
+    /// Enough work for threads.
+    Large,
+}
+
+impl Function {
+    pub const ALL: [Function; 7] = [
+        Function::Groups,
+        Function::Contributions,
+        Function::OneOff,
+        Function::Attention,
+        Function::Mlp,
+        Function::DecomposedMlp,
+        Function::Threshold,
+    ];
+
+    pub const fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Contributions => Function::Contributions,
+            Operation::OneOff => Function::OneOff,
+            Operation::Attention => Function::Attention,
+            Operation::Mlp => Function::Mlp,
+            Operation::DecomposedMlp => Function::DecomposedMlp,
+            Operation::Threshold => Function::Threshold,
+        }
+    }
+
+    /// The tensors as errors name them, inputs first.
+    pub const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Function::Groups => &["whole", "groups[0].parts", "groups[1].parts", "groups[0].out", "groups[1].out"],
+            Function::Contributions => &["whole", "parts", "out"],
+            Function::OneOff => &["whole", "parts", "one_off", "out_parts", "out_one_off"],
+            Function::Attention => &["resid_pre", "resid_mid", "decomposed_attn", "out_attn", "out_resid"],
+            Function::Mlp => &["resid_mid", "resid_post", "mlp_out", "out_mlp", "out_resid"],
+            Function::DecomposedMlp => &["resid_mid", "resid_post", "decomposed_mlp_out", "out_neurons", "out_resid"],
+            Function::Threshold => &["c_blocks", "c_residual", "out_blocks", "out_residual"],
+        }
+    }
+
+    /// How many of the tensors are inputs.
+    pub const fn inputs(self) -> usize {
+        match self {
+            Function::Contributions | Function::Threshold => 2,
+            _ => 3,
+        }
+    }
+
+    /// Shapes that agree.
+    pub const fn shapes(self, size: Size) -> &'static [&'static [usize]] {
+        match (self, size) {
+            (Function::Groups, Size::Large) => &[&[5, 192], &[500, 5, 192], &[20, 5, 5, 192], &[500, 5], &[20, 5, 5]],
+            (Function::Contributions, Size::Small) => &[&[3, 4], &[2, 3, 4], &[2, 3]],
+            (Function::Contributions, Size::Large) => &[&[3, 193], &[700, 3, 193], &[700, 3]],
+            (Function::Groups | Function::OneOff, Size::Small) => &[&[3, 4], &[2, 3, 4], &[3, 4], &[2, 3], &[3]],
+            (Function::OneOff, Size::Large) => &[&[40, 200], &[50, 40, 200], &[40, 200], &[50, 40], &[40]],
+            (Function::Attention, Size::Small) => &[&[2, 3, 4], &[2, 3, 4], &[2, 3, 2, 2, 4], &[2, 3, 2, 2], &[2, 3]],
+            (Function::Attention, Size::Large) => {
+                &[&[2, 8, 192], &[2, 8, 192], &[2, 8, 9, 12, 192], &[2, 8, 9, 12], &[2, 8]]
+            }
+            (Function::Mlp, Size::Small) => &[&[2, 3, 4], &[2, 3, 4], &[2, 3, 4], &[2, 3], &[2, 3]],
+            (Function::Mlp, Size::Large) => &[&[4, 50, 768], &[4, 50, 768], &[4, 50, 768], &[4, 50], &[4, 50]],
+            (Function::DecomposedMlp, Size::Small) => &[&[3, 4], &[3, 4], &[3, 5, 4], &[3, 5], &[3]],
+            (Function::DecomposedMlp, Size::Large) => &[&[256], &[256], &[1200, 256], &[1200], &[]],
+            (Function::Threshold, Size::Small) => &[&[3, 4], &[3], &[3, 4], &[3]],
+            (Function::Threshold, Size::Large) => &[&[600, 500], &[600], &[600, 500], &[600]],
+        }
+    }
+
+    /// The call itself. Pointers to tensors are in the order of [`Function::arguments`]; any other number of groups
+    /// has as many pairs of parts and results.
+    ///
+    /// # Safety
+    /// What the header says.
+    pub unsafe fn call(
+        self,
+        tensors: &[*const contrib_tensor],
+        threshold: f64,
+        options: *const contrib_options,
+    ) -> contrib_status {
+        // SAFETY: the promise of this function's caller.
+        unsafe {
+            match (self, tensors) {
+                (Function::Groups, [whole, others @ ..]) => {
+                    let (parts, outs) = others.split_at(others.len() / 2);
+                    let struct_size = size_of::<contrib_group>();
+                    let group = |(&parts, &out)| contrib_group { struct_size, parts, out };
+                    let groups: Vec<contrib_group> = parts.iter().zip(outs).map(group).collect();
+                    contrib_group_contributions(*whole, groups.as_ptr(), groups.len(), options)
+                }
+                (Function::Contributions, &[whole, parts, out]) => contrib_contributions(whole, parts, out, options),
+                (Function::OneOff, &[whole, parts, one_off, out_parts, out_one_off]) => {
+                    contrib_contributions_with_one_off(whole, parts, one_off, out_parts, out_one_off, options)
+                }
+                (Function::Attention, &[pre, mid, attn, out_attn, out_resid]) => {
+                    contrib_attention(pre, mid, attn, out_attn, out_resid, options)
+                }
+                (Function::Mlp, &[mid, post, mlp, out_mlp, out_resid]) => {
+                    contrib_mlp(mid, post, mlp, out_mlp, out_resid, options)
+                }
+                (Function::DecomposedMlp, &[mid, post, neurons, out_neurons, out_resid]) => {
+                    contrib_decomposed_mlp(mid, post, neurons, out_neurons, out_resid, options)
+                }
+                (Function::Threshold, &[blocks, residual, out_blocks, out_residual]) => {
+                    contrib_threshold_and_renormalise(blocks, residual, threshold, out_blocks, out_residual, options)
+                }
+                _ => panic!("{self:?} does not take {} tensors", tensors.len()),
+            }
+        }
+    }
+}
+
+/// A call and all memory that it may touch.
+#[derive(Debug)]
+pub struct Call {
+    pub function: Function,
+    /// The memory of each tensor, in order.
+    pub stored: Vec<Stored>,
+    /// Memory that tensors may be moved to.
+    pub spare: Option<Stored>,
+    /// What the call says of each; `None`: NULL.
+    pub args: Vec<Option<Arg>>,
+    pub threshold: f64,
+    pub norm: f64,
+    pub context: *const contrib_context,
+}
+
+// SAFETY: contexts may be used from any thread, and the rest is the call's own.
+unsafe impl Send for Call {}
+
+/// Elements of nobody around every tensor of a random call, so that a tensor may be moved a little.
+pub const ROOM: usize = 64;
+
+impl Call {
+    /// A call with these tensors, inputs first.
+    pub fn new(function: Function, mut stored: Vec<Stored>) -> Self {
+        let args = stored.iter_mut().map(|stored| Some(Arg::of(stored))).collect();
+        Call { function, stored, spare: None, args, threshold: 0.25, norm: 1.0, context: ptr::null() }
+    }
+
+    /// Random inputs of the function's own shapes in row-major order, between canaries.
+    pub fn random(function: Function, kind: Kind, size: Size) -> Self {
+        let mut random = Random::new(7);
+        let tensor = |(number, shape): (usize, &&[usize])| {
+            let mut layout = Layout::row_major(shape);
+            layout.offset += ROOM;
+            layout.len += 2 * ROOM;
+            if number >= function.inputs() {
+                Stored::blank(kind, layout)
+            } else if function == Function::Threshold {
+                Stored::from_fn(kind, layout, |_| random.unit())
+            } else {
+                Stored::from_fn(kind, layout, |_| random.normal() + 0.5)
+            }
+        };
+        Self::new(function, function.shapes(size).iter().enumerate().map(tensor).collect())
+    }
+
+    /// What the call says of the tensor with this name.
+    pub fn arg(&mut self, name: &str) -> &mut Arg {
+        let number = self.number(name);
+        self.args[number].as_mut().expect("the test has not taken the tensor away")
+    }
+
+    pub fn number(&self, name: &str) -> usize {
+        let number = self.function.arguments().iter().position(|&argument| argument == name);
+        number.unwrap_or_else(|| panic!("{:?} has no {name}", self.function))
+    }
+
+    pub fn run(&mut self) -> contrib_status {
+        let struct_size = size_of::<contrib_options>();
+        self.run_with(&contrib_options { struct_size, norm: self.norm, context: self.context })
+    }
+
+    /// The call with these options instead of its own.
+    pub fn run_with(&mut self, options: *const contrib_options) -> contrib_status {
+        let mut tensors: Vec<Option<contrib_tensor>> =
+            self.args.iter_mut().map(|arg| arg.as_mut().map(Arg::tensor)).collect();
+        let tensors: Vec<*const contrib_tensor> =
+            tensors.iter_mut().map(|tensor| tensor.as_ref().map_or(ptr::null(), ptr::from_ref)).collect();
+        // SAFETY: tensors and options are null or alive, and so are the elements wherever the call may reach them.
+        unsafe { self.function.call(&tensors, self.threshold, options) }
+    }
+
+    /// Puts the tensors into another order.
+    pub fn reorder(&mut self, order: &[usize]) {
+        // The memory that the arguments point to stays where it is.
+        let mut stored: Vec<Option<Stored>> = mem::take(&mut self.stored).into_iter().map(Some).collect();
+        self.stored = order.iter().map(|&number| stored[number].take().expect("each comes once")).collect();
+        self.args = order.iter().map(|&number| self.args[number].take()).collect();
+    }
+
+    /// The number of tensors that are read.
+    pub fn inputs(&self) -> usize {
+        if self.function == Function::Groups { self.args.len() / 2 + 1 } else { self.function.inputs() }
+    }
+
+    /// The tensors that are written, in order.
+    pub fn outputs(&self) -> &[Stored] {
+        &self.stored[self.inputs()..]
+    }
+
+    /// The bits of the results.
+    pub fn results(&self) -> Vec<Vec<u64>> {
+        self.outputs().iter().map(Stored::bits).collect()
+    }
+
+    /// Runs the call, which must go well, and gives the bits of the results.
+    pub fn results_of_run(&mut self) -> Vec<Vec<u64>> {
+        assert_eq!(self.run(), CONTRIB_OK, "{:?}: {}", self.function, message());
+        self.results()
+    }
+}
+
+/// A context that ends with its owner.
+pub struct Context(*mut contrib_context);
+
+// SAFETY: contexts may be used from any number of threads.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+
+impl Context {
+    pub fn new(threads: usize) -> Self {
+        let mut context = ptr::null_mut();
+        // SAFETY: the pointer may be written.
+        assert_eq!(unsafe { contrib_context_new(threads, &raw mut context) }, CONTRIB_OK);
+        Context(context)
+    }
+
+    pub const fn get(&self) -> *const contrib_context {
+        self.0
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: it is this owner's, and freed once.
+        unsafe { contrib_context_free(self.0) };
+    }
+}
+
+/// The sentence of the last failure on this thread.
+pub fn message() -> String {
+    // SAFETY: a C string that lives until the next failure on this thread.
+    unsafe { CStr::from_ptr(contrib_last_error_message()) }.to_str().expect("messages are UTF-8").to_owned()
+}

@@ -1,0 +1,50 @@
+//! The layout of the structs in memory, which never changes: a `DLTensor` is a `contrib_tensor`.
+
+#![cfg(target_pointer_width = "64")]
+
+use contrib::operations::contrib_group;
+use contrib::options::contrib_options;
+use contrib::status::contrib_status;
+use contrib::tensor::{contrib_dtype, contrib_tensor};
+use std::mem::offset_of;
+
+#[test]
+fn a_tensor_has_the_fields_of_a_dltensor_where_dlpack_has_them() {
+    // struct DLTensor { void* data; DLDevice device; int32_t ndim; DLDataType dtype; int64_t *shape, *strides;
+    // uint64_t byte_offset; }, where DLDevice is { DLDeviceType device_type; int32_t device_id; }.
+    assert_eq!(offset_of!(contrib_tensor, data), 0);
+    assert_eq!(offset_of!(contrib_tensor, device_type), 8);
+    assert_eq!(offset_of!(contrib_tensor, device_id), 12);
+    assert_eq!(offset_of!(contrib_tensor, ndim), 16);
+    assert_eq!(offset_of!(contrib_tensor, dtype), 20);
+    assert_eq!(offset_of!(contrib_tensor, shape), 24);
+    assert_eq!(offset_of!(contrib_tensor, strides), 32);
+    assert_eq!(offset_of!(contrib_tensor, byte_offset), 40);
+    assert_eq!((size_of::<contrib_tensor>(), align_of::<contrib_tensor>()), (48, 8));
+}
+
+#[test]
+fn a_dtype_has_the_fields_of_a_dldatatype() {
+    assert_eq!(offset_of!(contrib_dtype, code), 0);
+    assert_eq!(offset_of!(contrib_dtype, bits), 1);
+    assert_eq!(offset_of!(contrib_dtype, lanes), 2);
+    assert_eq!((size_of::<contrib_dtype>(), align_of::<contrib_dtype>()), (4, 2));
+}
+
+#[test]
+fn structs_that_can_grow_begin_with_their_size_and_keep_their_first_fields() {
+    assert_eq!(offset_of!(contrib_options, struct_size), 0);
+    assert_eq!(offset_of!(contrib_options, norm), 8);
+    assert_eq!(offset_of!(contrib_options, context), 16);
+    assert!(size_of::<contrib_options>() >= 24 && align_of::<contrib_options>() == 8);
+
+    assert_eq!(offset_of!(contrib_group, struct_size), 0);
+    assert_eq!(offset_of!(contrib_group, parts), 8);
+    assert_eq!(offset_of!(contrib_group, out), 16);
+    assert!(size_of::<contrib_group>() >= 24 && align_of::<contrib_group>() == 8);
+}
+
+#[test]
+fn a_status_is_an_int32() {
+    assert_eq!((size_of::<contrib_status>(), contrib_status::MIN), (4, i32::MIN));
+}

@@ -1,0 +1,128 @@
+//! The formulas, term by term, in `f64`. Nothing here is clever: it is meant to be right at a glance.
+//!
+//! Powers are not scaled, so that they overflow for large numbers and a large norm, and vanish for small ones; tests
+//! keep away from both.
+
+const DIFFERENCE_EPSILON: f64 = 1e-6;
+const LEAST_PROXIMITY: f64 = 1e-5;
+
+/// The p-norm of a vector; of an empty one 0. An infinite `p` is the maximum norm.
+#[must_use]
+pub fn norm(vector: &[f64], p: f64) -> f64 {
+    if p.is_infinite() {
+        let mut largest = 0.0;
+        for &number in vector {
+            if number.is_nan() {
+                return f64::NAN;
+            }
+            if number.abs() > largest {
+                largest = number.abs();
+            }
+        }
+        return largest;
+    }
+    let mut sum = 0.0;
+    for &number in vector {
+        sum += number.abs().powf(p);
+    }
+    sum.powf(1.0 / p)
+}
+
+/// `|| part - whole + 1e-6 ||`; both are equally long.
+#[must_use]
+pub fn distance(part: &[f64], whole: &[f64], p: f64) -> f64 {
+    let mut differences = Vec::new();
+    for i in 0..whole.len() {
+        differences.push(part[i] - whole[i] + DIFFERENCE_EPSILON);
+    }
+    norm(&differences, p)
+}
+
+/// `max(|| whole || - distance, 1e-5)`, which is NaN where the difference is.
+#[must_use]
+pub fn proximity(part: &[f64], whole: &[f64], p: f64) -> f64 {
+    let surplus = norm(whole, p) - distance(part, whole, p);
+    if surplus.is_nan() {
+        return f64::NAN;
+    }
+    surplus.max(LEAST_PROXIMITY)
+}
+
+/// The proximities of all parts of all groups to one whole.
+#[must_use]
+pub fn proximities(whole: &[f64], groups: &[Vec<Vec<f64>>], p: f64) -> Vec<Vec<f64>> {
+    let mut proximities = Vec::new();
+    for group in groups {
+        proximities.push(group.iter().map(|part| proximity(part, whole, p)).collect());
+    }
+    proximities
+}
+
+/// The contributions of all parts of all groups to one whole.
+#[must_use]
+pub fn contributions(whole: &[f64], groups: &[Vec<Vec<f64>>], p: f64) -> Vec<Vec<f64>> {
+    let mut contributions = proximities(whole, groups, p);
+    let mut sum = 0.0;
+    for group in &contributions {
+        for proximity in group {
+            sum += proximity;
+        }
+    }
+    for group in &mut contributions {
+        for contribution in group {
+            *contribution /= sum;
+        }
+    }
+    contributions
+}
+
+/// What is left of one representation's contributions above the threshold, made to sum to 1 again.
+#[must_use]
+pub fn threshold_and_renormalise(blocks: &[f64], residual: f64, threshold: f64) -> (Vec<f64>, f64) {
+    let kept = |contribution: f64| {
+        if contribution.is_nan() || contribution > threshold { contribution } else { 0.0 }
+    };
+    let mut sum = kept(residual);
+    for &block in blocks {
+        sum += kept(block);
+    }
+    (blocks.iter().map(|&block| kept(block) / sum).collect(), kept(residual) / sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn norms_of_a_vector_that_one_can_check_by_hand() {
+        let vector = [3.0, -4.0, 0.0];
+        assert_eq!(norm(&vector, 1.0), 7.0);
+        assert_eq!(norm(&vector, 2.0), 5.0);
+        assert!((norm(&vector, 3.0) - 91.0_f64.cbrt()).abs() < 1e-14);
+        assert_eq!(norm(&vector, f64::INFINITY), 4.0);
+        assert_eq!(norm(&[], 2.0), 0.0);
+        for p in [1.0, 2.0, 2.5, f64::INFINITY] {
+            assert!(norm(&[1.0, f64::NAN, 7.0], p).is_nan());
+        }
+    }
+
+    #[test]
+    fn contributions_that_one_can_check_by_hand() {
+        // Distances: |1 - 3| + |1 - 1| and |2 - 3| + |0 - 1|, but for the epsilons; the norm of the whole is 4.
+        let groups = [vec![vec![1.0, 1.0]], vec![vec![2.0, 0.0], vec![9.0, 9.0]]];
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-5;
+        let found = contributions(&[3.0, 1.0], &groups, 1.0);
+        assert!(near(found[0][0], 0.5) && near(found[1][0], 0.5) && near(found[1][1], 2.5e-6));
+        assert!((found.iter().flatten().sum::<f64>() - 1.0).abs() < 1e-15);
+        assert_eq!(contributions(&[], &[vec![vec![], vec![]]], 2.0), [[0.5, 0.5]]);
+        assert!(contributions(&[f64::INFINITY], &[vec![vec![1.0]]], 1.0)[0][0].is_nan());
+    }
+
+    #[test]
+    fn thresholds_that_one_can_check_by_hand() {
+        assert_eq!(threshold_and_renormalise(&[0.5, 0.25, 0.0], 0.25, 0.25), (vec![1.0, 0.0, 0.0], 0.0));
+        assert_eq!(threshold_and_renormalise(&[0.5, 0.0], 0.5, 0.1), (vec![0.5, 0.0], 0.5));
+        assert!(threshold_and_renormalise(&[f64::NAN, 0.5], 0.5, 0.1).1.is_nan());
+        assert!(threshold_and_renormalise(&[0.1], 0.1, 0.5).1.is_nan());
+    }
+}
