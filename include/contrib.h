@@ -25,6 +25,15 @@
 #define CONTRIB_VERSION_PATCH 0
 #define CONTRIB_VERSION_STRING "0.1.0"
 
+// The kernels that the library was compiled for: SSE2 on x86-64, NEON on 64-bit Arm.
+#define CONTRIB_INSTRUCTION_SET_PORTABLE 1
+
+// Kernels for x86-64 with AVX2, FMA and F16C.
+#define CONTRIB_INSTRUCTION_SET_AVX2 2
+
+// Kernels for x86-64 with AVX-512F.
+#define CONTRIB_INSTRUCTION_SET_AVX512 3
+
 // `device_type` of ordinary memory (DLPack's `kDLCPU`).
 #define CONTRIB_DEVICE_CPU 1
 
@@ -165,6 +174,9 @@ typedef struct contrib_options {
 // More threads than a context can have.
 #define CONTRIB_ERROR_TOO_MANY_THREADS 402
 
+// A number that is not one of `CONTRIB_INSTRUCTION_SET_`.
+#define CONTRIB_ERROR_INSTRUCTION_SET 403
+
 // Working memory could not be allocated.
 #define CONTRIB_ERROR_OUT_OF_MEMORY 500
 
@@ -199,6 +211,27 @@ void contrib_context_free(struct contrib_context *context);
 // # Safety
 // `context` is null or alive.
 size_t contrib_context_threads(const struct contrib_context *context);
+
+// Keeps calls with this context from using a greater instruction set than this one: to compare them, or where a host must
+// not use a greater one. All give the same bits. One that the processor does not have changes nothing. No call may be
+// using the context.
+//
+// (For contexts that are made elsewhere, and for calls without one, the environment variable
+// `CONTRIB_INSTRUCTION_SET` does the same, with the names "portable", "avx2" and "avx512"; it is read once.)
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_INSTRUCTION_SET`.
+//
+// # Safety
+// `context` is null or alive.
+contrib_status contrib_context_limit_instruction_set(struct contrib_context *context,
+                                                     int32_t instruction_set);
+
+// The instruction set that calls with this context use, or for NULL those without one: one of
+// `CONTRIB_INSTRUCTION_SET_`.
+//
+// # Safety
+// `context` is null or alive.
+int32_t contrib_context_instruction_set(const struct contrib_context *context);
 
 // What all parts of all groups contribute to their whole, normalised together: for each batch entry the contributions
 // of all its parts sum to 1. The other operations are this one with named groups.

@@ -1,6 +1,7 @@
 //! The threads that a call may use.
 
 use crate::error::{Argument, Cause, Error};
+use crate::floating_point::DefaultSettings;
 use crate::instruction_set::InstructionSet;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -38,16 +39,24 @@ impl Context {
             0 => available_parallelism().map_or(1, NonZero::get).min(Self::MAX_THREADS),
             threads => threads,
         };
-        let build = || ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("contrib-{i}")).build();
+        let build = || {
+            let _blocked = signals::Blocked::new();
+            ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("contrib-{i}")).build()
+        };
         let pool = if threads == 1 { None } else { build().ok() };
         Ok(Context { pool, process: std::process::id(), instruction_set: InstructionSet::best() })
     }
 
-    /// The same threads with an instruction set that is not greater than `limit`: for comparing them, and for hosts
-    /// that must not use a greater one. It never becomes greater than [`InstructionSet::best`].
+    /// Keeps calls with this context from using a greater instruction set than `limit`: to compare them, or where a host
+    /// must not use a greater one. One that is greater than [`InstructionSet::best`] changes nothing.
+    pub fn limit_instruction_set(&mut self, limit: InstructionSet) {
+        self.instruction_set = self.instruction_set.min(limit);
+    }
+
+    /// The same context after [`Context::limit_instruction_set`].
     #[must_use]
     pub fn at_most(mut self, limit: InstructionSet) -> Self {
-        self.instruction_set = self.instruction_set.min(limit);
+        self.limit_instruction_set(limit);
         self
     }
 
@@ -109,6 +118,7 @@ impl<'a> Threads<'a> {
         match self {
             Threads::Pool(pool) if tasks > 1 => pool.install(|| {
                 (0..tasks).into_par_iter().for_each(|index| {
+                    let _settings = DefaultSettings::enter();
                     // A task runs on a thread of the pool, and does not wait for other tasks, so that the thread's
                     // number is its own for as long as the task lasts.
                     let slot = pool.current_thread_index().expect("a pool runs its tasks on its own threads");
@@ -116,6 +126,56 @@ impl<'a> Threads<'a> {
                 });
             }),
             _ => (0..tasks).for_each(|index| task(0, index)),
+        }
+    }
+}
+
+/// A pool's threads inherit the signals that are blocked where it is started. All are, so that a host's signals go to the
+/// host's own threads; but for those that say that the thread itself has gone wrong.
+#[cfg(unix)]
+mod signals {
+    use std::mem::MaybeUninit;
+    use std::ptr;
+
+    /// While it lives, the calling thread takes no signals.
+    pub(super) struct Blocked {
+        before: Option<libc::sigset_t>,
+    }
+
+    impl Blocked {
+        pub(super) fn new() -> Self {
+            let mut all = MaybeUninit::uninit();
+            let mut before = MaybeUninit::uninit();
+            // SAFETY: the sets are initialised by the calls that they are handed to first.
+            unsafe {
+                libc::sigfillset(all.as_mut_ptr());
+                for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP] {
+                    libc::sigdelset(all.as_mut_ptr(), fault);
+                }
+                let set = libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr()) == 0;
+                Blocked { before: set.then(|| before.assume_init()) }
+            }
+        }
+    }
+
+    impl Drop for Blocked {
+        fn drop(&mut self) {
+            if let Some(before) = &self.before {
+                // SAFETY: a set that the thread had.
+                unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod signals {
+    /// There are none.
+    pub(super) struct Blocked;
+
+    impl Blocked {
+        pub(super) fn new() -> Self {
+            Blocked
         }
     }
 }

@@ -25,6 +25,7 @@ mod dispatch;
 mod driver;
 mod dtype;
 mod error;
+mod floating_point;
 mod instruction_set;
 mod kernels;
 mod lanes;

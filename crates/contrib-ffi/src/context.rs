@@ -1,7 +1,7 @@
 //! A caller's threads.
 
 use crate::status::{Failure, contrib_status, guard};
-use contrib_core::{Argument, Context};
+use contrib_core::{Argument, Context, InstructionSet};
 
 /// The threads that calls may use, kept ready between them. Opaque. One context may be used by any number of host
 /// threads at the same time; results have the same bits for any number of threads.
@@ -60,4 +60,56 @@ pub unsafe extern "C" fn contrib_context_free(context: *mut contrib_context) {
 pub unsafe extern "C" fn contrib_context_threads(context: *const contrib_context) -> usize {
     // SAFETY: the caller's promise.
     unsafe { context.as_ref() }.map_or(0, |context| context.0.threads())
+}
+
+/// The kernels that the library was compiled for: SSE2 on x86-64, NEON on 64-bit Arm.
+pub const CONTRIB_INSTRUCTION_SET_PORTABLE: i32 = 1;
+/// Kernels for x86-64 with AVX2, FMA and F16C.
+pub const CONTRIB_INSTRUCTION_SET_AVX2: i32 = 2;
+/// Kernels for x86-64 with AVX-512F.
+pub const CONTRIB_INSTRUCTION_SET_AVX512: i32 = 3;
+
+/// Keeps calls with this context from using a greater instruction set than this one: to compare them, or where a host must
+/// not use a greater one. All give the same bits. One that the processor does not have changes nothing. No call may be
+/// using the context.
+///
+/// (For contexts that are made elsewhere, and for calls without one, the environment variable
+/// `CONTRIB_INSTRUCTION_SET` does the same, with the names "portable", "avx2" and "avx512"; it is read once.)
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_INSTRUCTION_SET`.
+///
+/// # Safety
+/// `context` is null or alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_context_limit_instruction_set(
+    context: *mut contrib_context,
+    instruction_set: i32,
+) -> contrib_status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let context = unsafe { context.as_mut() }.ok_or(Failure::Null(Argument::named("context")))?;
+        let limit = InstructionSet::ALL.into_iter().find(|&set| number(set) == instruction_set);
+        let limit = limit.ok_or(Failure::InstructionSet { got: instruction_set })?;
+        context.0.limit_instruction_set(limit);
+        Ok(())
+    })
+}
+
+/// The instruction set that calls with this context use, or for NULL those without one: one of
+/// `CONTRIB_INSTRUCTION_SET_`.
+///
+/// # Safety
+/// `context` is null or alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_context_instruction_set(context: *const contrib_context) -> i32 {
+    // SAFETY: the caller's promise.
+    number(unsafe { context.as_ref() }.map_or_else(InstructionSet::best, |context| context.0.instruction_set()))
+}
+
+fn number(set: InstructionSet) -> i32 {
+    match set {
+        InstructionSet::Avx2 => CONTRIB_INSTRUCTION_SET_AVX2,
+        InstructionSet::Avx512 => CONTRIB_INSTRUCTION_SET_AVX512,
+        _ => CONTRIB_INSTRUCTION_SET_PORTABLE,
+    }
 }

@@ -47,6 +47,8 @@ pub const CONTRIB_ERROR_NORM: contrib_status = 400;
 pub const CONTRIB_ERROR_THRESHOLD: contrib_status = 401;
 /// More threads than a context can have.
 pub const CONTRIB_ERROR_TOO_MANY_THREADS: contrib_status = 402;
+/// A number that is not one of `CONTRIB_INSTRUCTION_SET_`.
+pub const CONTRIB_ERROR_INSTRUCTION_SET: contrib_status = 403;
 /// Working memory could not be allocated.
 pub const CONTRIB_ERROR_OUT_OF_MEMORY: contrib_status = 500;
 /// A bug in the library, caught before it could reach the caller. Outputs may have been written.
@@ -85,6 +87,7 @@ pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
         CONTRIB_ERROR_NORM,
         CONTRIB_ERROR_THRESHOLD,
         CONTRIB_ERROR_TOO_MANY_THREADS,
+        CONTRIB_ERROR_INSTRUCTION_SET,
         CONTRIB_ERROR_OUT_OF_MEMORY,
         CONTRIB_ERROR_INTERNAL,
     )
@@ -115,6 +118,8 @@ pub(crate) enum Failure {
     Device { argument: Argument, got: i32 },
     /// A tensor of another type.
     Dtype { argument: Argument, code: u8, bits: u8, lanes: u16 },
+    /// A number that is no instruction set's.
+    InstructionSet { got: i32 },
 }
 
 impl Failure {
@@ -131,6 +136,7 @@ impl Failure {
             Failure::UnknownField { .. } => CONTRIB_ERROR_UNKNOWN_FIELD,
             Failure::Device { .. } => CONTRIB_ERROR_DEVICE,
             Failure::Dtype { .. } => CONTRIB_ERROR_DTYPE,
+            Failure::InstructionSet { .. } => CONTRIB_ERROR_INSTRUCTION_SET,
             Failure::Core(error) => match error.cause() {
                 Cause::NullPointer => CONTRIB_ERROR_NULL_POINTER,
                 Cause::NdimOutOfRange { .. } => CONTRIB_ERROR_NDIM,
@@ -174,6 +180,9 @@ impl fmt::Display for Failure {
             }
             Failure::Device { argument, got } => {
                 write!(f, "{argument}: expected memory that the host can read (device_type 1, 3, 11 or 13), got {got}")
+            }
+            Failure::InstructionSet { got } => {
+                write!(f, "instruction_set: expected one of CONTRIB_INSTRUCTION_SET_ (1, 2 or 3), got {got}")
             }
             Failure::Dtype { argument, code, bits, lanes } => write!(
                 f,

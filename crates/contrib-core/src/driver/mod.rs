@@ -12,6 +12,7 @@ use crate::axes::Axes;
 use crate::context::{Context, Threads};
 use crate::dtype::DType;
 use crate::error::{Argument, Cause, Error};
+use crate::floating_point::DefaultSettings;
 use crate::options::Options;
 use crate::tensor::Tensor;
 use entry::Entry;
@@ -157,8 +158,7 @@ pub(crate) fn run(whole: &Whole, groups: &[Group], context: Option<&Context>) ->
     let slots = if share_parts { 1 } else { threads.count() };
 
     if slots * parts <= STACK_PROXIMITIES {
-        let mut proximities = [0.0; STACK_PROXIMITIES];
-        spread(&entry, whole.entries, parts, threads, share_parts, &mut proximities);
+        spread(&entry, whole.entries, parts, threads, share_parts, &mut [0.0; STACK_PROXIMITIES]);
     } else {
         let mut proximities = Vec::new();
         if proximities.try_reserve_exact(slots * parts).is_err() {
@@ -180,6 +180,7 @@ fn spread(
     share_parts: bool,
     proximities: &mut [f64],
 ) {
+    let _settings = DefaultSettings::enter();
     if share_parts {
         for index in 0..entries {
             entry.contributions(index, threads, &mut proximities[..parts]);

@@ -4,6 +4,7 @@ use crate::axes::Axes;
 use crate::context::Threads;
 use crate::dtype::{DType, Element, with_element};
 use crate::error::{ANY, Argument, Cause, Error};
+use crate::floating_point::DefaultSettings;
 use crate::list::List;
 use crate::options::Options;
 use crate::primitive::{expect_own_memory, named, named_out};
@@ -59,6 +60,7 @@ pub fn threshold_and_renormalise(
         to_residual: Elements::new(to_residual.tensor, representation_axes),
         threshold,
     };
+    let _settings = DefaultSettings::enter();
     let work = representations.saturating_mul(renormalise.blocks.count.max(1));
     Threads::for_work(work, options.context).for_each(representations, |_, index| renormalise.representation(index));
     Ok(())

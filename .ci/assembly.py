@@ -1,0 +1,64 @@
+"""Looks at the machine code of the kernels: each must use the registers of its instruction set, fuse no multiplication
+with an addition, and call nothing. An intrinsic that was not inlined gives right results, very slowly, which no test of
+values sees.
+
+    python3 .ci/assembly.py target/release/libcontrib.so
+"""
+
+import re
+import subprocess
+import sys
+
+ENTRY = re.compile(r"lanes::(avx2|avx512)::\w+ as .*::(rows_entry|columns_entry|prepare_entry)")
+REGISTERS = {"avx2": "ymm", "avx512": "zmm"}
+ARITHMETIC = re.compile(r"\tv(?:add|sub|mul)pd\s.*%([xyz]mm)")
+
+
+def functions(library):
+    """The kernels' entry points: instruction set, kernel, lines of assembly."""
+    listing = subprocess.run(
+        ["objdump", "--disassemble", "--demangle", "--no-show-raw-insn", library],
+        check=True, capture_output=True, text=True,
+    ).stdout
+    for text in listing.split("\n\n"):
+        title, _, body = text.partition("\n")
+        entry = ENTRY.search(title)
+        if entry:
+            yield entry[1], entry[2], body.splitlines()
+
+
+def problems(instruction_set, lines):
+    """What is wrong with one kernel."""
+    wanted = REGISTERS[instruction_set]
+    arithmetic = [found[1] for line in lines if (found := ARITHMETIC.search(line))]
+    calls = [line.strip() for line in lines if re.search(r"\tcall", line)]
+    if any(registers != wanted for registers in arithmetic):
+        yield f"arithmetic in narrower registers than {wanted}: {sorted(set(arithmetic))}"
+    if not arithmetic and not any(wanted in line for line in lines):
+        yield f"no {wanted} register"
+    if any("vfm" in line or "vfnm" in line for line in lines):
+        yield "a fused multiplication, which other instruction sets do not have"
+    if calls:
+        yield f"{len(calls)} calls, such as {calls[0]}"
+
+
+def main():
+    seen, failed = {}, 0
+    for instruction_set, kernel, lines in functions(sys.argv[1]):
+        key = (instruction_set, kernel)
+        seen[key] = seen.get(key, 0) + 1
+        for problem in problems(instruction_set, lines):
+            failed += 1
+            print(f"{instruction_set} {kernel}: {problem}")
+    for (instruction_set, kernel), count in sorted(seen.items()):
+        print(f"{instruction_set:7} {kernel:14} {count:3} kernels looked at")
+    # Four element types and five norms; kernels that compile to the same code may be one.
+    expected = {(s, k): 4 if k == "prepare_entry" else 20 for s in REGISTERS for k in ("rows_entry", "columns_entry", "prepare_entry")}
+    for key, count in expected.items():
+        if seen.get(key, 0) < count:
+            failed += 1
+            print(f"{key[0]} {key[1]}: {seen.get(key, 0)} kernels, expected {count}")
+    return 1 if failed else 0
+
+
+sys.exit(main())
