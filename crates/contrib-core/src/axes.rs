@@ -91,13 +91,18 @@ impl Axes {
 
     /// A walk over the offsets of all elements in row-major order, beginning with the element `start`.
     pub(crate) fn walk_from(&self, start: usize) -> Walk<'_> {
-        let mut walk = Walk { axes: self, index: List::from_fn(self.extents.len(), |_| 0), offset: 0 };
+        let mut walk =
+            Walk { axes: self, index: List::from_fn(self.extents.len(), |_| 0), offset: 0, left: 0, step: 0 };
         let mut rest = start;
         for axis in (0..self.extents.len()).rev() {
             let extent = self.extents[axis].max(1);
             walk.index[axis] = rest % extent;
             walk.offset += (rest % extent) as isize * self.strides[axis];
             rest /= extent;
+        }
+        if let (Some(&extent), Some(&step)) = (self.extents.last(), self.strides.last()) {
+            walk.left = extent.saturating_sub(start % extent.max(1));
+            walk.step = step;
         }
         walk
     }
@@ -112,8 +117,12 @@ impl Axes {
 /// many elements there are.
 pub(crate) struct Walk<'a> {
     axes: &'a Axes,
+    /// Where on each axis but the last the walk is.
     index: List<usize>,
     offset: isize,
+    /// Elements left on the last axis, and the step between them.
+    left: usize,
+    step: isize,
 }
 
 impl Walk<'_> {
@@ -121,16 +130,29 @@ impl Walk<'_> {
     #[inline]
     pub(crate) fn next_offset(&mut self) -> isize {
         let here = self.offset;
-        for axis in (0..self.index.len()).rev() {
+        if self.left > 1 {
+            self.left -= 1;
+            self.offset += self.step;
+        } else {
+            self.next_row();
+        }
+        here
+    }
+
+    /// Steps from the last element of the last axis to the first one of the next row.
+    fn next_row(&mut self) {
+        let Some((&extent, outer)) = self.axes.extents.split_last() else { return };
+        self.offset -= self.step * (extent as isize - 1);
+        self.left = extent;
+        for (axis, &extent) in outer.iter().enumerate().rev() {
             self.index[axis] += 1;
             self.offset += self.axes.strides[axis];
-            if self.index[axis] < self.axes.extents[axis] {
+            if self.index[axis] < extent {
                 break;
             }
             self.offset -= self.axes.strides[axis] * self.index[axis] as isize;
             self.index[axis] = 0;
         }
-        here
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::dtype::{DType, Element, with_element};
 use crate::instruction_set::InstructionSet;
-use crate::kernels::columns::{ColumnTotals, columns};
+use crate::kernels::columns::{ColumnTotals, SideBySide, columns};
 use crate::kernels::measure::{CubeSum, LargestMagnitude, MagnitudeSum, Measure, Parameters, PowerSum, SquareSum};
 use crate::kernels::prepare::prepare;
-use crate::kernels::rows::{Totals, rows};
+use crate::kernels::rows::{Piece, Totals, rows};
 use crate::lanes::portable::Portable;
 use crate::lanes::{Lanes, LoadAny, LoadAs};
 #[cfg(target_arch = "x86_64")]
@@ -25,9 +25,9 @@ pub(crate) enum MeasureKind {
 #[derive(Clone, Copy)]
 pub(crate) struct PartKernels {
     /// [`rows`].
-    pub(crate) rows: unsafe fn(Parameters, &[*const u8], *const f64, usize, &mut [Totals]),
+    pub(crate) rows: unsafe fn(Parameters, Piece, &[*const u8], *const f64, usize, *mut Totals),
     /// [`columns`].
-    pub(crate) columns: unsafe fn(Parameters, *const u8, usize, isize, *const f64, usize, &mut ColumnTotals),
+    pub(crate) columns: unsafe fn(Parameters, Piece, SideBySide, *const f64, usize, &mut ColumnTotals),
 }
 
 /// [`prepare`] for one element type.
@@ -58,13 +58,14 @@ macro_rules! entry_points {
                 $(#[target_feature(enable = $features)])?
                 unsafe fn rows_entry<V: Lanes + LoadAs<T>, T: Element, M: Measure>(
                     parameters: Parameters,
+                    piece: Piece,
                     parts: &[*const u8],
                     whole: *const f64,
                     len: usize,
-                    totals: &mut [Totals],
+                    totals: *mut Totals,
                 ) {
                     // SAFETY: the caller's promise.
-                    unsafe { rows::<V, T, M>(parameters, parts, whole, len, totals) }
+                    unsafe { rows::<V, T, M>(parameters, piece, parts, whole, len, totals) }
                 }
 
                 /// # Safety
@@ -72,15 +73,14 @@ macro_rules! entry_points {
                 $(#[target_feature(enable = $features)])?
                 unsafe fn columns_entry<V: Lanes + LoadAs<T>, T: Element, M: Measure>(
                     parameters: Parameters,
-                    parts: *const u8,
-                    count: usize,
-                    stride: isize,
+                    piece: Piece,
+                    parts: SideBySide,
                     whole: *const f64,
                     len: usize,
                     totals: &mut ColumnTotals,
                 ) {
                     // SAFETY: the caller's promise.
-                    unsafe { columns::<V, T, M>(parameters, parts.cast(), count, stride, whole, len, totals) }
+                    unsafe { columns::<V, T, M>(parameters, piece, parts, whole, len, totals) }
                 }
 
                 PartKernels { rows: rows_entry::<Self, T, M>, columns: columns_entry::<Self, T, M> }

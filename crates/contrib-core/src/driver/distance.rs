@@ -3,14 +3,18 @@
 use super::Vectors;
 use super::kernel::Route;
 use super::pack::pack;
-use crate::kernels::columns::ColumnTotals;
-use crate::kernels::rows::{TOTALS, Totals};
+use crate::kernels::columns::{ColumnTotals, SideBySide};
+use crate::kernels::rows::{Piece, TOTALS, Totals};
 use crate::lanes::LANES;
 use std::mem::MaybeUninit;
-use std::{ptr, slice};
+use std::ptr;
 
 /// Parts that are compared with one piece of the whole before the next piece is prepared.
 const TILE: usize = 16;
+
+/// Parts that are read before their totals are looked at, where the whole is one piece: few, so that this is done while
+/// the next parts come from memory.
+const SMALL_TILE: usize = 2;
 
 /// Parts that must lie side by side for a vector of their elements to be worth it.
 const MIN_COLUMNS: usize = 4;
@@ -66,19 +70,9 @@ impl<'a> Workspace<'a> {
         unsafe { &raw mut (*self.buffers.as_mut_ptr()).packed.0 }.cast()
     }
 
-    /// Totals of zero for so many parts, at most [`TILE`].
-    fn totals<'b>(&mut self, parts: usize) -> &'b mut [Totals]
-    where
-        'a: 'b,
-    {
-        assert!(parts <= TILE, "{parts} parts are more than a tile");
-        // SAFETY: a place inside the buffers; all zeros are totals. Nothing else refers to it, as only the caller, who
-        // does not ask twice, has it.
-        unsafe {
-            let totals = (&raw mut (*self.buffers.as_mut_ptr()).totals).cast::<Totals>();
-            totals.write_bytes(0, parts);
-            slice::from_raw_parts_mut(totals, parts)
-        }
+    fn totals(&mut self) -> *mut Totals {
+        // SAFETY: a place inside the buffers.
+        unsafe { &raw mut (*self.buffers.as_mut_ptr()).totals }.cast()
     }
 }
 
@@ -103,12 +97,14 @@ pub(super) fn distances(
 ) {
     let size = vectors.dtype.size() as isize;
     let mut walk = vectors.parts.walk_from(first);
+    // A tile saves preparing the whole again for each part, where it comes in pieces.
+    let tile_len = if vectors.is_contiguous() && vectors.len <= PIECE { SMALL_TILE } else { TILE };
     let mut done = 0;
     while done < distances.len() {
         let rest = distances.len() - done;
         let neighbours = vectors.neighbours(first + done).min(rest).min(LANES);
         let in_columns = !vectors.is_contiguous() && neighbours >= MIN_COLUMNS;
-        let tile = &mut distances[done..done + if in_columns { neighbours } else { rest.min(TILE) }];
+        let tile = &mut distances[done..done + if in_columns { neighbours } else { rest.min(tile_len) }];
         let mut parts = [ptr::null(); TILE];
         for part in &mut parts[..tile.len()] {
             *part = entry.wrapping_offset(walk.next_offset() * size);
@@ -144,16 +140,13 @@ fn totals_of_columns(
     for start in (0..vectors.len).step_by(PIECE) {
         let len = PIECE.min(vectors.len - start);
         let whole = prepared(workspace, route, origin, start, len);
-        let piece = parts.wrapping_offset(start as isize * vectors.stride * size);
+        let first = parts.wrapping_offset(start as isize * vectors.stride * size);
+        let piece = Piece { first: start == 0, last: start + len == vectors.len };
+        let side_by_side = SideBySide { first, count: joined.len(), stride: vectors.stride };
         // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers.
-        unsafe {
-            let parameters = route.kernel.parameters;
-            (route.kernels.columns)(parameters, piece, joined.len(), vectors.stride, whole, len, &mut totals);
-        }
+        unsafe { (route.kernels.columns)(route.kernel.parameters, piece, side_by_side, whole, len, &mut totals) };
     }
-    for (part, joined) in joined.iter_mut().enumerate() {
-        *joined = route.kernel.join(&std::array::from_fn(|total| totals[total][part]));
-    }
+    joined.copy_from_slice(&totals[0][..joined.len()]);
 }
 
 /// The distance of a part whose total left the range of its arithmetic: measured again in `f64`, scaled by its largest
@@ -189,26 +182,32 @@ fn totals_of(
 ) {
     let size = vectors.dtype.size();
     let (rows, parameters) = (route.kernels.rows, route.kernel.parameters);
-    let totals = workspace.totals(parts.len());
+    let totals = workspace.totals();
+    if vectors.len == 0 {
+        joined.fill(0.0);
+        return;
+    }
     let piece_len = if vectors.is_contiguous() { PIECE } else { PACKED_PIECE };
     for start in (0..vectors.len).step_by(piece_len) {
         let len = piece_len.min(vectors.len - start);
         let whole = prepared(workspace, route, origin, start, len);
+        let piece = Piece { first: start == 0, last: start + len == vectors.len };
         let step = start as isize * vectors.stride * size as isize;
         let mut pieces = [ptr::null(); TILE];
-        for (piece, part) in pieces.iter_mut().zip(parts) {
-            *piece = part.wrapping_offset(step);
+        for (place, part) in pieces.iter_mut().zip(parts) {
+            *place = part.wrapping_offset(step);
         }
         let pieces = &pieces[..parts.len()];
         if vectors.is_contiguous() {
             // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers, rounded up to
-            // vectors.
-            unsafe { rows(parameters, pieces, whole, len, totals) };
+            // vectors; there are totals for a tile.
+            unsafe { rows(parameters, piece, pieces, whole, len, totals) };
             continue;
         }
         let packed = workspace.packed();
         let at_once = PACKED_BYTES / (PACKED_PIECE * size);
-        for (pieces, totals) in pieces.chunks(at_once).zip(totals.chunks_mut(at_once)) {
+        for (number, pieces) in pieces.chunks(at_once).enumerate() {
+            let totals = totals.wrapping_add(number * at_once);
             let mut packed_rows = [ptr::null(); TILE];
             for (number, row) in packed_rows[..pieces.len()].iter_mut().enumerate() {
                 *row = packed.wrapping_add(number * len * size).cast_const();
@@ -216,12 +215,13 @@ fn totals_of(
             // SAFETY: as above; the packed copies are at most PACKED_BYTES, and `packed_rows` are where they lie.
             unsafe {
                 pack(size, pieces, vectors.stride, len, packed);
-                rows(parameters, &packed_rows[..pieces.len()], whole, len, totals);
+                rows(parameters, piece, &packed_rows[..pieces.len()], whole, len, totals);
             }
         }
     }
-    for (joined, totals) in joined.iter_mut().zip(totals) {
-        *joined = route.kernel.join(totals);
+    for (number, joined) in joined.iter_mut().enumerate() {
+        // SAFETY: after the last piece the first of each part's totals is written.
+        *joined = unsafe { totals.add(number).cast::<f64>().read() };
     }
 }
 

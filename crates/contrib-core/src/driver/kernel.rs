@@ -6,7 +6,6 @@ use crate::dtype::DType;
 use crate::instruction_set::InstructionSet;
 use crate::kernels::measure::Parameters;
 use crate::kernels::power::power;
-use crate::kernels::rows::{TOTALS, Totals};
 use crate::norm::Norm;
 use crate::options::Options;
 
@@ -44,14 +43,6 @@ impl Kernel {
         Kernel { measure: MeasureKind::PowerSum, parameters: Parameters { unit: largest, ..self.parameters } }
     }
 
-    /// All totals of a part as one, in a fixed order.
-    pub(crate) fn join(self, totals: &Totals) -> f64 {
-        match self.measure {
-            MeasureKind::LargestMagnitude => join_all(totals, |a, b| if a > b || a.is_nan() { a } else { b }),
-            _ => join_all(totals, |a, b| a + b),
-        }
-    }
-
     /// Whether a joined total is safe from overflow and underflow. One that is not may also be right: it comes from
     /// vectors that are zero, infinite or NaN.
     pub(crate) fn is_in_range(self, total: f64) -> bool {
@@ -72,18 +63,6 @@ impl Kernel {
             }
         }
     }
-}
-
-/// A tree over the totals: the upper half joins the lower half until one is left.
-fn join_all(totals: &Totals, join: impl Fn(f64, f64) -> f64) -> f64 {
-    const { assert!(TOTALS == 32) };
-    let mut totals = *totals;
-    for half in [16, 8, 4, 2, 1] {
-        for lower in 0..half {
-            totals[lower] = join(totals[lower], totals[lower + half]);
-        }
-    }
-    totals[0]
 }
 
 /// The way from vectors of one type to their distance from wholes of another: entry points, chosen once for a call.

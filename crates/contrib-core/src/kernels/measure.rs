@@ -10,6 +10,12 @@ pub(crate) trait Measure: Copy {
 
     /// The total with these differences added.
     fn add<V: Lanes>(self, total: V, differences: V) -> V;
+
+    /// Two totals as one.
+    fn join<V: Lanes>(total: V, other: V) -> V;
+
+    /// Two totals as one: what [`Measure::join`] does in each lane.
+    fn join_numbers(total: f64, other: f64) -> f64;
 }
 
 /// What some measures need to know.
@@ -54,6 +60,16 @@ macro_rules! plain_sum {
             fn add<V: Lanes>(self, total: V, $differences: V) -> V {
                 total.add($term)
             }
+
+            #[inline(always)]
+            fn join<V: Lanes>(total: V, other: V) -> V {
+                total.add(other)
+            }
+
+            #[inline(always)]
+            fn join_numbers(total: f64, other: f64) -> f64 {
+                total + other
+            }
         }
     };
 }
@@ -79,6 +95,16 @@ impl Measure for PowerSum {
         // SAFETY: `terms` is a vector's worth of numbers; `total` shows that the processor has the instruction set.
         total.add(unsafe { LoadAs::<f64>::load(terms.as_ptr()) })
     }
+
+    #[inline(always)]
+    fn join<V: Lanes>(total: V, other: V) -> V {
+        total.add(other)
+    }
+
+    #[inline(always)]
+    fn join_numbers(total: f64, other: f64) -> f64 {
+        total + other
+    }
 }
 
 impl Measure for LargestMagnitude {
@@ -90,5 +116,16 @@ impl Measure for LargestMagnitude {
     #[inline(always)]
     fn add<V: Lanes>(self, total: V, differences: V) -> V {
         total.max_magnitude(differences.abs())
+    }
+
+    #[inline(always)]
+    fn join<V: Lanes>(total: V, other: V) -> V {
+        total.max_magnitude(other)
+    }
+
+    #[inline(always)]
+    fn join_numbers(total: f64, other: f64) -> f64 {
+        // NaN where either is, as in `max_magnitude`.
+        if total > other || total.is_nan() { total } else { other }
     }
 }

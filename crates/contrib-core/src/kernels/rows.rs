@@ -9,35 +9,48 @@ use crate::lanes::{LANES, Lanes, LoadAs};
 /// Vectors that are totalled apart, which hides the latency of addition.
 pub(crate) const CHAINS: usize = 2;
 
-/// Totals of one part: element `i` is added to total `i % TOTALS`, in order, on every instruction set and for every
-/// layout. They pass from one call to the next, so that a part can come in pieces.
+/// Totals of one part: element `i` is added to total `i % TOTALS`, in order, and then the upper half of the totals joins
+/// the lower half until one is left; on every instruction set and for every layout.
 pub(crate) const TOTALS: usize = CHAINS * LANES;
 
-/// The totals of one part.
+/// The totals of one part, which pass from one piece of it to the next.
 pub(crate) type Totals = [f64; TOTALS];
 
-/// Adds to `totals[i]` what the norm makes of `len` elements of `parts[i]` less the prepared whole. Where a part comes
-/// in pieces, all but the last have a multiple of [`TOTALS`] elements.
+/// Which pieces of their vectors a kernel is handed. All but the last have a multiple of [`TOTALS`] elements.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    /// The totals begin with zero, whatever they hold.
+    pub(crate) first: bool,
+    /// All totals become one, the first.
+    pub(crate) last: bool,
+}
+
+/// Adds to the totals of each part what the norm makes of `len` of its elements less the prepared whole.
 ///
 /// # Safety
-/// The processor has the instruction set of `V`. `len` elements of type `T` can be read at each of the `parts`, in
-/// total as many as `totals`; and `len` numbers, rounded up to whole vectors, at `whole`.
+/// The processor has the instruction set of `V`. `len` elements of type `T` can be read at each of the `parts`, and `len`
+/// numbers, rounded up to whole vectors, at `whole`; totals can be written for each part, and read unless this is the
+/// first piece.
 #[inline(always)]
 pub(crate) unsafe fn rows<V: Lanes + LoadAs<T>, T: Element, M: Measure>(
     parameters: Parameters,
+    piece: Piece,
     parts: &[*const u8],
     whole: *const f64,
     len: usize,
-    totals: &mut [Totals],
+    totals: *mut Totals,
 ) {
     let measure = M::new(parameters);
-    for (part, totals) in parts.iter().zip(totals) {
+    for (number, part) in parts.iter().enumerate() {
         let part = part.cast::<T>();
-        let totals = totals.as_mut_ptr();
+        let totals = totals.wrapping_add(number).cast::<f64>();
         // SAFETY: the caller's promise; every index below stays inside `len`, the whole's rounded up to a vector.
         unsafe {
-            let mut even: V = LoadAs::<f64>::load(totals);
-            let mut odd: V = LoadAs::<f64>::load(totals.add(LANES));
+            let (mut even, mut odd) = if piece.first {
+                (V::splat(0.0), V::splat(0.0))
+            } else {
+                (LoadAs::<f64>::load(totals), LoadAs::<f64>::load(totals.add(LANES)))
+            };
             let mut index = 0;
             while index + TOTALS <= len {
                 even = measure.add(even, difference::<V, T>(part, whole, index));
@@ -53,10 +66,29 @@ pub(crate) unsafe fn rows<V: Lanes + LoadAs<T>, T: Element, M: Measure>(
             } else if index < len {
                 even = measure.add(even, last_difference::<V, T>(part, whole, index, len - index));
             }
-            even.store(totals);
-            odd.store(totals.add(LANES));
+            if piece.last {
+                let mut lanes = [0.0; LANES];
+                M::join(even, odd).store(lanes.as_mut_ptr());
+                *totals = join_lanes::<M>(lanes);
+            } else {
+                even.store(totals);
+                odd.store(totals.add(LANES));
+            }
         }
     }
+}
+
+/// All lanes as one.
+#[inline(always)]
+fn join_lanes<M: Measure>(mut lanes: [f64; LANES]) -> f64 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = M::join_numbers(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// The differences of the vector that begins at `index`.

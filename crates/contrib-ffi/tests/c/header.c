@@ -19,6 +19,8 @@ int main(void) {
     contrib_status (*context_new)(size_t, contrib_context **) = contrib_context_new;
     void (*context_free)(contrib_context *) = contrib_context_free;
     size_t (*context_threads)(const contrib_context *) = contrib_context_threads;
+    contrib_status (*limit_instruction_set)(contrib_context *, int32_t) = contrib_context_limit_instruction_set;
+    int32_t (*instruction_set)(const contrib_context *) = contrib_context_instruction_set;
     const char *(*status_name)(contrib_status) = contrib_status_name;
     const char *(*last_error_message)(void) = contrib_last_error_message;
     const char *(*version)(void) = contrib_version;
@@ -42,6 +44,7 @@ int main(void) {
         CONTRIB_ERROR_NORM,
         CONTRIB_ERROR_THRESHOLD,
         CONTRIB_ERROR_TOO_MANY_THREADS,
+        CONTRIB_ERROR_INSTRUCTION_SET,
         CONTRIB_ERROR_OUT_OF_MEMORY,
         CONTRIB_ERROR_INTERNAL,
     };
@@ -50,6 +53,11 @@ int main(void) {
         CONTRIB_DEVICE_CUDA_HOST,
         CONTRIB_DEVICE_ROCM_HOST,
         CONTRIB_DEVICE_CUDA_MANAGED,
+    };
+    int32_t instruction_sets[] = {
+        CONTRIB_INSTRUCTION_SET_PORTABLE,
+        CONTRIB_INSTRUCTION_SET_AVX2,
+        CONTRIB_INSTRUCTION_SET_AVX512,
     };
     contrib_dtype float32 = {CONTRIB_DTYPE_FLOAT, 32, 1};
     contrib_dtype bfloat16 = {CONTRIB_DTYPE_BFLOAT, 16, 1};
@@ -110,6 +118,21 @@ int main(void) {
     }
     if (context_new(2, &context) != CONTRIB_OK || context_threads(context) != 2) {
         return 9;
+    }
+
+    /* A context's instruction set falls, and does not rise. */
+    for (i = sizeof instruction_sets / sizeof *instruction_sets; i-- > 0;) {
+        if (limit_instruction_set(context, instruction_sets[i]) != CONTRIB_OK ||
+            instruction_set(context) > instruction_sets[i]) {
+            return 10;
+        }
+    }
+    if (limit_instruction_set(context, CONTRIB_INSTRUCTION_SET_AVX512) != CONTRIB_OK ||
+        instruction_set(context) != CONTRIB_INSTRUCTION_SET_PORTABLE ||
+        limit_instruction_set(context, 0) != CONTRIB_ERROR_INSTRUCTION_SET ||
+        limit_instruction_set(NULL, CONTRIB_INSTRUCTION_SET_AVX2) != CONTRIB_ERROR_NULL_POINTER ||
+        instruction_set(NULL) < CONTRIB_INSTRUCTION_SET_PORTABLE) {
+        return 11;
     }
     context_free(context);
     return 0;

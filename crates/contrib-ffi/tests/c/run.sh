@@ -32,24 +32,28 @@ echo '#include <dlpack/dlpack.h>' | $CC ${CFLAGS-} -E -x c - > /dev/null 2>&1 ||
 
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+# Programs look for the shared library by the name of its ABI, which an installation gives it.
+ln -s "$libraries/$shared" "$work/libcontrib.so.0"
 passed=0
 failed=0
 
-# test_program SOURCE STANDARD: as C or C++, whichever the standard is of, linked in both ways.
+# test_program SOURCE STANDARD [WAYS]: as C or C++, whichever the standard is of, linked in both ways, or in these; a
+# program that loads the shared library itself is given its path.
 test_program() {
     case $2 in
         *++*) compiler="$CXX -x c++" ;;
         *) compiler="$CC -x c" ;;
     esac
-    for link in static dynamic; do
+    for link in ${3:-static dynamic}; do
         case $link in
             static) link_line="$libraries/libcontrib.a $system" ;;
-            dynamic) link_line="-L$libraries -lcontrib -Wl,-rpath,$libraries -lm" ;;
+            dynamic) link_line="-L$libraries -lcontrib -Wl,-rpath,$libraries -Wl,-rpath,$work $system" ;;
+            loaded) link_line=$system ;;
         esac
         # shellcheck disable=SC2086 # options are words
         if $compiler -std="$2" -Wall -Wextra -Wpedantic -Werror ${CFLAGS-} -I"$root/include" \
             "$root/crates/contrib-ffi/tests/c/$1" -x none $link_line -o "$work/program"; then
-            "$work/program"
+            "$work/program" "$libraries/$shared"
             status=$?
             result="exit status $status"
         else
@@ -72,6 +76,8 @@ done
 for standard in c11 c++17; do
     test_program dlpack.c $standard
 done
+test_program guest.c c11
+test_program unload.c c11 loaded
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
