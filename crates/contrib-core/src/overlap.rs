@@ -78,7 +78,8 @@ fn bytes<'a>(tensor: &'a Tensor<'_>) -> (i128, impl Iterator<Item = (i128, i128)
 
 /// Whether some byte belongs to both tensors.
 pub(crate) fn overlap(a: &Tensor<'_>, b: &Tensor<'_>) -> bool {
-    if a.shape().contains(&0) || b.shape().contains(&0) {
+    let ((a_start, a_end), (b_start, b_end)) = (a.addresses(), b.addresses());
+    if a_end <= b_start || b_end <= a_start {
         return false;
     }
     let (a_lowest, a_axes) = bytes(a);
@@ -98,7 +99,7 @@ pub(crate) fn overlap(a: &Tensor<'_>, b: &Tensor<'_>) -> bool {
 
 /// Whether two different elements of the tensor lie at the same address.
 pub(crate) fn overlaps_itself(tensor: &Tensor<'_>) -> bool {
-    if tensor.shape().contains(&0) {
+    if tensor.addresses().0 == tensor.addresses().1 {
         return false;
     }
     let mut axes: [Term; MAX_NDIM] = [Term::default(); MAX_NDIM];

@@ -16,6 +16,8 @@ pub struct Tensor<'a> {
     data: *mut u8,
     dtype: DType,
     pub(crate) axes: Axes,
+    /// The addresses between which its bytes lie; none where it has no elements.
+    addresses: (usize, usize),
     borrowed: PhantomData<&'a [u8]>,
 }
 
@@ -87,6 +89,7 @@ impl<'a> Tensor<'a> {
             Ok(axes) => axes,
             Err(cause) => return fail(cause),
         };
+        let mut addresses = (0, 0);
         match axes.span(dtype.size()) {
             Err(cause) => return fail(cause),
             Ok(None) => {}
@@ -96,12 +99,13 @@ impl<'a> Tensor<'a> {
                 let size = dtype.size() as isize;
                 let first = data.addr().checked_add_signed(min * size);
                 let last = data.addr().checked_add_signed(max * size).and_then(|last| last.checked_add(dtype.size()));
-                if first.is_none() || last.is_none() {
-                    return fail(Cause::SizeOverflow);
+                match (first, last) {
+                    (Some(first), Some(last)) => addresses = (first, last),
+                    _ => return fail(Cause::SizeOverflow),
                 }
             }
         }
-        Ok(Tensor { data: data.cast_mut().cast(), dtype, axes, borrowed: PhantomData })
+        Ok(Tensor { data: data.cast_mut().cast(), dtype, axes, addresses, borrowed: PhantomData })
     }
 
     /// The extents of the axes.
@@ -142,6 +146,11 @@ impl<'a> Tensor<'a> {
 
     pub(crate) const fn data(&self) -> *mut u8 {
         self.data
+    }
+
+    /// The addresses of the first byte of its elements and of the one after the last; the same where there are none.
+    pub(crate) const fn addresses(&self) -> (usize, usize) {
+        self.addresses
     }
 
     pub(crate) fn error_shape(&self) -> Shape {

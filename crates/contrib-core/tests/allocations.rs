@@ -179,7 +179,7 @@ fn bytes_of(job: &Job, kind: Kind, layout: Arrangement, context: Option<&Context
         bytes
     };
     bytes();
-    (0..5).map(|_| bytes()).min().unwrap()
+    (0..3).map(|_| bytes()).min().unwrap()
 }
 
 #[test]
@@ -188,9 +188,9 @@ fn a_large_call_allocates_8_bytes_for_each_part_and_thread() {
     let contexts =
         [Some(Context::new(1).unwrap()), Some(Context::new(2).unwrap()), Some(Context::new(5).unwrap()), None];
     let cores = std::thread::available_parallelism().unwrap().get();
-    for kind in [Kind::F32, Kind::F64, Kind::Bf16] {
+    for kind in [Kind::F32, Kind::F64] {
         for (parts, job) in large(kind) {
-            for layout in [Layout::row_major as Arrangement, Layout::column_major, Layout::padded] {
+            for layout in [Layout::row_major as Arrangement, Layout::column_major] {
                 let job = job.laid_out(layout);
                 for norm in [1.0, 2.7] {
                     let job = job.with_norm(norm);
