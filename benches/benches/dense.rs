@@ -2,8 +2,10 @@
 
 use contrib_benches::{normal, read_all};
 use contrib_core::half::{bf16, f16};
-use contrib_core::{Context, Element, InstructionSet, Norm, Options, Tensor, TensorMut, attention};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use contrib_core::{
+    Context, Element, InstructionSet, Norm, Options, Tensor, TensorMut, attention, decomposed_mlp, mlp,
+};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::time::Duration;
 
 const POS: usize = 64;
@@ -70,68 +72,147 @@ fn norms() -> [(&'static str, Norm); 5] {
     [("1", Norm::ONE), ("2", Norm::TWO), ("inf", Norm::INFINITY), ("3", norm(3.0)), ("2.5", norm(2.5))]
 }
 
-/// Parts that memory has to deliver.
+/// Parts that memory has to deliver: in bytes a second, against reading the same bytes.
 fn from_memory(criterion: &mut Criterion) {
     let mut f32s = Attention::<f32>::new(POS);
     let mut f16s = Attention::<f16>::new(POS);
     let mut bf16s = Attention::<bf16>::new(POS);
     for threads in [1, 2] {
         let context = Context::new(threads).unwrap();
-        let mut group = criterion.benchmark_group(format!("memory/{threads} threads"));
+        let mut group = criterion.benchmark_group(format!("memory, {threads} threads"));
         group.throughput(Throughput::Elements(elements(POS)));
-        group.bench_function("read bandwidth", |b| b.iter(|| read_all(&f32s.decomposed_attn, threads)));
+        group.bench_function("read f32", |b| b.iter(|| read_all(&f32s.decomposed_attn, threads)));
         for (name, norm) in norms() {
             let options = Options::default().norm(norm).context(&context);
-            group.bench_function(BenchmarkId::new("f32", name), |b| b.iter(|| f32s.run(None, &options)));
+            group.bench_function(format!("f32 norm {name}"), |b| b.iter(|| f32s.run(None, &options)));
         }
         for (name, norm) in &norms()[..2] {
             let options = Options::default().norm(*norm).context(&context);
-            group.bench_function(BenchmarkId::new("f16", name), |b| b.iter(|| f16s.run(None, &options)));
-            group.bench_function(BenchmarkId::new("bf16", name), |b| b.iter(|| bf16s.run(None, &options)));
+            group.bench_function(format!("f16 norm {name}"), |b| b.iter(|| f16s.run(None, &options)));
+            group.bench_function(format!("bf16 norm {name}"), |b| b.iter(|| bf16s.run(None, &options)));
         }
-        for set in InstructionSet::ALL.into_iter().filter(|&set| set < InstructionSet::best()) {
+        for set in InstructionSet::ALL.into_iter().filter(|&set| set <= InstructionSet::best()) {
             let context = Context::new(threads).unwrap().at_most(set);
             let options = Options::default().context(&context);
-            group.bench_function(BenchmarkId::new("f32 1", set.name()), |b| b.iter(|| f32s.run(None, &options)));
+            group.bench_function(format!("f32 norm 1 {}", set.name()), |b| b.iter(|| f32s.run(None, &options)));
+            group.bench_function(format!("f16 norm 1 {}", set.name()), |b| b.iter(|| f16s.run(None, &options)));
         }
         let options = Options::default().context(&context);
         let (pos, heads, d_model) = (POS as isize, HEADS as isize, D_MODEL as isize);
-        // Stored as [batch, pos, key_pos, d_model, head], and as [batch, pos, d_model, key_pos, head].
         let head_last = [0, pos * heads * d_model, heads * d_model, 1, heads];
         let d_model_first = [0, pos * heads * d_model, heads, 1, pos * heads];
-        for (name, strides) in [("head last", head_last), ("d_model before key_pos", d_model_first)] {
-            group.bench_function(BenchmarkId::new("f32 1", name), |b| b.iter(|| f32s.run(Some(&strides), &options)));
+        for (name, strides) in
+            [("[.., key_pos, d_model, head]", head_last), ("[.., d_model, key_pos, head]", d_model_first)]
+        {
+            group.bench_function(format!("f32 norm 1 {name}"), |b| b.iter(|| f32s.run(Some(&strides), &options)));
         }
         group.finish();
     }
 }
 
-/// Parts that are in the second-level cache: arithmetic is the limit.
+/// Parts that are in the caches: arithmetic is the limit.
 fn from_cache(criterion: &mut Criterion) {
-    let pos = 4;
+    let pos = 8;
     let mut f32s = Attention::<f32>::new(pos);
-    let context = Context::new(1).unwrap();
-    let mut group = criterion.benchmark_group("cache/1 threads");
-    group.throughput(Throughput::Elements(elements(pos)));
-    for (name, norm) in norms() {
-        for set in InstructionSet::ALL.into_iter().filter(|&set| set <= InstructionSet::best()) {
-            let context = Context::new(1).unwrap().at_most(set);
-            let options = Options::default().norm(norm).context(&context);
-            let name = format!("{name}/{}", set.name());
-            group.bench_function(BenchmarkId::new("f32", name), |b| b.iter(|| f32s.run(None, &options)));
+    for threads in [1, 2] {
+        let mut group = criterion.benchmark_group(format!("cache, {threads} threads"));
+        group.throughput(Throughput::Elements(elements(pos)));
+        for (name, norm) in norms() {
+            for set in InstructionSet::ALL.into_iter().filter(|&set| set <= InstructionSet::best()) {
+                let context = Context::new(threads).unwrap().at_most(set);
+                let options = Options::default().norm(norm).context(&context);
+                group.bench_function(format!("f32 norm {name} {}", set.name()), |b| {
+                    b.iter(|| f32s.run(None, &options));
+                });
+            }
         }
+        group.finish();
     }
-    drop(context);
+}
+
+/// One token: what a call costs beside its arithmetic, which is the difference to twice as many parts, halved.
+fn small_calls(criterion: &mut Criterion) {
+    let context = Context::new(1).unwrap();
+    let options = Options::default().context(&context);
+    let mut group = criterion.benchmark_group("one token");
+    for parts in [HEADS, 2 * HEADS, 4 * HEADS] {
+        let decomposed_attn = normal(parts * D_MODEL, 1);
+        let resid_pre = normal(D_MODEL, 2);
+        let (mut out_attn, mut out_resid) = (vec![0.0_f32; parts], [0.0_f32]);
+        group.bench_function(format!("attention to {parts} parts"), |b| {
+            b.iter(|| {
+                attention(
+                    &Tensor::new(&resid_pre, &[1, 1, D_MODEL]).unwrap(),
+                    &Tensor::new(&resid_pre, &[1, 1, D_MODEL]).unwrap(),
+                    &Tensor::new(&decomposed_attn, &[1, 1, parts / HEADS, HEADS, D_MODEL]).unwrap(),
+                    &mut TensorMut::new(&mut out_attn, &[1, 1, parts / HEADS, HEADS]).unwrap(),
+                    &mut TensorMut::new(&mut out_resid, &[1, 1]).unwrap(),
+                    &options,
+                )
+                .unwrap();
+            });
+        });
+    }
+    for tokens in [1, 2, 4] {
+        let stream = normal(tokens * D_MODEL, 3);
+        let mlp_out = normal(tokens * D_MODEL, 4);
+        let (mut out_mlp, mut out_resid) = (vec![0.0_f32; tokens], vec![0.0_f32; tokens]);
+        let shape = [1, tokens, D_MODEL];
+        group.bench_function(format!("mlp of {tokens} tokens"), |b| {
+            b.iter(|| {
+                mlp(
+                    &Tensor::new(&stream, &shape).unwrap(),
+                    &Tensor::new(&stream, &shape).unwrap(),
+                    &Tensor::new(&mlp_out, &shape).unwrap(),
+                    &mut TensorMut::new(&mut out_mlp, &shape[..2]).unwrap(),
+                    &mut TensorMut::new(&mut out_resid, &shape[..2]).unwrap(),
+                    &options,
+                )
+                .unwrap();
+            });
+        });
+    }
     group.finish();
+}
+
+/// The neurons of one token, as the columns of a row-major matrix `[d_model, hidden]` and as its rows.
+fn neurons(criterion: &mut Criterion) {
+    const HIDDEN: usize = 4 * D_MODEL * 4;
+    let decomposed_mlp_out = normal(HIDDEN * D_MODEL, 5);
+    let resid = normal(D_MODEL, 6);
+    let (mut out_neurons, mut out_resid) = (vec![0.0_f32; HIDDEN], [0.0_f32]);
+    let strides = [[D_MODEL as isize, 1], [1, HIDDEN as isize]];
+    for threads in [1, 2] {
+        let context = Context::new(threads).unwrap();
+        let options = Options::default().context(&context);
+        let mut group = criterion.benchmark_group(format!("neurons, {threads} threads"));
+        group.throughput(Throughput::Elements((HIDDEN * D_MODEL) as u64));
+        for (name, strides) in ["rows", "columns"].into_iter().zip(&strides) {
+            group.bench_function(format!("f32 norm 1 {name}"), |b| {
+                b.iter(|| {
+                    decomposed_mlp(
+                        &Tensor::new(&resid, &[D_MODEL]).unwrap(),
+                        &Tensor::new(&resid, &[D_MODEL]).unwrap(),
+                        &Tensor::strided(&decomposed_mlp_out, 0, &[HIDDEN, D_MODEL], strides).unwrap(),
+                        &mut TensorMut::new(&mut out_neurons, &[HIDDEN]).unwrap(),
+                        &mut TensorMut::new(&mut out_resid, &[]).unwrap(),
+                        &options,
+                    )
+                    .unwrap();
+                });
+            });
+        }
+        group.finish();
+    }
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2))
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(1500))
         .without_plots();
-    targets = from_memory, from_cache
+    targets = from_memory, from_cache, small_calls, neurons
 }
 criterion_main!(benches);

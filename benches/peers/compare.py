@@ -43,9 +43,9 @@ F32, F16, BF16 = ("f32", 2, 32), ("f16", 2, 16), ("bf16", 4, 16)
 
 class Tensor(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32),
-                ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16),
-                ("shape", ctypes.POINTER(ctypes.c_int64)), ("strides", ctypes.POINTER(ctypes.c_int64)),
-                ("byte_offset", ctypes.c_uint64)]
+                ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8),
+                ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)),
+                ("strides", ctypes.POINTER(ctypes.c_int64)), ("byte_offset", ctypes.c_uint64)]
 
 
 class Options(ctypes.Structure):
@@ -168,8 +168,8 @@ def require(difference, limit, what):
 
 
 def medians(calls, rounds):
-    """Median seconds of each call, the calls taking turns, each once unmeasured before it is measured: after the pause in
-    which the threads of the one before it go to sleep, its own have to wake up."""
+    """Median seconds of each call, the calls taking turns, each once unmeasured before it is measured: after the pause
+    in which the threads of the one before it go to sleep, its own have to wake up."""
     seconds = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -191,6 +191,11 @@ def print_table(head, rows):
     print()
 
 
+def torch_formulas():
+    return {"torch.compile": torch_formula.compiled_attention, "torch eager in place": torch_formula.attention_in_place,
+            "torch eager": torch_formula.attention}
+
+
 def layer_candidates(given):
     """(candidate, threads, norm) -> a call."""
     calls = {}
@@ -199,8 +204,8 @@ def layer_candidates(given):
             calls["contrib", threads, norm] = given.call_contrib(norm, threads)[0]
             calls["careful C loop", threads, norm] = given.call_loop(careful, norm, threads)[0]
             if torch is not None:
-                calls["torch.compile", threads, norm] = given.call_torch(torch_formula.compiled_attention, norm, threads)
-                calls["torch eager", threads, norm] = given.call_torch(torch_formula.attention, norm, threads)
+                for name, function in torch_formulas().items():
+                    calls[name, threads, norm] = given.call_torch(function, norm, threads)
         calls["naive C loop", 1, norm] = given.call_loop(naive, norm, 1)[0]
     return calls
 
@@ -233,7 +238,8 @@ def compare_layer(given, rounds):
         calls["reading only", threads, "-"] = (
             lambda threads=threads: careful.read_all(parts, ctypes.c_int64(given.attn.size), threads))
     seconds = medians(calls, rounds)
-    order = ["reading only", "contrib", "careful C loop", "naive C loop", "torch.compile", "torch eager"]
+    order = ["reading only", "contrib", "careful C loop", "naive C loop", "torch.compile", "torch eager in place",
+             "torch eager"]
     rows = []
     for (candidate, threads, norm) in sorted(seconds, key=lambda key: (str(key[2]), key[1], order.index(key[0]))):
         own = seconds[candidate, threads, norm]
@@ -260,8 +266,8 @@ def compare_dtypes(tensors, rounds):
     rows = []
     for (dtype, threads, norm) in sorted(seconds, key=lambda key: (key[2], key[1])):
         own = seconds[dtype, threads, norm]
-        rows.append([f"contrib, {dtype}", str(threads), str(norm), f"{1e3 * own:.1f}", f"{sizes[dtype] / own / 1e9:.1f}",
-                     f"{own / seconds['f32', threads, norm]:.2f}"])
+        rows.append([f"contrib, {dtype}", str(threads), str(norm), f"{1e3 * own:.1f}",
+                     f"{sizes[dtype] / own / 1e9:.1f}", f"{own / seconds['f32', threads, norm]:.2f}"])
     print_table(["inputs", "threads", "norm", "ms", "GB/s", "time / f32's"], rows)
 
 
@@ -279,13 +285,16 @@ def compare_token(rounds):
         reference = results(given, call)
         require(largest_difference(reference, formula(given, norm)), 1e-6, f"contrib, one token, norm {norm}")
         call, loop_arguments = given.call_loop(careful, norm, 1)
-        require(largest_difference(results(given, call), reference), AGREEMENT, f"careful C loop, one token, norm {norm}")
+        difference = largest_difference(results(given, call), reference)
+        require(difference, AGREEMENT, f"careful C loop, one token, norm {norm}")
         add("contrib", norm, lambda arguments=contrib_arguments: check(
             careful.repeat_contrib_attention(times, contrib.contrib_attention, *arguments)), repeats)
-        add("careful C loop", norm, lambda arguments=loop_arguments: careful.repeat_attention(times, *arguments), repeats)
+        add("careful C loop", norm, lambda arguments=loop_arguments: careful.repeat_attention(
+            times, *arguments), repeats)
         if torch is not None:
             call = given.call_torch(torch_formula.attention, norm, 1)
-            require(largest_difference(results(given, call), reference), AGREEMENT, f"torch eager, one token, norm {norm}")
+            difference = largest_difference(results(given, call), reference)
+            require(difference, AGREEMENT, f"torch eager, one token, norm {norm}")
             add("torch eager", norm, lambda call=call: [call() for _ in range(50)], 50)
     seconds = {key: own / counts[key] for key, own in medians(calls, rounds).items()}
     rows = [[name, str(norm), f"{1e6 * own:.2f}", f"{own / seconds['contrib', norm]:.2f}"]
@@ -295,7 +304,7 @@ def compare_token(rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="measurements of each call, of which the median is given")
+    parser.add_argument("--rounds", type=int, default=15, help="measurements of each call; medians are given")
     rounds = parser.parse_args().rounds
 
     versions = [f"contrib {contrib.contrib_version().decode()}", f"NumPy {np.__version__}"]
@@ -311,7 +320,8 @@ def main():
     compare_layer(Input(tensors), rounds)
     print("The same with inputs in half precision.\n")
     compare_dtypes(tensors, rounds)
-    print("One token, 12 parts of 768 numbers: the latency of a call, one thread. (PyTorch from Python, the others from C.)\n")
+    print("One token, 12 parts of 768 numbers: the latency of a call, one thread. "
+          "(PyTorch is called from Python, the others from C.)\n")
     compare_token(rounds)
 
 

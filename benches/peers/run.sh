@@ -26,5 +26,5 @@ if [ "${PEERS_TORCH:-yes}" = yes ] && ! "$python" -c 'import torch' 2>/dev/null;
 fi
 
 # Kernels kept on disk may be those of another number of threads. (PyTorch warns that they are not kept.)
-export TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 TORCHINDUCTOR_CACHE_DIR="$PWD/$peers/inductor"
+export PYTHONDONTWRITEBYTECODE=1 TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 TORCHINDUCTOR_CACHE_DIR="$PWD/$peers/inductor"
 exec "$python" benches/peers/compare.py "$@"

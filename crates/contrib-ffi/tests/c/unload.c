@@ -102,10 +102,24 @@ static void *one_thread(void *round) {
     return library.handle;
 }
 
+/* A thread may still run the library's code when its last user unloads it: it stays, even if nothing was called yet. */
+static void stays_when_it_is_unloaded(void) {
+#if defined(__linux__)
+    struct library library = load();
+    void *again;
+    must(dlclose(library.handle) == 0, "dlclose");
+    again = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+    must(again != NULL, "the library is gone after dlclose()");
+    must(dlclose(again) == 0, "dlclose");
+    printf("  ok: stays in memory after dlclose()\n");
+#endif
+}
+
 int main(int argc, char **argv) {
     must(argc == 2, "the argument is the path of the shared library");
     path = argv[1];
     alarm(120);
+    stays_when_it_is_unloaded();
     for (int i = 0; i < PARTS * LENGTH; i++) {
         parts[i / LENGTH][i % LENGTH] = (float)((i * 7919L) % 1009) / 504.0f - 1.0f;
         whole[i % LENGTH] += parts[i / LENGTH][i % LENGTH] / 8.0f;
