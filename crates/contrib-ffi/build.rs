@@ -1,12 +1,10 @@
-//! Link arguments of the shared library.
+//! A link argument of the shared library.
 
 use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
-        // The name that programs record: it changes where the ABI does.
-        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libcontrib.so.0");
         // Threads of a pool end some time after their context is freed, and those of the shared pool never: their code
         // must stay when a host calls dlclose().
         println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");

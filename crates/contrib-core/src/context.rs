@@ -6,8 +6,9 @@ use crate::instruction_set::InstructionSet;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::num::NonZero;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::thread::available_parallelism;
+use std::{mem, ptr};
 
 /// A number of threads, kept ready between calls.
 ///
@@ -78,9 +79,26 @@ impl Context {
     }
 
     /// The context of callers that bring none: one thread for each core, started by the first call that is worth it.
-    pub(crate) fn shared() -> &'static Context {
-        static SHARED: OnceLock<Context> = OnceLock::new();
-        SHARED.get_or_init(|| Context::new(0).expect("0 threads are never too many"))
+    /// `None` while another thread is starting it: the call then runs inline, since that thread might not exist in a
+    /// forked child, which would wait for ever.
+    fn shared() -> Option<&'static Context> {
+        static SHARED: AtomicPtr<Context> = AtomicPtr::new(ptr::null_mut());
+        static STARTED: AtomicBool = AtomicBool::new(false);
+        if !STARTED.swap(true, Ordering::Relaxed) {
+            let context = Context::new(0).expect("0 threads are never too many");
+            SHARED.store(Box::into_raw(Box::new(context)), Ordering::Release);
+        }
+        // SAFETY: null, or a context that is never freed.
+        unsafe { SHARED.load(Ordering::Acquire).as_ref() }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // Ending a pool takes locks of its threads, which in a forked child may be held for ever.
+        if self.process != std::process::id() {
+            mem::forget(self.pool.take());
+        }
     }
 }
 
@@ -100,8 +118,11 @@ impl<'a> Threads<'a> {
         if elements < MIN_PARALLEL_ELEMENTS {
             return Threads::Inline;
         }
-        let context = context.unwrap_or_else(|| Context::shared());
-        context.pool().map_or(Threads::Inline, Threads::Pool)
+        let context = match context {
+            Some(context) => Some(context),
+            None => Context::shared(),
+        };
+        context.and_then(Context::pool).map_or(Threads::Inline, Threads::Pool)
     }
 
     /// The number of threads, which is also the number of slots that [`Threads::for_each`] hands out.
@@ -149,7 +170,7 @@ mod signals {
             // SAFETY: the sets are initialised by the calls that they are handed to first.
             unsafe {
                 libc::sigfillset(all.as_mut_ptr());
-                for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP] {
+                for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS] {
                     libc::sigdelset(all.as_mut_ptr(), fault);
                 }
                 let set = libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr()) == 0;

@@ -27,7 +27,7 @@ pub(crate) struct PartKernels {
     /// [`rows`].
     pub(crate) rows: unsafe fn(Parameters, Piece, &[*const u8], *const f64, usize, *mut Totals),
     /// [`columns`].
-    pub(crate) columns: unsafe fn(Parameters, Piece, SideBySide, *const f64, usize, &mut ColumnTotals),
+    pub(crate) columns: unsafe fn(Parameters, Piece, SideBySide, *const f64, usize, *mut ColumnTotals),
 }
 
 /// [`prepare`] for one element type.
@@ -77,7 +77,7 @@ macro_rules! entry_points {
                     parts: SideBySide,
                     whole: *const f64,
                     len: usize,
-                    totals: &mut ColumnTotals,
+                    totals: *mut ColumnTotals,
                 ) {
                     // SAFETY: the caller's promise.
                     unsafe { columns::<V, T, M>(parameters, piece, parts, whole, len, totals) }

@@ -54,22 +54,26 @@ mod settings {
 mod settings {
     use std::arch::asm;
 
-    /// FPCR.
-    pub(super) type Register = u64;
+    /// FPCR, and the exception flags of FPSR.
+    pub(super) type Register = (u64, u64);
 
     /// Rounding to nearest, no flushing to zero, no traps: what a process begins with.
-    pub(super) const DEFAULT: Register = 0;
+    pub(super) const DEFAULT: Register = (0, 0);
 
     pub(super) fn read() -> Register {
-        let register: Register;
-        // SAFETY: reads FPCR.
-        unsafe { asm!("mrs {}, fpcr", out(reg) register, options(nostack, preserves_flags)) };
-        register
+        let (control, status): Register;
+        // SAFETY: reads FPCR and FPSR.
+        unsafe {
+            asm!("mrs {}, fpcr", "mrs {}, fpsr", out(reg) control, out(reg) status, options(nostack, preserves_flags));
+        };
+        (control, status)
     }
 
-    pub(super) fn write(register: Register) {
+    pub(super) fn write((control, status): Register) {
         // SAFETY: as on x86-64.
-        unsafe { asm!("msr fpcr, {}", in(reg) register, options(nostack, preserves_flags)) };
+        unsafe {
+            asm!("msr fpcr, {}", "msr fpsr, {}", in(reg) control, in(reg) status, options(nostack, preserves_flags));
+        };
     }
 }
 

@@ -1,6 +1,6 @@
 //! The instruction sets that kernels exist for, and which of them this processor has.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An instruction set that the kernels are compiled for, from the least to the greatest. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,7 @@ pub enum InstructionSet {
 }
 
 impl InstructionSet {
-    /// All of them, whether this processor has them or not.
+    /// All of them, from the least to the greatest, whether this processor has them or not.
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
     /// The name: "portable", "avx2" or "avx512".
@@ -32,12 +32,18 @@ impl InstructionSet {
     /// `CONTRIB_INSTRUCTION_SET`, read when it is first asked for, may name a lesser one, as tests do.
     #[must_use]
     pub fn best() -> Self {
-        static BEST: OnceLock<InstructionSet> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            let wanted = std::env::var("CONTRIB_INSTRUCTION_SET").ok();
-            let limit = Self::ALL.into_iter().find(|set| wanted.as_deref() == Some(set.name()));
-            limit.map_or(Self::detect(), |limit| limit.min(Self::detect()))
-        })
+        /// One more than the index in [`InstructionSet::ALL`], or 0 before it is known. Two threads may both find out:
+        /// a lock would stay locked in a child that is forked meanwhile.
+        static BEST: AtomicUsize = AtomicUsize::new(0);
+        let known = BEST.load(Ordering::Relaxed);
+        if known > 0 {
+            return Self::ALL[known - 1];
+        }
+        let wanted = std::env::var("CONTRIB_INSTRUCTION_SET").ok();
+        let limit = Self::ALL.into_iter().find(|set| wanted.as_deref() == Some(set.name()));
+        let best = limit.map_or(Self::detect(), |limit| limit.min(Self::detect()));
+        BEST.store(best as usize + 1, Ordering::Relaxed);
+        best
     }
 
     /// What this processor and its operating system have.

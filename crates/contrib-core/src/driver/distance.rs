@@ -3,14 +3,16 @@
 use super::Vectors;
 use super::kernel::Route;
 use super::pack::pack;
-use crate::kernels::columns::{ColumnTotals, SideBySide};
+use crate::kernels::columns::{COLUMNS, ColumnTotals, SideBySide};
 use crate::kernels::rows::{Piece, TOTALS, Totals};
-use crate::lanes::LANES;
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::{ptr, slice};
 
 /// Parts that are compared with one piece of the whole before the next piece is prepared.
 const TILE: usize = 16;
+
+/// The most parts of a tile of any kind.
+const MAX_TILE: usize = if TILE > COLUMNS { TILE } else { COLUMNS };
 
 /// Parts that are read before their totals are looked at, where the whole is one piece: few, so that this is done while
 /// the next parts come from memory.
@@ -26,8 +28,8 @@ const PIECE: usize = 1024;
 /// Elements of a packed piece of a vector.
 const PACKED_PIECE: usize = 8 * TOTALS;
 
-/// Bytes of packed vectors: a piece of 16 vectors of `f32`.
-const PACKED_BYTES: usize = 16 << 10;
+/// Bytes of packed vectors: a piece of 8 vectors of `f32`.
+const PACKED_BYTES: usize = 8 << 10;
 
 /// What the kernels subtract to measure a vector itself.
 static ZEROS: Aligned<[f64; PIECE]> = Aligned([0.0; PIECE]);
@@ -40,6 +42,7 @@ pub(super) struct Buffers {
     prepared: Aligned<[f64; PIECE]>,
     packed: Aligned<[u8; PACKED_BYTES]>,
     totals: [Totals; TILE],
+    column_totals: ColumnTotals,
 }
 
 impl Buffers {
@@ -68,6 +71,11 @@ impl<'a> Workspace<'a> {
     fn packed(&mut self) -> *mut u8 {
         // SAFETY: a place inside the buffers.
         unsafe { &raw mut (*self.buffers.as_mut_ptr()).packed.0 }.cast()
+    }
+
+    fn column_totals(&mut self) -> *mut ColumnTotals {
+        // SAFETY: a place inside the buffers.
+        unsafe { &raw mut (*self.buffers.as_mut_ptr()).column_totals }
     }
 
     fn totals(&mut self) -> *mut Totals {
@@ -102,10 +110,10 @@ pub(super) fn distances(
     let mut done = 0;
     while done < distances.len() {
         let rest = distances.len() - done;
-        let neighbours = vectors.neighbours(first + done).min(rest).min(LANES);
+        let neighbours = vectors.neighbours(first + done).min(rest).min(COLUMNS);
         let in_columns = !vectors.is_contiguous() && neighbours >= MIN_COLUMNS;
         let tile = &mut distances[done..done + if in_columns { neighbours } else { rest.min(tile_len) }];
-        let mut parts = [ptr::null(); TILE];
+        let mut parts = [ptr::null(); MAX_TILE];
         for part in &mut parts[..tile.len()] {
             *part = entry.wrapping_offset(walk.next_offset() * size);
         }
@@ -126,7 +134,7 @@ pub(super) fn distances(
     }
 }
 
-/// Puts into `joined` the joined totals of the parts that begin at `parts` and lie side by side, at most [`LANES`].
+/// Puts into `joined` the joined totals of the parts that begin at `parts` and lie side by side, at most [`COLUMNS`].
 fn totals_of_columns(
     workspace: &mut Workspace<'_>,
     route: &Route,
@@ -136,7 +144,7 @@ fn totals_of_columns(
     joined: &mut [f64],
 ) {
     let size = vectors.dtype.size() as isize;
-    let mut totals: ColumnTotals = [[0.0; LANES]; TOTALS];
+    let totals = workspace.column_totals();
     for start in (0..vectors.len).step_by(PIECE) {
         let len = PIECE.min(vectors.len - start);
         let whole = prepared(workspace, route, origin, start, len);
@@ -144,9 +152,10 @@ fn totals_of_columns(
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
         let side_by_side = SideBySide { first, count: joined.len(), stride: vectors.stride };
         // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers.
-        unsafe { (route.kernels.columns)(route.kernel.parameters, piece, side_by_side, whole, len, &mut totals) };
+        unsafe { (route.kernels.columns)(route.kernel.parameters, piece, side_by_side, whole, len, totals) };
     }
-    joined.copy_from_slice(&totals[0][..joined.len()]);
+    // SAFETY: after the last piece the first of all parts' totals are written.
+    joined.copy_from_slice(unsafe { slice::from_raw_parts(totals.cast(), joined.len()) });
 }
 
 /// The distance of a part whose total left the range of its arithmetic: measured again in `f64`, scaled by its largest

@@ -2,7 +2,7 @@
 //! Routes" (Ferrando & Voita, arXiv 2403.00824) with the proximity of ALTI (arXiv 2203.04212).
 
 use super::distance::{Buffers, Origin, Workspace, distances};
-use super::{Group, PARTS_A_TASK, Results, Slots, Vectors, Whole};
+use super::{Group, Results, Slots, Vectors, Whole};
 use crate::context::Threads;
 use crate::dtype::{Element, with_element};
 use std::slice;
@@ -65,11 +65,12 @@ impl<'a> Entry<'a> {
         for group in self.groups {
             let (own, others) = rest.split_at_mut(group.count);
             rest = others;
-            let chunks = Slots::new(own, PARTS_A_TASK);
-            threads.for_each(group.count.div_ceil(PARTS_A_TASK), |_, task| {
+            let parts_a_task = group.vectors.parts_a_task();
+            let chunks = Slots::new(own, parts_a_task);
+            threads.for_each(group.count.div_ceil(parts_a_task), |_, task| {
                 // SAFETY: each number comes once, and `own` outlives all the tasks.
                 let chunk = unsafe { chunks.slot(task) };
-                self.surpluses_of_chunk(index, norm, group, task * PARTS_A_TASK, chunk);
+                self.surpluses_of_chunk(index, norm, group, task * parts_a_task, chunk);
             });
         }
     }

@@ -92,9 +92,16 @@ impl Vectors {
     /// How many parts from `first` on lie side by side, element by element: at most as many as their last axis has.
     fn neighbours(&self, first: usize) -> usize {
         match (self.parts.extents.last(), self.parts.strides.last()) {
-            (Some(&extent), Some(1)) => extent - first % extent,
+            (Some(&extent), Some(1)) if extent > 0 => extent - first % extent,
             _ => 1,
         }
+    }
+
+    /// How many parts a task measures, where one whole has enough of them to share out: about as many as are worth it, and
+    /// no fewer of those that lie side by side than do.
+    fn parts_a_task(&self) -> usize {
+        let side_by_side = self.neighbours(0);
+        if side_by_side < PARTS_A_TASK { PARTS_A_TASK / side_by_side * side_by_side } else { PARTS_A_TASK }
     }
 }
 

@@ -39,6 +39,12 @@ pub(crate) trait Lanes: LoadAs<f64> {
     /// [`LANES`] numbers can be written at `to`, which need not be aligned.
     unsafe fn store(self, to: *mut f64);
 
+    /// Asks for the cache line at `from` to be fetched, where there is an instruction for it. Any address will do.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn prefetch(from: *const u8);
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;

@@ -25,6 +25,9 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         Portable(from_fn(|i| self.0[i] + other.0[i]))
     }

@@ -70,6 +70,12 @@ macro_rules! x86_lanes {
             }
 
             #[inline(always)]
+            unsafe fn prefetch(from: *const u8) {
+                // SAFETY: a prefetch reads nothing.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+            }
+
+            #[inline(always)]
             fn add(self, other: Self) -> Self {
                 $crate::lanes::x86::each_register!(Self, i => {
                     let ($add_a, $add_b) = (self.register(i), other.register(i));
