@@ -11,9 +11,6 @@ use std::{ptr, slice};
 /// Parts that are compared with one piece of the whole before the next piece is prepared.
 const TILE: usize = 16;
 
-/// The most parts of a tile of any kind.
-const MAX_TILE: usize = if TILE > COLUMNS { TILE } else { COLUMNS };
-
 /// Parts that are read before their totals are looked at, where the whole is one piece: few, so that this is done while
 /// the next parts come from memory.
 const SMALL_TILE: usize = 2;
@@ -105,32 +102,53 @@ pub(super) fn distances(
 ) {
     let size = vectors.dtype.size() as isize;
     let mut walk = vectors.parts.walk_from(first);
+    let mut next = || entry.wrapping_offset(walk.next_offset() * size);
     // A tile saves preparing the whole again for each part, where it comes in pieces.
     let tile_len = if vectors.is_contiguous() && vectors.len <= PIECE { SMALL_TILE } else { TILE };
     let mut done = 0;
     while done < distances.len() {
         let rest = distances.len() - done;
         let neighbours = vectors.neighbours(first + done).min(rest).min(COLUMNS);
-        let in_columns = !vectors.is_contiguous() && neighbours >= MIN_COLUMNS;
-        let tile = &mut distances[done..done + if in_columns { neighbours } else { rest.min(tile_len) }];
-        let mut parts = [ptr::null(); MAX_TILE];
-        for part in &mut parts[..tile.len()] {
-            *part = entry.wrapping_offset(walk.next_offset() * size);
-        }
-        let parts = &parts[..tile.len()];
-        if in_columns {
-            totals_of_columns(workspace, route, origin, vectors, parts[0], tile);
+        if !vectors.is_contiguous() && neighbours >= MIN_COLUMNS {
+            let tile = &mut distances[done..done + neighbours];
+            let part = next();
+            (1..neighbours).for_each(|_| _ = next());
+            totals_of_columns(workspace, route, origin, vectors, part, tile);
+            for (number, distance) in tile.iter_mut().enumerate() {
+                let part = part.wrapping_offset(number as isize * size);
+                *distance = distance_of_total(workspace, route, origin, vectors, part, *distance);
+            }
+            done += neighbours;
         } else {
+            let tile = &mut distances[done..done + rest.min(tile_len)];
+            let mut parts = [ptr::null(); TILE];
+            let parts = &mut parts[..tile.len()];
+            for part in &mut *parts {
+                *part = next();
+            }
             totals_of(workspace, route, origin, vectors, parts, tile);
+            for (part, distance) in parts.iter().zip(&mut *tile) {
+                *distance = distance_of_total(workspace, route, origin, vectors, *part, *distance);
+            }
+            done += tile.len();
         }
-        for (part, distance) in parts.iter().zip(&mut *tile) {
-            *distance = if route.kernel.is_in_range(*distance) {
-                route.kernel.norm(*distance)
-            } else {
-                rescued(workspace, route, origin, vectors, *part)
-            };
-        }
-        done += tile.len();
+    }
+}
+
+/// The distance of a part with this total.
+#[inline]
+fn distance_of_total(
+    workspace: &mut Workspace<'_>,
+    route: &Route,
+    origin: Origin<'_>,
+    vectors: &Vectors,
+    part: *const u8,
+    total: f64,
+) -> f64 {
+    if route.kernel.is_in_range(total) {
+        route.kernel.norm(total)
+    } else {
+        rescued(workspace, route, origin, vectors, part)
     }
 }
 
@@ -203,10 +221,14 @@ fn totals_of(
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
         let step = start as isize * vectors.stride * size as isize;
         let mut pieces = [ptr::null(); TILE];
-        for (place, part) in pieces.iter_mut().zip(parts) {
-            *place = part.wrapping_offset(step);
-        }
-        let pieces = &pieces[..parts.len()];
+        let pieces = if start == 0 {
+            parts
+        } else {
+            for (place, part) in pieces.iter_mut().zip(parts) {
+                *place = part.wrapping_offset(step);
+            }
+            &pieces[..parts.len()]
+        };
         if vectors.is_contiguous() {
             // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers, rounded up to
             // vectors; there are totals for a tile.
