@@ -195,7 +195,7 @@ impl fmt::Display for Error {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Cause::NullPointer => f.write_str("expected a pointer, got null"),
+            Cause::NullPointer => f.write_str("expected data, got a null pointer"),
             Cause::NdimOutOfRange { got } => write!(f, "expected 0 to {MAX_NDIM} axes, got {got}"),
             Cause::NegativeExtent { axis, got } => {
                 write!(f, "expected an extent of at least 0 on axis {axis}, got {got}")

@@ -437,7 +437,7 @@ fn tensors_that_cannot_be_are_refused() {
         unsafe { Tensor::from_raw_parts(address, dtype, shape, Some(strides)) }.map(|_| ())
     };
     let start: *const c_void = data.as_ptr().cast();
-    let null = "tensor: expected a pointer, got null";
+    let null = "tensor: expected data, got a null pointer";
     assert_refused(raw(ptr::null(), DType::F32, &[1], &[1]), "NullPointer", null);
     assert_refused(raw(ptr::null(), DType::F32, &[], &[]), "NullPointer", null);
     assert_eq!(raw(ptr::null(), DType::F32, &[3, 0], &[1, 1]), Ok(()));
@@ -471,7 +471,7 @@ fn tensors_to_write_are_checked_like_those_to_read() {
     assert_refused(TensorMut::new(&mut data, &[1; 17]), "NdimOutOfRange", "tensor: expected 0 to 16 axes, got 17");
     // SAFETY: there is no view.
     let null = unsafe { TensorMut::from_raw_parts(ptr::null_mut(), DType::F16, &[2], Some(&[1])) };
-    assert_refused(null, "NullPointer", "tensor: expected a pointer, got null");
+    assert_refused(null, "NullPointer", "tensor: expected data, got a null pointer");
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub(crate) enum Failure {
     Core(Error),
     /// A pointer that must not be null.
     Null(Argument),
+    /// A tensor with axes but no extents.
+    NullShape(Argument),
     /// A struct that says it is smaller than it can be, or than another that must have its size.
     StructSize { argument: Argument, expected: usize, got: usize },
     /// A struct with something set that this version does not know.
@@ -131,7 +133,7 @@ impl Failure {
 
     fn status(&self) -> contrib_status {
         match self {
-            Failure::Null(_) => CONTRIB_ERROR_NULL_POINTER,
+            Failure::Null(_) | Failure::NullShape(_) => CONTRIB_ERROR_NULL_POINTER,
             Failure::StructSize { .. } => CONTRIB_ERROR_STRUCT_SIZE,
             Failure::UnknownField { .. } => CONTRIB_ERROR_UNKNOWN_FIELD,
             Failure::Device { .. } => CONTRIB_ERROR_DEVICE,
@@ -169,6 +171,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Core(error) => write!(f, "{error}"),
             Failure::Null(argument) => write!(f, "{argument}: expected a pointer, got NULL"),
+            Failure::NullShape(argument) => write!(f, "{argument}: expected a shape for its axes, got NULL"),
             Failure::StructSize { argument, expected, got } => {
                 write!(
                     f,

@@ -122,7 +122,7 @@ unsafe fn fields(argument: Argument, tensor: *const contrib_tensor) -> Result<Fi
         _ => return fail(Cause::NdimOutOfRange { got: i64::from(tensor.ndim) }),
     };
     if ndim > 0 && tensor.shape.is_null() {
-        return fail(Cause::NullPointer);
+        return Err(Failure::NullShape(argument));
     }
     let mut shape = [0; MAX_NDIM];
     for (axis, extent) in shape[..ndim].iter_mut().enumerate() {

@@ -25,7 +25,7 @@ fn for_each_argument(mut check: impl FnMut(Function, &'static str)) {
 type Defect = (&'static str, fn(&mut Arg), contrib_status, &'static str);
 
 const REACHES_TOO_FAR: &str = "extents and strides reach further than memory can be addressed";
-const NULL: &str = "expected a pointer, got null";
+const NULL: &str = "expected data, got a null pointer";
 
 const DEFECTS: &[Defect] = &[
     ("NULL data", |arg| arg.data = ptr::null_mut(), CONTRIB_ERROR_NULL_POINTER, NULL),
@@ -35,7 +35,7 @@ const DEFECTS: &[Defect] = &[
         CONTRIB_ERROR_NULL_POINTER,
         NULL,
     ),
-    ("NULL shape", |arg| arg.shape = None, CONTRIB_ERROR_NULL_POINTER, NULL),
+    ("NULL shape", |arg| arg.shape = None, CONTRIB_ERROR_NULL_POINTER, "expected a shape for its axes, got NULL"),
     ("-1 axes", |arg| arg.ndim = -1, CONTRIB_ERROR_NDIM, "expected 0 to 16 axes, got -1"),
     ("fewest axes", |arg| arg.ndim = i32::MIN, CONTRIB_ERROR_NDIM, "expected 0 to 16 axes, got -2147483648"),
     ("17 axes", |arg| arg.reshape(&[1; 17], None), CONTRIB_ERROR_NDIM, "expected 0 to 16 axes, got 17"),

@@ -142,8 +142,8 @@ impl Group {
 /// Parts that one task measures where one whole has enough of them to share out.
 const PARTS_A_TASK: usize = 128;
 
-/// Proximities of so few parts are kept on the stack.
-const STACK_PROXIMITIES: usize = 256;
+/// The surpluses of so few parts are kept on the stack.
+const STACK_SURPLUSES: usize = 256;
 
 /// Computes the contributions of all groups to all wholes and writes them out.
 ///
@@ -164,41 +164,43 @@ pub(crate) fn run(whole: &Whole, groups: &[Group], context: Option<&Context>) ->
     let share_parts = whole.entries < 4 * threads.count() && parts > PARTS_A_TASK;
     let slots = if share_parts { 1 } else { threads.count() };
 
-    if slots * parts <= STACK_PROXIMITIES {
-        spread(&entry, whole.entries, parts, threads, share_parts, &mut [0.0; STACK_PROXIMITIES]);
+    let room = slots.saturating_mul(parts);
+
+    if room <= STACK_SURPLUSES {
+        spread(&entry, whole.entries, parts, threads, share_parts, &mut [0.0; STACK_SURPLUSES]);
     } else {
-        let mut proximities = Vec::new();
-        if proximities.try_reserve_exact(slots * parts).is_err() {
-            let cause = Cause::OutOfMemory { bytes: slots * parts * size_of::<f64>() };
+        let mut surpluses = Vec::new();
+        if surpluses.try_reserve_exact(room).is_err() {
+            let cause = Cause::OutOfMemory { bytes: room.saturating_mul(size_of::<f64>()) };
             return Err(Error::new(Argument::named("contributions"), cause));
         }
-        proximities.resize(slots * parts, 0.0);
-        spread(&entry, whole.entries, parts, threads, share_parts, &mut proximities);
+        surpluses.resize(room, 0.0);
+        spread(&entry, whole.entries, parts, threads, share_parts, &mut surpluses);
     }
     Ok(())
 }
 
-/// Goes through the batch entries, with `parts` proximities in `proximities` for each slot of the threads.
+/// Goes through the batch entries, with room for a number a part in `surpluses` for each slot of the threads.
 fn spread(
     entry: &Entry<'_>,
     entries: usize,
     parts: usize,
     threads: Threads<'_>,
     share_parts: bool,
-    proximities: &mut [f64],
+    surpluses: &mut [f64],
 ) {
     let _settings = DefaultSettings::enter();
     if share_parts {
         for index in 0..entries {
-            entry.contributions(index, threads, &mut proximities[..parts]);
+            entry.contributions(index, threads, &mut surpluses[..parts]);
         }
         return;
     }
-    let slots = Slots::new(proximities, parts);
+    let slots = Slots::new(surpluses, parts);
     threads.for_each(entries, |slot, index| {
-        // SAFETY: no other task has this slot now, and `proximities` outlives all the tasks.
-        let proximities = unsafe { slots.slot(slot) };
-        entry.contributions(index, Threads::Inline, proximities);
+        // SAFETY: no other task has this slot now, and `surpluses` outlives all the tasks.
+        let surpluses = unsafe { slots.slot(slot) };
+        entry.contributions(index, Threads::Inline, surpluses);
     });
 }
 
