@@ -3,23 +3,10 @@
 mod common;
 
 use common::harm::{fails, gives_the_same, goes_well};
-use common::{Arg, Call, Function, Size, message};
+use common::{Arg, Call, Function, Size, for_each_argument, message, small};
 use contrib::status::*;
 use contrib_testing::Kind;
 use std::ptr;
-
-fn small(function: Function) -> Call {
-    Call::random(function, Kind::F32, Size::Small)
-}
-
-/// Calls `check` with the name of each tensor of each function.
-fn for_each_argument(mut check: impl FnMut(Function, &'static str)) {
-    for function in Function::ALL {
-        for name in function.arguments() {
-            check(function, name);
-        }
-    }
-}
 
 /// What can be wrong with any tensor, by itself.
 type Defect = (&'static str, fn(&mut Arg), contrib_status, &'static str);

@@ -3,18 +3,13 @@
 mod common;
 
 use common::harm::{fails_by, goes_well_by};
-use common::{Call, Function, Size, message};
+use common::{Call, Function, message, small};
 use contrib::context::{contrib_context, contrib_context_free, contrib_context_new, contrib_context_threads};
 use contrib::operations::{contrib_group, contrib_group_contributions};
 use contrib::options::contrib_options;
 use contrib::status::*;
 use contrib::tensor::contrib_tensor;
-use contrib_testing::Kind;
 use std::ptr;
-
-fn small(function: Function) -> Call {
-    Call::random(function, Kind::F32, Size::Small)
-}
 
 /// Options whose `struct_size` says this, in as many bytes as that is (but at least the first version's and at most
 /// 8192); those after the first version are `tail`.

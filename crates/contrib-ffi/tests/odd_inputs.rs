@@ -3,26 +3,12 @@
 mod common;
 
 use common::harm::{gives_the_same, goes_well, results_where_said};
-use common::{Call, Function, Size, message};
+use common::{Function, for_each_argument, message, small};
 use contrib::operations::{contrib_group, contrib_group_contributions};
 use contrib::options::contrib_options;
 use contrib::status::*;
 use contrib::tensor::contrib_tensor;
-use contrib_testing::Kind;
 use std::ptr;
-
-fn small(function: Function) -> Call {
-    Call::random(function, Kind::F32, Size::Small)
-}
-
-/// Calls `check` with the name of each tensor of each function.
-fn for_each_argument(mut check: impl FnMut(Function, &'static str)) {
-    for function in Function::ALL {
-        for name in function.arguments() {
-            check(function, name);
-        }
-    }
-}
 
 #[test]
 fn memory_that_the_host_shares_with_a_device_is_as_good_as_its_own() {

@@ -3,22 +3,9 @@
 mod common;
 
 use common::harm::{fails, gives_the_same, goes_well, results_where_said};
-use common::{Arg, Call, Function, ROOM, Size, dtype};
+use common::{Arg, Function, ROOM, dtype, for_each_argument, small};
 use contrib::status::*;
 use contrib_testing::{Kind, Layout, Stored};
-
-fn small(function: Function) -> Call {
-    Call::random(function, Kind::F32, Size::Small)
-}
-
-/// Calls `check` with the name of each tensor of each function.
-fn for_each_argument(mut check: impl FnMut(Function, &'static str)) {
-    for function in Function::ALL {
-        for name in function.arguments() {
-            check(function, name);
-        }
-    }
-}
 
 #[test]
 fn an_output_that_shares_memory_with_another_tensor_is_found_and_named() {

@@ -1,8 +1,8 @@
 //! Distances of parts from their whole: tiles of parts, and pieces of vectors, brought to the kernels.
 
 use super::Vectors;
-use super::kernel::Route;
 use super::pack::pack;
+use super::route::Route;
 use crate::kernels::columns::{COLUMNS, ColumnTotals, SideBySide};
 use crate::kernels::rows::{Piece, TOTALS, Totals};
 use std::mem::MaybeUninit;
@@ -89,17 +89,25 @@ pub(super) enum Origin<'a> {
     Whole(&'a Vectors, *const u8),
 }
 
-/// Puts into `distances` the distances between `origin` and the parts from `first` on, of the batch entry whose
+/// What is compared with what, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Comparison<'a> {
+    pub(super) route: &'a Route,
+    pub(super) origin: Origin<'a>,
+    /// The parts.
+    pub(super) vectors: &'a Vectors,
+}
+
+/// Puts into `distances` the distances between the origin and the parts from `first` on, of the batch entry whose
 /// first part begins at `entry`.
 pub(super) fn distances(
     workspace: &mut Workspace<'_>,
-    route: &Route,
-    origin: Origin<'_>,
-    vectors: &Vectors,
+    comparison: &Comparison<'_>,
     entry: *const u8,
     first: usize,
     distances: &mut [f64],
 ) {
+    let vectors = comparison.vectors;
     let size = vectors.dtype.size() as isize;
     let mut walk = vectors.parts.walk_from(first);
     let mut next = || entry.wrapping_offset(walk.next_offset() * size);
@@ -113,10 +121,10 @@ pub(super) fn distances(
             let tile = &mut distances[done..done + neighbours];
             let part = next();
             (1..neighbours).for_each(|_| _ = next());
-            totals_of_columns(workspace, route, origin, vectors, part, tile);
+            totals_of_columns(workspace, comparison, part, tile);
             for (number, distance) in tile.iter_mut().enumerate() {
                 let part = part.wrapping_offset(number as isize * size);
-                *distance = distance_of_total(workspace, route, origin, vectors, part, *distance);
+                *distance = distance_of_total(workspace, comparison, part, *distance);
             }
             done += neighbours;
         } else {
@@ -126,9 +134,9 @@ pub(super) fn distances(
             for part in &mut *parts {
                 *part = next();
             }
-            totals_of(workspace, route, origin, vectors, parts, tile);
+            totals_of(workspace, comparison, parts, tile);
             for (part, distance) in parts.iter().zip(&mut *tile) {
-                *distance = distance_of_total(workspace, route, origin, vectors, *part, *distance);
+                *distance = distance_of_total(workspace, comparison, *part, *distance);
             }
             done += tile.len();
         }
@@ -137,78 +145,51 @@ pub(super) fn distances(
 
 /// The distance of a part with this total.
 #[inline]
-fn distance_of_total(
-    workspace: &mut Workspace<'_>,
-    route: &Route,
-    origin: Origin<'_>,
-    vectors: &Vectors,
-    part: *const u8,
-    total: f64,
-) -> f64 {
-    if route.kernel.is_in_range(total) {
-        route.kernel.norm(total)
-    } else {
-        rescued(workspace, route, origin, vectors, part)
-    }
+fn distance_of_total(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, part: *const u8, total: f64) -> f64 {
+    let measure = comparison.route.measure;
+    if measure.is_in_range(total) { measure.norm(total) } else { rescued(workspace, comparison, part) }
 }
 
 /// Puts into `joined` the joined totals of the parts that begin at `parts` and lie side by side, at most [`COLUMNS`].
-fn totals_of_columns(
-    workspace: &mut Workspace<'_>,
-    route: &Route,
-    origin: Origin<'_>,
-    vectors: &Vectors,
-    parts: *const u8,
-    joined: &mut [f64],
-) {
+fn totals_of_columns(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: *const u8, joined: &mut [f64]) {
+    let &Comparison { route, vectors, .. } = comparison;
     let size = vectors.dtype.size() as isize;
     let totals = workspace.column_totals();
     for start in (0..vectors.len).step_by(PIECE) {
         let len = PIECE.min(vectors.len - start);
-        let whole = prepared(workspace, route, origin, start, len);
+        let whole = prepared(workspace, comparison, start, len);
         let first = parts.wrapping_offset(start as isize * vectors.stride * size);
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
         let side_by_side = SideBySide { first, count: joined.len(), stride: vectors.stride };
         // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers.
-        unsafe { (route.kernels.columns)(route.kernel.parameters, piece, side_by_side, whole, len, totals) };
+        unsafe { (route.kernels.columns)(route.measure.parameters, piece, side_by_side, whole, len, totals) };
     }
     // SAFETY: after the last piece the first of all parts' totals are written.
     joined.copy_from_slice(unsafe { slice::from_raw_parts(totals.cast(), joined.len()) });
 }
 
-/// The distance of a part whose total left the range of its arithmetic: measured again in `f64`, scaled by its largest
-/// difference. What is truly zero, infinite or NaN stays so.
+/// The distance of a part whose total left the range of `f64`: measured again in units of its largest difference. What is
+/// truly zero, infinite or NaN stays so.
 #[cold]
-fn rescued(
-    workspace: &mut Workspace<'_>,
-    route: &Route,
-    origin: Origin<'_>,
-    vectors: &Vectors,
-    part: *const u8,
-) -> f64 {
+fn rescued(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, part: *const u8) -> f64 {
     let mut total = [0.0];
     let mut measure = |route: &Route| {
-        totals_of(workspace, route, origin, vectors, &[part], &mut total);
-        route.kernel.norm(total[0])
+        totals_of(workspace, &Comparison { route, ..*comparison }, &[part], &mut total);
+        route.measure.norm(total[0])
     };
+    let route = comparison.route;
     let largest = measure(&route.largest());
-    if route.kernel.parameters.exponent.is_infinite() || largest == 0.0 || !largest.is_finite() {
+    if route.measure.parameters.exponent.is_infinite() || largest == 0.0 || !largest.is_finite() {
         return largest;
     }
     measure(&route.scaled(largest))
 }
 
 /// Puts into `joined` the joined totals of the parts that begin at `parts`, at most [`TILE`] of them.
-fn totals_of(
-    workspace: &mut Workspace<'_>,
-    route: &Route,
-    origin: Origin<'_>,
-    vectors: &Vectors,
-    parts: &[*const u8],
-    joined: &mut [f64],
-) {
+fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: &[*const u8], joined: &mut [f64]) {
+    let &Comparison { route, vectors, .. } = comparison;
     let size = vectors.dtype.size();
-    let (rows, parameters) = (route.kernels.rows, route.kernel.parameters);
+    let (rows, parameters) = (route.kernels.rows, route.measure.parameters);
     let totals = workspace.totals();
     if vectors.len == 0 {
         joined.fill(0.0);
@@ -217,7 +198,7 @@ fn totals_of(
     let piece_len = if vectors.is_contiguous() { PIECE } else { PACKED_PIECE };
     for start in (0..vectors.len).step_by(piece_len) {
         let len = piece_len.min(vectors.len - start);
-        let whole = prepared(workspace, route, origin, start, len);
+        let whole = prepared(workspace, comparison, start, len);
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
         let step = start as isize * vectors.stride * size as isize;
         let mut pieces = [ptr::null(); TILE];
@@ -257,15 +238,15 @@ fn totals_of(
 }
 
 /// The prepared numbers `start..start + len` of the origin.
-fn prepared(workspace: &mut Workspace<'_>, route: &Route, origin: Origin<'_>, start: usize, len: usize) -> *const f64 {
-    let Origin::Whole(vectors, whole) = origin else { return ZEROS.0.as_ptr() };
+fn prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, start: usize, len: usize) -> *const f64 {
+    let Origin::Whole(vectors, whole) = comparison.origin else { return ZEROS.0.as_ptr() };
     let size = vectors.dtype.size();
     let from = whole.wrapping_offset(start as isize * vectors.stride * size as isize);
     let prepared = workspace.prepared();
     if workspace.ready == Some((from, len)) {
         return prepared;
     }
-    let prepare = route.prepare;
+    let prepare = comparison.route.prepare;
     // SAFETY: the piece lies inside a whole that the view vouches for; a packed copy of it has at most PIECE elements of
     // 8 bytes; the prepared numbers, rounded up to vectors, are at most PIECE.
     unsafe {

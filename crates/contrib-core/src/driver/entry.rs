@@ -1,7 +1,7 @@
 //! One whole and all its parts: distance, proximity, contribution, written out. The formula of "Information Flow
 //! Routes" (Ferrando & Voita, arXiv 2403.00824) with the proximity of ALTI (arXiv 2203.04212).
 
-use super::distance::{Buffers, Origin, Workspace, distances};
+use super::distance::{Buffers, Comparison, Origin, Workspace, distances};
 use super::{Group, Results, Slots, Vectors, Whole};
 use crate::context::Threads;
 use crate::dtype::{Element, with_element};
@@ -49,9 +49,7 @@ impl<'a> Entry<'a> {
         let mut norm = 0.0;
         distances(
             &mut Workspace::new(&mut Buffers::uninit()),
-            &self.whole.route,
-            Origin::Zero,
-            &self.whole.vectors,
+            &Comparison { route: &self.whole.route, origin: Origin::Zero, vectors: &self.whole.vectors },
             self.whole.vectors.start(index),
             0,
             slice::from_mut(&mut norm),
@@ -78,11 +76,10 @@ impl<'a> Entry<'a> {
     /// Puts into `surpluses` those of the parts of one group from `first` on.
     #[inline(never)]
     fn surpluses_of_chunk(&self, index: usize, norm: f64, group: &Group, first: usize, surpluses: &mut [f64]) {
+        let origin = Origin::Whole(&self.whole.vectors, self.whole.vectors.start(index));
         distances(
             &mut Workspace::new(&mut Buffers::uninit()),
-            &group.route,
-            Origin::Whole(&self.whole.vectors, self.whole.vectors.start(index)),
-            &group.vectors,
+            &Comparison { route: &group.route, origin, vectors: &group.vectors },
             group.vectors.start(index),
             first,
             surpluses,

@@ -5,8 +5,8 @@
 
 mod distance;
 mod entry;
-mod kernel;
 mod pack;
+mod route;
 
 use crate::axes::Axes;
 use crate::context::{Context, Threads};
@@ -16,7 +16,7 @@ use crate::floating_point::DefaultSettings;
 use crate::options::Options;
 use crate::tensor::Tensor;
 use entry::Entry;
-use kernel::Route;
+use route::Route;
 use std::slice;
 
 /// Vectors of one length, with their axes of parts and of batch entries.

@@ -383,3 +383,17 @@ pub fn message() -> String {
     // SAFETY: a C string that lives until the next failure on this thread.
     unsafe { CStr::from_ptr(contrib_last_error_message()) }.to_str().expect("messages are UTF-8").to_owned()
 }
+
+/// Calls `check` with the name of each tensor of each function.
+pub fn for_each_argument(mut check: impl FnMut(Function, &'static str)) {
+    for function in Function::ALL {
+        for name in function.arguments() {
+            check(function, name);
+        }
+    }
+}
+
+/// A small call in f32.
+pub fn small(function: Function) -> Call {
+    Call::random(function, Kind::F32, Size::Small)
+}

@@ -1,4 +1,4 @@
-//! How a norm is measured: which power is summed, by which kernel, and what the sum means.
+//! How a norm is measured: which power is summed, what the sum means, and by which kernels.
 
 use super::Vectors;
 use crate::dispatch::{self, MeasureKind, PartKernels, Prepare};
@@ -15,16 +15,16 @@ const LEAST_POWER_SUM: f64 = 1e-200;
 
 /// A measure with its parameters.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kernel {
-    measure: MeasureKind,
+pub(crate) struct NormMeasure {
+    kind: MeasureKind,
     pub(crate) parameters: Parameters,
 }
 
-impl Kernel {
-    /// The kernel whose totals give this norm.
+impl NormMeasure {
+    /// The measure whose totals give this norm.
     fn of_norm(norm: Norm) -> Self {
         let p = norm.p();
-        let measure = if p == 1.0 {
+        let kind = if p == 1.0 {
             MeasureKind::MagnitudeSum
         } else if p == 2.0 {
             MeasureKind::SquareSum
@@ -35,18 +35,18 @@ impl Kernel {
         } else {
             MeasureKind::PowerSum
         };
-        Kernel { measure, parameters: Parameters { exponent: p, unit: 1.0 } }
+        NormMeasure { kind, parameters: Parameters { exponent: p, unit: 1.0 } }
     }
 
-    /// The kernel that measures the same norm as this one where the largest magnitude is `largest`.
+    /// The measure of the same norm where the largest magnitude is `largest`.
     fn scaled(self, largest: f64) -> Self {
-        Kernel { measure: MeasureKind::PowerSum, parameters: Parameters { unit: largest, ..self.parameters } }
+        NormMeasure { kind: MeasureKind::PowerSum, parameters: Parameters { unit: largest, ..self.parameters } }
     }
 
     /// Whether a joined total is safe from overflow and underflow. One that is not may also be right: it comes from
     /// vectors that are zero, infinite or NaN.
     pub(crate) fn is_in_range(self, total: f64) -> bool {
-        let least = match self.measure {
+        let least = match self.kind {
             MeasureKind::MagnitudeSum | MeasureKind::LargestMagnitude => 0.0,
             _ => LEAST_POWER_SUM,
         };
@@ -55,7 +55,7 @@ impl Kernel {
 
     /// The norm whose joined total this is.
     pub(crate) fn norm(self, total: f64) -> f64 {
-        match self.measure {
+        match self.kind {
             MeasureKind::MagnitudeSum | MeasureKind::LargestMagnitude => total,
             MeasureKind::SquareSum => total.sqrt(),
             MeasureKind::CubeSum | MeasureKind::PowerSum => {
@@ -68,7 +68,7 @@ impl Kernel {
 /// The way from vectors of one type to their distance from wholes of another: entry points, chosen once for a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Route {
-    pub(crate) kernel: Kernel,
+    pub(crate) measure: NormMeasure,
     pub(crate) kernels: PartKernels,
     pub(crate) prepare: Prepare,
     set: InstructionSet,
@@ -79,22 +79,22 @@ impl Route {
     /// The usual way.
     pub(super) fn new(options: &Options<'_>, parts: &Vectors, whole: &Vectors) -> Self {
         let (set, parts) = (options.instruction_set(), parts.dtype);
-        let kernel = Kernel::of_norm(options.norm);
-        let kernels = dispatch::part_kernels(set, parts, kernel.measure);
-        Route { kernel, kernels, prepare: dispatch::prepare_kernel(set, whole.dtype), set, parts }
+        let measure = NormMeasure::of_norm(options.norm);
+        let kernels = dispatch::part_kernels(set, parts, measure.kind);
+        Route { measure, kernels, prepare: dispatch::prepare_kernel(set, whole.dtype), set, parts }
     }
 
     /// The way to the largest magnitude.
     pub(crate) fn largest(self) -> Self {
-        self.with(Kernel { measure: MeasureKind::LargestMagnitude, ..self.kernel })
+        self.with(NormMeasure { kind: MeasureKind::LargestMagnitude, ..self.measure })
     }
 
     /// The way for vectors whose powers leave the range of `f64`, and whose largest magnitude is `largest`.
     pub(crate) fn scaled(self, largest: f64) -> Self {
-        self.with(self.kernel.scaled(largest))
+        self.with(self.measure.scaled(largest))
     }
 
-    fn with(self, kernel: Kernel) -> Self {
-        Route { kernel, kernels: dispatch::part_kernels(self.set, self.parts, kernel.measure), ..self }
+    fn with(self, measure: NormMeasure) -> Self {
+        Route { measure, kernels: dispatch::part_kernels(self.set, self.parts, measure.kind), ..self }
     }
 }
