@@ -2,14 +2,17 @@
 
 use crate::dtype::{DType, Element, with_element};
 use crate::instruction_set::InstructionSet;
-use crate::kernels::columns::{ColumnTotals, SideBySide, columns};
-use crate::kernels::measure::{CubeSum, LargestMagnitude, MagnitudeSum, Measure, Parameters, PowerSum, SquareSum};
+use crate::kernels::columns::{ColumnChains, ColumnTotals, SideBySide, columns};
+use crate::kernels::measure::{
+    CubeSum, LargestMagnitude, MagnitudeGain, MagnitudeSum, Measure, Parameters, PowerSum, SquareGain, SquareSum,
+};
 use crate::kernels::prepare::prepare;
 use crate::kernels::rows::{Piece, Totals, rows};
 use crate::lanes::portable::Portable;
-use crate::lanes::{Lanes, LoadAny, LoadAs};
+use crate::lanes::{LoadAs, Number, Vectors};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{avx2::Avx2, avx512::Avx512};
+use half::{bf16, f16};
 
 /// The measures of [`crate::kernels::measure`], as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,89 +22,101 @@ pub(crate) enum MeasureKind {
     CubeSum,
     PowerSum,
     LargestMagnitude,
+    MagnitudeGain,
+    SquareGain,
 }
 
-/// The kernels that read parts, for one element type and measure. Pointers to elements are those of that type.
+/// The kernels that read parts, for one element type and measure. Pointers to elements are those of that type; those to
+/// the prepared whole are to the measure's numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct PartKernels {
     /// [`rows`].
-    pub(crate) rows: unsafe fn(Parameters, Piece, &[*const u8], *const f64, usize, *mut Totals),
+    pub(crate) rows: unsafe fn(Parameters, Piece, &[*const u8], *const u8, usize, *mut Totals),
     /// [`columns`].
-    pub(crate) columns: unsafe fn(Parameters, Piece, SideBySide, *const f64, usize, *mut ColumnTotals),
+    pub(crate) columns:
+        unsafe fn(Parameters, Piece, SideBySide, *const u8, usize, *mut ColumnChains, *mut ColumnTotals),
 }
 
-/// [`prepare`] for one element type.
-pub(crate) type Prepare = unsafe fn(*const u8, usize, *mut f64);
+/// [`prepare`] for one element type of wholes and type of numbers.
+pub(crate) type Prepare = unsafe fn(*const u8, usize, f64, *mut u8);
 
 /// The kernels on one instruction set.
-trait EntryPoints: LoadAny {
+trait EntryPoints: Vectors {
     fn part_kernels<T: Element, M: Measure>() -> PartKernels
     where
-        Self: LoadAs<T>;
+        <M::Number as Number>::Lanes<Self>: LoadAs<T>;
 
-    fn prepare<T: Element>() -> Prepare
+    fn prepare<T: Element, N: Number>() -> Prepare
     where
-        Self: LoadAs<T>;
+        N::Lanes<Self>: LoadAs<T>;
 }
 
 /// Implements [`EntryPoints`] with functions that are compiled for these target features. Nothing but an entry point
 /// has target features; the kernel and the vectors that it uses are inlined into it.
 macro_rules! entry_points {
-    ($vector:ty $(, $features:literal)?) => {
-        impl EntryPoints for $vector {
+    ($set:ty $(, $features:literal)?) => {
+        impl EntryPoints for $set {
             fn part_kernels<T: Element, M: Measure>() -> PartKernels
             where
-                Self: LoadAs<T>,
+                <M::Number as Number>::Lanes<Self>: LoadAs<T>,
             {
                 /// # Safety
                 /// As [`rows`].
                 $(#[target_feature(enable = $features)])?
-                unsafe fn rows_entry<V: Lanes + LoadAs<T>, T: Element, M: Measure>(
+                unsafe fn rows_entry<V: Vectors, T: Element, M: Measure>(
                     parameters: Parameters,
                     piece: Piece,
                     parts: &[*const u8],
-                    whole: *const f64,
+                    whole: *const u8,
                     len: usize,
                     totals: *mut Totals,
-                ) {
+                ) where
+                    <M::Number as Number>::Lanes<V>: LoadAs<T>,
+                {
                     // SAFETY: the caller's promise.
-                    unsafe { rows::<V, T, M>(parameters, piece, parts, whole, len, totals) }
+                    unsafe { rows::<V, T, M>(parameters, piece, parts, whole.cast(), len, totals) }
                 }
 
                 /// # Safety
                 /// As [`columns`].
                 $(#[target_feature(enable = $features)])?
-                unsafe fn columns_entry<V: Lanes + LoadAs<T>, T: Element, M: Measure>(
+                unsafe fn columns_entry<V: Vectors, T: Element, M: Measure>(
                     parameters: Parameters,
                     piece: Piece,
                     parts: SideBySide,
-                    whole: *const f64,
+                    whole: *const u8,
                     len: usize,
+                    chains: *mut ColumnChains,
                     totals: *mut ColumnTotals,
-                ) {
+                ) where
+                    <M::Number as Number>::Lanes<V>: LoadAs<T>,
+                {
                     // SAFETY: the caller's promise.
-                    unsafe { columns::<V, T, M>(parameters, piece, parts, whole, len, totals) }
+                    unsafe { columns::<V, T, M>(parameters, piece, parts, whole.cast(), len, chains, totals) }
                 }
 
                 PartKernels { rows: rows_entry::<Self, T, M>, columns: columns_entry::<Self, T, M> }
             }
 
-            fn prepare<T: Element>() -> Prepare
+            fn prepare<T: Element, N: Number>() -> Prepare
             where
-                Self: LoadAs<T>,
+                N::Lanes<Self>: LoadAs<T>,
             {
                 /// # Safety
                 /// As [`prepare`].
                 $(#[target_feature(enable = $features)])?
-                unsafe fn prepare_entry<V: Lanes + LoadAs<T>, T: Element>(
+                unsafe fn prepare_entry<V: Vectors, T: Element, N: Number>(
                     whole: *const u8,
                     len: usize,
-                    prepared: *mut f64,
-                ) {
+                    factor: f64,
+                    prepared: *mut u8,
+                ) where
+                    N::Lanes<V>: LoadAs<T>,
+                {
                     // SAFETY: the caller's promise.
-                    unsafe { prepare::<V, T>(whole.cast(), len, prepared) }
+                    unsafe { prepare::<N::Lanes<V>, T>(whole.cast(), len, factor, prepared.cast()) }
                 }
-                prepare_entry::<Self, T>
+                prepare_entry::<Self, T, N>
             }
         }
     };
@@ -113,41 +128,64 @@ entry_points!(Avx2, "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
 entry_points!(Avx512, "avx512f,avx2,fma,f16c");
 
-/// Runs `$body` with the type alias `$vector` standing for the vectors of `$set`. Contexts hold no set that is greater
+/// Runs `$body` with the type alias `$vectors` standing for the vectors of `$set`. Contexts hold no set that is greater
 /// than [`InstructionSet::best`], so that none comes here that the processor does not have.
-macro_rules! with_vector {
-    ($set:expr, $vector:ident => $body:expr) => {
+macro_rules! with_vectors {
+    ($set:expr, $vectors:ident => $body:expr) => {
         match $set {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx2 => {
-                type $vector = Avx2;
+                type $vectors = Avx2;
                 $body
             }
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => {
-                type $vector = Avx512;
+                type $vectors = Avx512;
                 $body
             }
             _ => {
-                type $vector = Portable;
+                type $vectors = Portable;
                 $body
             }
         }
     };
 }
 
-/// The kernels that total parts of type `parts`.
+/// The kernels that total parts of type `parts`. Gains, whose kernels calculate in `f32`, are not taken of `f64`.
 pub(crate) fn part_kernels(set: InstructionSet, parts: DType, measure: MeasureKind) -> PartKernels {
-    with_vector!(set, V => with_element!(parts, T => match measure {
-        MeasureKind::MagnitudeSum => V::part_kernels::<T, MagnitudeSum>(),
-        MeasureKind::SquareSum => V::part_kernels::<T, SquareSum>(),
-        MeasureKind::CubeSum => V::part_kernels::<T, CubeSum>(),
-        MeasureKind::PowerSum => V::part_kernels::<T, PowerSum>(),
-        MeasureKind::LargestMagnitude => V::part_kernels::<T, LargestMagnitude>(),
-    }))
+    fn in_f64<V: EntryPoints, M: Measure<Number = f64>>(parts: DType) -> PartKernels {
+        with_element!(parts, T => V::part_kernels::<T, M>())
+    }
+    fn in_f32<V: EntryPoints, M: Measure<Number = f32>>(parts: DType) -> PartKernels {
+        match parts {
+            DType::F32 => V::part_kernels::<f32, M>(),
+            DType::F16 => V::part_kernels::<f16, M>(),
+            DType::Bf16 => V::part_kernels::<bf16, M>(),
+            DType::F64 => unreachable!("no kernel reads float64 as float32"),
+        }
+    }
+    with_vectors!(set, V => match measure {
+        MeasureKind::MagnitudeSum => in_f64::<V, MagnitudeSum>(parts),
+        MeasureKind::SquareSum => in_f64::<V, SquareSum>(parts),
+        MeasureKind::CubeSum => in_f64::<V, CubeSum>(parts),
+        MeasureKind::PowerSum => in_f64::<V, PowerSum>(parts),
+        MeasureKind::LargestMagnitude => in_f64::<V, LargestMagnitude>(parts),
+        MeasureKind::MagnitudeGain => in_f32::<V, MagnitudeGain>(parts),
+        MeasureKind::SquareGain => in_f32::<V, SquareGain>(parts),
+    })
 }
 
-/// The kernel that prepares a whole of type `whole`.
-pub(crate) fn prepare_kernel(set: InstructionSet, whole: DType) -> Prepare {
-    with_vector!(set, V => with_element!(whole, T => <V as EntryPoints>::prepare::<T>()))
+/// The kernel that prepares a whole of type `whole` in `f64`.
+pub(crate) fn prepare_in_f64(set: InstructionSet, whole: DType) -> Prepare {
+    with_vectors!(set, V => with_element!(whole, T => <V as EntryPoints>::prepare::<T, f64>()))
+}
+
+/// The kernel that prepares a whole of type `whole`, which is not `f64`, in `f32`.
+pub(crate) fn prepare_in_f32(set: InstructionSet, whole: DType) -> Prepare {
+    with_vectors!(set, V => match whole {
+        DType::F32 => <V as EntryPoints>::prepare::<f32, f32>(),
+        DType::F16 => <V as EntryPoints>::prepare::<f16, f32>(),
+        DType::Bf16 => <V as EntryPoints>::prepare::<bf16, f32>(),
+        DType::F64 => unreachable!("no kernel reads float64 as float32"),
+    })
 }

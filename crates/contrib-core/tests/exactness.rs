@@ -3,7 +3,10 @@
 mod common;
 
 use common::{Job, Outputs, view, view_mut};
-use contrib_core::{Context, DenseGroup, Norm, Options, group_contributions, threshold_and_renormalise_in_place};
+use contrib_core::{
+    Context, DenseGroup, Norm, Options, Tensor, TensorMut, contributions, group_contributions,
+    threshold_and_renormalise_in_place,
+};
 use contrib_testing::{Axis, Kind, Layout, Numbers, Operation, Random, Stored};
 use std::thread;
 
@@ -418,4 +421,17 @@ fn the_named_operations_are_the_primitive() {
             assert_eq!(primitive.buffer_bits(), named.buffer_bits(), "{name}");
         }
     });
+}
+
+#[test]
+fn vectors_without_elements_are_all_alike_wherever_they_would_lie() {
+    let mut out = [f64::NAN; 5];
+    contributions(
+        &Tensor::new::<f32>(&[], &[0]).unwrap(),
+        &Tensor::strided::<f32>(&[], 0, &[5, 0], &[1, 5]).unwrap(),
+        &mut TensorMut::new(&mut out, &[5]).unwrap(),
+        &Options::default(),
+    )
+    .unwrap();
+    assert_eq!(out, [0.2; 5]);
 }

@@ -220,9 +220,13 @@ fn make_odd(stored: &mut Stored, random: &mut Random) {
     }
 }
 
-/// By how much a contribution may be off before it is rounded to the type of its output, whatever the types of the
-/// inputs.
+/// By how much a contribution may be off before it is rounded to the type of its output, beside what is allowed for its
+/// part and its whole.
 const EXACT: f64 = 1e-13;
+
+/// By how much a proximity may be off, as a share of the part's norm, where the library calculates in `f32`: a few roundings
+/// of each element, however large the whole is.
+const GAIN_ERROR: f64 = 1.0 / (1 << 22) as f64;
 
 /// By how many units in the last place of the norm the proximities of the library and of the oracle may differ, though
 /// both sum in `f64`. The oracle adds one element after the other; where they are all alike the roundings of a sum all
@@ -250,6 +254,7 @@ fn check(call: &Call) -> Result<(), TestCaseError> {
     group_contributions(&view(&whole), &mut groups, &options).unwrap();
     prop_assert!(outputs.iter().all(Stored::is_untouched_around));
 
+    let kinds: Vec<Kind> = parts.iter().map(Stored::kind).collect();
     let whole_values = whole.to_f64();
     let parts_values: Vec<Vec<f64>> = parts.iter().map(Stored::to_f64).collect();
     let results: Vec<Vec<f64>> = outputs.iter().map(Stored::to_f64).collect();
@@ -264,10 +269,18 @@ fn check(call: &Call) -> Result<(), TestCaseError> {
         let sum: f64 = naive::proximities(&whole, &groups, call.norm).iter().flatten().sum();
         let count = groups.iter().map(Vec::len).sum::<usize>() as f64;
         let proximity_error = ulps_of_norm(call.len) * f64::EPSILON * naive::norm(&whole, call.norm);
+        let gain_error = |number: usize, part: &Vec<f64>| {
+            let in_f32 = call.norm <= 2.0 && call.norm != 1.5 && ![call.whole.kind, kinds[number]].contains(&Kind::F64);
+            let norm = naive::norm(part, call.norm);
+            if in_f32 && norm.is_finite() { GAIN_ERROR * norm } else { 0.0 }
+        };
+        let gain_errors: f64 =
+            groups.iter().enumerate().map(|(n, parts)| parts.iter().map(|part| gain_error(n, part)).sum::<f64>()).sum();
         for (number, expected) in expected.iter().enumerate() {
             for (part, &expected) in expected.iter().enumerate() {
                 let found = results[number][part * call.entries() + entry];
-                let conditioned = proximity_error * (1.0 + expected * count) / sum;
+                let of_gains = gain_error(number, &groups[number][part]) + expected * gain_errors;
+                let conditioned = (proximity_error * (1.0 + expected * count) + of_gains) / sum;
                 let allowed = EXACT + conditioned + outputs[number].kind().rounding(expected);
                 prop_assert_eq!(found.is_nan(), expected.is_nan(), "entry {}, group {}, part {}", entry, number, part);
                 prop_assert!(
@@ -349,7 +362,7 @@ fn the_roundings_of_thousands_of_parts_do_not_add_up() {
                 let masked = error_of_many_parts(kind, parts, &whole, |_| 0.0);
                 assert!(masked <= 1e-9, "{parts} parts of zero in {kind:?}, {name}: off by {masked:e}");
                 let small = error_of_many_parts(kind, parts, &whole, |random| random.unit() / 12e3);
-                assert!(small <= 1e-9, "{parts} small parts in {kind:?}, {name}: off by {small:e}");
+                assert!(small <= 2e-8, "{parts} small parts in {kind:?}, {name}: off by {small:e}");
             }
         }
     }

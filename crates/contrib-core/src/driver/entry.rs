@@ -1,11 +1,11 @@
 //! One whole and all its parts: distance, proximity, contribution, written out. The formula of "Information Flow
 //! Routes" (Ferrando & Voita, arXiv 2403.00824) with the proximity of ALTI (arXiv 2203.04212).
 
-use super::distance::{Buffers, Comparison, Origin, Workspace, distances};
+use super::surplus::{WholeNorm, surpluses};
+use super::totals::{Buffers, Origin, Workspace};
 use super::{Group, Results, Slots, Vectors, Whole};
 use crate::context::Threads;
 use crate::dtype::{Element, with_element};
-use std::slice;
 
 /// The least proximity of a part.
 const LEAST_PROXIMITY: f64 = 1e-5;
@@ -33,7 +33,7 @@ impl<'a> Entry<'a> {
     /// Computes and writes the contributions to the whole with this index. `surpluses` has room for a number a part.
     pub(super) fn contributions(&self, index: usize, threads: Threads<'_>, surpluses: &mut [f64]) {
         let norm = self.norm_of_whole(index);
-        self.surpluses(index, norm, threads, surpluses);
+        self.surpluses(index, &norm, threads, surpluses);
         let sum = sum_of_proximities(surpluses);
         let mut rest = &*surpluses;
         for group in self.groups {
@@ -45,20 +45,20 @@ impl<'a> Entry<'a> {
 
     // Out of line, as `surpluses_of_chunk` is, so that the buffers of both are not on the stack at the same time.
     #[inline(never)]
-    fn norm_of_whole(&self, index: usize) -> f64 {
-        let mut norm = 0.0;
-        distances(
+    fn norm_of_whole(&self, index: usize) -> WholeNorm {
+        let Whole { vectors, to_norm, of_prepared, .. } = self.whole;
+        let needs_zero = self.groups.iter().any(|group| group.routes.to_gains.is_some());
+        WholeNorm::measure(
             &mut Workspace::new(&mut Buffers::uninit()),
-            &Comparison { route: &self.whole.route, origin: Origin::Zero, vectors: &self.whole.vectors },
-            self.whole.vectors.start(index),
-            0,
-            slice::from_mut(&mut norm),
-        );
-        norm
+            to_norm,
+            needs_zero.then_some(of_prepared),
+            vectors,
+            vectors.start(index),
+        )
     }
 
     /// Puts into `surpluses` by how much the distance of each part of each group is smaller than the norm.
-    fn surpluses(&self, index: usize, norm: f64, threads: Threads<'_>, surpluses: &mut [f64]) {
+    fn surpluses(&self, index: usize, norm: &WholeNorm, threads: Threads<'_>, surpluses: &mut [f64]) {
         let mut rest = surpluses;
         for group in self.groups {
             let (own, others) = rest.split_at_mut(group.count);
@@ -75,18 +75,17 @@ impl<'a> Entry<'a> {
 
     /// Puts into `surpluses` those of the parts of one group from `first` on.
     #[inline(never)]
-    fn surpluses_of_chunk(&self, index: usize, norm: f64, group: &Group, first: usize, surpluses: &mut [f64]) {
+    fn surpluses_of_chunk(&self, index: usize, norm: &WholeNorm, group: &Group, first: usize, of_parts: &mut [f64]) {
         let origin = Origin::Whole(&self.whole.vectors, self.whole.vectors.start(index));
-        distances(
+        surpluses(
             &mut Workspace::new(&mut Buffers::uninit()),
-            &Comparison { route: &group.route, origin, vectors: &group.vectors },
+            &group.routes,
+            norm,
+            (origin, &group.vectors),
             group.vectors.start(index),
             first,
-            surpluses,
+            of_parts,
         );
-        for surplus in surpluses {
-            *surplus = norm - *surplus;
-        }
     }
 }
 

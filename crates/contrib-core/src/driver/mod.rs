@@ -1,12 +1,13 @@
 //! From groups of parts to their contributions: which vectors are read when, and on which thread.
 //!
-//! [`run`] goes through the batch entries; [`entry`] knows the formula of one whole; [`distance`] brings tiles of
-//! parts to the kernels; [`pack`] copies what does not lie contiguous. Everything that is handed in was checked.
+//! [`run`] goes through the batch entries; [`entry`] knows the formula of one whole, [`surplus`] how a part is measured
+//! beside it; [`totals`] brings tiles of parts to the kernels; [`pack`] copies what does not lie contiguous. Everything that is handed in was checked.
 
-mod distance;
 mod entry;
 mod pack;
 mod route;
+mod surplus;
+mod totals;
 
 use crate::axes::Axes;
 use crate::context::{Context, Threads};
@@ -18,6 +19,7 @@ use crate::tensor::Tensor;
 use entry::Entry;
 use route::Route;
 use std::slice;
+use surplus::Routes;
 
 /// Vectors of one length, with their axes of parts and of batch entries.
 #[derive(Clone, Copy)]
@@ -46,7 +48,7 @@ pub(crate) struct Group {
     vectors: Vectors,
     results: Results,
     count: usize,
-    route: Route,
+    routes: Routes,
 }
 
 // SAFETY: the pointers come from views whose elements may be read (or, for results, written) for as long as the call
@@ -62,7 +64,9 @@ pub(crate) struct Whole {
     batch_axes: usize,
     entries: usize,
     /// To the wholes' own norms.
-    route: Route,
+    to_norm: Route,
+    /// To the distances of zero vectors from the wholes, which are the norms of prepared wholes.
+    of_prepared: Route,
 }
 
 // SAFETY: as for `Group`; wholes are only read.
@@ -82,6 +86,13 @@ impl Vectors {
             len: tensor.shape()[last],
             stride: tensor.strides()[last],
         }
+    }
+
+    /// One vector of zeros.
+    fn zero(len: usize) -> Self {
+        static ZERO: f64 = 0.0;
+        let none = Axes::row_major(&[]);
+        Vectors { data: (&raw const ZERO).cast(), dtype: DType::F64, parts: none, batch: none, len, stride: 0 }
     }
 
     /// Whether a vector's elements lie one after the other.
@@ -114,7 +125,8 @@ impl Whole {
             vectors,
             batch_axes,
             entries: whole.axes.range(0, batch_axes).count(),
-            route: Route::new(options, &vectors, &vectors),
+            to_norm: Route::to_distances(options, vectors.dtype, vectors.dtype),
+            of_prepared: Route::to_distances(options, DType::F64, vectors.dtype),
         }
     }
 }
@@ -134,7 +146,10 @@ impl Group {
                 batch: out.axes.range(part_axes, out.shape().len()).merged(),
             },
             count: out.axes.range(0, part_axes).count(),
-            route: Route::new(options, &vectors, &whole.vectors),
+            routes: Routes {
+                to_distances: Route::to_distances(options, vectors.dtype, whole.vectors.dtype),
+                to_gains: Route::to_gains(options, vectors.dtype, whole.vectors.dtype),
+            },
         }
     }
 }

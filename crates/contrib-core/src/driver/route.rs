@@ -1,6 +1,5 @@
-//! How a norm is measured: which power is summed, what the sum means, and by which kernels.
+//! How a norm is measured: what is totalled, what the total means, and by which kernels.
 
-use super::Vectors;
 use crate::dispatch::{self, MeasureKind, PartKernels, Prepare};
 use crate::dtype::DType;
 use crate::instruction_set::InstructionSet;
@@ -53,6 +52,11 @@ impl NormMeasure {
         total >= least && total < f64::INFINITY
     }
 
+    /// Whether the total is of squares.
+    pub(crate) fn is_square(self) -> bool {
+        matches!(self.kind, MeasureKind::SquareSum | MeasureKind::SquareGain)
+    }
+
     /// The norm whose joined total this is.
     pub(crate) fn norm(self, total: f64) -> f64 {
         match self.kind {
@@ -61,27 +65,75 @@ impl NormMeasure {
             MeasureKind::CubeSum | MeasureKind::PowerSum => {
                 power(total, self.parameters.exponent.recip()) * self.parameters.unit
             }
+            MeasureKind::MagnitudeGain | MeasureKind::SquareGain => unreachable!("a gain is no norm"),
         }
     }
 }
 
-/// The way from vectors of one type to their distance from wholes of another: entry points, chosen once for a call.
+/// In what the kernels of a route calculate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    /// Gains.
+    F32,
+    /// Distances.
+    F64,
+}
+
+impl Arithmetic {
+    /// By what a prepared whole is multiplied: the kernels of gains are given twice the whole.
+    pub(crate) const fn factor(self) -> f64 {
+        match self {
+            Arithmetic::F32 => 2.0,
+            Arithmetic::F64 => 1.0,
+        }
+    }
+}
+
+/// The way from vectors of one type to their totals beside wholes of another: entry points, chosen once for a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Route {
     pub(crate) measure: NormMeasure,
     pub(crate) kernels: PartKernels,
     pub(crate) prepare: Prepare,
+    pub(crate) arithmetic: Arithmetic,
     set: InstructionSet,
     parts: DType,
 }
 
 impl Route {
-    /// The usual way.
-    pub(super) fn new(options: &Options<'_>, parts: &Vectors, whole: &Vectors) -> Self {
-        let (set, parts) = (options.instruction_set(), parts.dtype);
+    /// The way to distances, in `f64`.
+    pub(super) fn to_distances(options: &Options<'_>, parts: DType, whole: DType) -> Self {
+        let set = options.instruction_set();
         let measure = NormMeasure::of_norm(options.norm);
-        let kernels = dispatch::part_kernels(set, parts, measure.kind);
-        Route { measure, kernels, prepare: dispatch::prepare_kernel(set, whole.dtype), set, parts }
+        Route {
+            measure,
+            kernels: dispatch::part_kernels(set, parts, measure.kind),
+            prepare: dispatch::prepare_in_f64(set, whole),
+            arithmetic: Arithmetic::F64,
+            set,
+            parts,
+        }
+    }
+
+    /// The way to gains, in `f32`, where the norm has one and neither type is `f64`.
+    pub(super) fn to_gains(options: &Options<'_>, parts: DType, whole: DType) -> Option<Self> {
+        let kind = match options.norm {
+            Norm::ONE => MeasureKind::MagnitudeGain,
+            Norm::TWO => MeasureKind::SquareGain,
+            _ => return None,
+        };
+        if parts == DType::F64 || whole == DType::F64 {
+            return None;
+        }
+        let set = options.instruction_set();
+        Some(Route {
+            measure: NormMeasure { kind, ..NormMeasure::of_norm(options.norm) },
+            kernels: dispatch::part_kernels(set, parts, kind),
+            prepare: dispatch::prepare_in_f32(set, whole),
+            arithmetic: Arithmetic::F32,
+            set,
+            parts,
+        })
     }
 
     /// The way to the largest magnitude.

@@ -6,27 +6,34 @@ use crate::lanes::{LANES, Lanes, LoadAs};
 /// Added to every signed difference, as PyTorch's `pairwise_distance` does: `x - w + 1e-6`.
 pub(crate) const DIFFERENCE_EPSILON: f64 = 1e-6;
 
-/// Widens `len` elements of a whole into `prepared` and subtracts [`DIFFERENCE_EPSILON`] from each, so that a kernel
-/// needs one subtraction for a difference; `x - (w - e)` instead of `(x - w) + e`. Zeros fill the last vector.
+/// Widens `len` elements of a whole into `prepared`, subtracts [`DIFFERENCE_EPSILON`] from each, so that a kernel needs one
+/// subtraction for a difference (`x - (w - e)` instead of `(x - w) + e`), and multiplies by `factor`. Zeros fill the
+/// last vector.
 ///
 /// # Safety
-/// The processor has the instruction set of `V`. `len` elements can be read at `whole`, and `len` numbers, rounded up
+/// The processor has the instruction set of `L`. `len` elements can be read at `whole`, and `len` numbers, rounded up
 /// to whole vectors, written at `prepared`.
 #[inline(always)]
-pub(crate) unsafe fn prepare<V: Lanes + LoadAs<T>, T: Element>(whole: *const T, len: usize, prepared: *mut f64) {
+pub(crate) unsafe fn prepare<L: Lanes + LoadAs<T>, T: Element>(
+    whole: *const T,
+    len: usize,
+    factor: f64,
+    prepared: *mut L::Number,
+) {
     let full = len - len % LANES;
     // SAFETY: the caller's promise; `full` and the vector after it, if any, are inside what may be read and written.
     unsafe {
-        let epsilon = V::splat(DIFFERENCE_EPSILON);
+        let epsilon = L::splat(L::Number::from_f64(DIFFERENCE_EPSILON));
+        let factor = L::splat(L::Number::from_f64(factor));
         for index in (0..full).step_by(LANES) {
-            let elements: V = LoadAs::<T>::load(whole.add(index));
-            elements.sub(epsilon).store(prepared.add(index));
+            let elements: L = LoadAs::<T>::load(whole.add(index));
+            elements.sub(epsilon).mul(factor).store(prepared.add(index));
         }
         if full < len {
-            load_partial::<V, T>(whole.add(full), len - full).sub(epsilon).store(prepared.add(full));
+            load_partial::<L, T>(whole.add(full), len - full).sub(epsilon).mul(factor).store(prepared.add(full));
             // The numbers after the last must be zero, not zero less epsilon.
             for index in len..full + LANES {
-                prepared.add(index).write(0.0);
+                prepared.add(index).write(L::Number::ZERO);
             }
         }
     }
@@ -35,9 +42,9 @@ pub(crate) unsafe fn prepare<V: Lanes + LoadAs<T>, T: Element>(whole: *const T, 
 /// The `len` elements at `from`, and zeros in the lanes after them.
 ///
 /// # Safety
-/// The processor has the instruction set of `V`, and `len` elements, at most [`LANES`], can be read at `from`.
+/// The processor has the instruction set of `L`, and `len` elements, at most [`LANES`], can be read at `from`.
 #[inline(always)]
-pub(crate) unsafe fn load_partial<V: LoadAs<T>, T: Element>(from: *const T, len: usize) -> V {
+pub(crate) unsafe fn load_partial<L: LoadAs<T>, T: Element>(from: *const T, len: usize) -> L {
     // One element at a time, rather than by a copy of `len` elements, which would be a call.
     let mut elements = [T::ZERO; LANES];
     for (index, element) in elements.iter_mut().enumerate() {
@@ -47,5 +54,5 @@ pub(crate) unsafe fn load_partial<V: LoadAs<T>, T: Element>(from: *const T, len:
         }
     }
     // SAFETY: the caller's promise; `elements` is a vector's worth of elements.
-    unsafe { V::load(elements.as_ptr()) }
+    unsafe { L::load(elements.as_ptr()) }
 }

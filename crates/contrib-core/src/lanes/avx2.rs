@@ -1,23 +1,64 @@
 //! Vectors for x86-64 with AVX2, FMA and F16C.
 
-use super::x86::x86_lanes;
+use super::x86::{x86_lanes, x86_vectors};
 use half::{bf16, f16};
 #[allow(clippy::wildcard_imports, reason = "the names of intrinsics are prefixed")]
 use std::arch::x86_64::*;
-use wide::f64x4;
+use wide::{f32x8, f64x4};
+
+/// The instruction set.
+pub(crate) struct Avx2;
+
+x86_vectors!(Avx2: Singles, Doubles);
+
+x86_lanes!(
+    /// Two registers of eight numbers.
+    Singles: 2 * f32x8, __m256, f32,
+    splat: |number| _mm256_set1_ps(number),
+    store: |to, x| _mm256_storeu_ps(to, x),
+    abs: |x| _mm256_andnot_ps(_mm256_set1_ps(-0.0), x),
+    above: |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) as u32,
+    binary: {
+        add => |a, b| _mm256_add_ps(a, b),
+        sub => |a, b| _mm256_sub_ps(a, b),
+        mul => |a, b| _mm256_mul_ps(a, b),
+        min => |a, b| _mm256_min_ps(a, b),
+        max => |a, b| _mm256_max_ps(a, b),
+        // The bits of numbers that are not negative, read as integers, have the order of the numbers, and those of NaN
+        // are above infinity's.
+        max_magnitude => |a, b| {
+            _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)))
+        },
+        negated_where_negative => |a, b| _mm256_xor_ps(a, _mm256_and_ps(_mm256_set1_ps(-0.0), b)),
+    },
+    load: {
+        f32 => |from| _mm256_loadu_ps(from),
+        f16 => |from| _mm256_cvtph_ps(_mm_loadu_si128(from.cast())),
+        bf16 => |from| {
+            let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+        },
+    }
+);
 
 x86_lanes!(
     /// Four registers of four numbers.
-    Avx2: 4 * f64x4, __m256d,
+    Doubles: 4 * f64x4, __m256d, f64,
     splat: |number| _mm256_set1_pd(number),
     store: |to, x| _mm256_storeu_pd(to, x),
-    add: |a, b| _mm256_add_pd(a, b),
-    sub: |a, b| _mm256_sub_pd(a, b),
-    mul: |a, b| _mm256_mul_pd(a, b),
     abs: |x| _mm256_andnot_pd(_mm256_set1_pd(-0.0), x),
-    max_magnitude: |a, b| {
-        let a_is_larger = _mm256_cmpgt_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b));
-        _mm256_blendv_pd(b, a, _mm256_castsi256_pd(a_is_larger))
+    above: |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)) as u32,
+    binary: {
+        add => |a, b| _mm256_add_pd(a, b),
+        sub => |a, b| _mm256_sub_pd(a, b),
+        mul => |a, b| _mm256_mul_pd(a, b),
+        min => |a, b| _mm256_min_pd(a, b),
+        max => |a, b| _mm256_max_pd(a, b),
+        max_magnitude => |a, b| {
+            let a_is_larger = _mm256_cmpgt_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b));
+            _mm256_blendv_pd(b, a, _mm256_castsi256_pd(a_is_larger))
+        },
+        negated_where_negative => |a, b| _mm256_xor_pd(a, _mm256_and_pd(_mm256_set1_pd(-0.0), b)),
     },
     load: {
         f64 => |from| _mm256_loadu_pd(from),

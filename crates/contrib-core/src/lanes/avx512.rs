@@ -1,21 +1,63 @@
 //! Vectors for x86-64 with AVX-512F.
 
-use super::x86::x86_lanes;
+use super::x86::{x86_lanes, x86_vectors};
 use half::{bf16, f16};
 #[allow(clippy::wildcard_imports, reason = "the names of intrinsics are prefixed")]
 use std::arch::x86_64::*;
-use wide::f64x8;
+use wide::{f32x16, f64x8};
+
+/// The instruction set.
+pub(crate) struct Avx512;
+
+x86_vectors!(Avx512: Singles, Doubles);
+
+x86_lanes!(
+    /// One register of sixteen numbers.
+    Singles: 1 * f32x16, __m512, f32,
+    splat: |number| _mm512_set1_ps(number),
+    store: |to, x| _mm512_storeu_ps(to, x),
+    abs: |x| _mm512_abs_ps(x),
+    above: |a, b| u32::from(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)),
+    binary: {
+        add => |a, b| _mm512_add_ps(a, b),
+        sub => |a, b| _mm512_sub_ps(a, b),
+        mul => |a, b| _mm512_mul_ps(a, b),
+        min => |a, b| _mm512_min_ps(a, b),
+        max => |a, b| _mm512_max_ps(a, b),
+        max_magnitude => |a, b| _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))),
+        // a ^ (b & sign), in one instruction.
+        negated_where_negative => |a, b| _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0b0111_1000>(
+            _mm512_castps_si512(a), _mm512_castps_si512(b), _mm512_set1_epi32(i32::MIN),
+        )),
+    },
+    load: {
+        f32 => |from| _mm512_loadu_ps(from),
+        f16 => |from| _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())),
+        bf16 => |from| {
+            let bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits))
+        },
+    }
+);
 
 x86_lanes!(
     /// Two registers of eight numbers.
-    Avx512: 2 * f64x8, __m512d,
+    Doubles: 2 * f64x8, __m512d, f64,
     splat: |number| _mm512_set1_pd(number),
     store: |to, x| _mm512_storeu_pd(to, x),
-    add: |a, b| _mm512_add_pd(a, b),
-    sub: |a, b| _mm512_sub_pd(a, b),
-    mul: |a, b| _mm512_mul_pd(a, b),
     abs: |x| _mm512_abs_pd(x),
-    max_magnitude: |a, b| _mm512_castsi512_pd(_mm512_max_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b))),
+    above: |a, b| u32::from(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b)),
+    binary: {
+        add => |a, b| _mm512_add_pd(a, b),
+        sub => |a, b| _mm512_sub_pd(a, b),
+        mul => |a, b| _mm512_mul_pd(a, b),
+        min => |a, b| _mm512_min_pd(a, b),
+        max => |a, b| _mm512_max_pd(a, b),
+        max_magnitude => |a, b| _mm512_castsi512_pd(_mm512_max_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b))),
+        negated_where_negative => |a, b| _mm512_castsi512_pd(_mm512_ternarylogic_epi64::<0b0111_1000>(
+            _mm512_castpd_si512(a), _mm512_castpd_si512(b), _mm512_set1_epi64(i64::MIN),
+        )),
+    },
     load: {
         f64 => |from| _mm512_loadu_pd(from),
         f32 => |from| _mm512_cvtps_pd(_mm256_loadu_ps(from)),

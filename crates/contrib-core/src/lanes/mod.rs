@@ -1,10 +1,8 @@
 //! Vectors of [`LANES`] numbers: the only words that the kernels are written in.
 //!
-//! A kernel is written once, generic over [`Lanes`]; an instruction set is a module here that implements the trait.
-//! All have the same number of lanes, whatever the width of the registers, and none fuses a multiplication with an
-//! addition: so a kernel gives the same bits on each. The numbers are `f64` for every element type: in `f32`, the
-//! roundings of thousands of parts of one whole add up, in the sum that divides them all, to more than the last digits
-//! of a result in `f32`.
+//! A kernel is written once, generic over [`Vectors`]; an instruction set is a module here that implements the trait. All
+//! have the same number of lanes, whatever the width of the registers, and none fuses a multiplication with an addition:
+//! so a kernel gives the same bits on each.
 //!
 //! # Safety
 //! A vector can only be made by the `unsafe` functions, whose caller vouches that the processor has the instruction
@@ -18,40 +16,96 @@ pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use crate::dtype::Element;
 use half::{bf16, f16};
 
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 16;
 
-/// A vector of [`LANES`] numbers on some instruction set.
-///
-/// Every function is `#[inline(always)]` and has no `#[target_feature]`: it becomes part of an entry point that has.
-pub(crate) trait Lanes: LoadAs<f64> {
-    /// The same number in each lane.
-    ///
-    /// # Safety
-    /// The processor has the instruction set.
-    unsafe fn splat(number: f64) -> Self;
-
-    /// Writes the numbers to `to` and after.
-    ///
-    /// # Safety
-    /// [`LANES`] numbers can be written at `to`, which need not be aligned.
-    unsafe fn store(self, to: *mut f64);
+/// The vectors of some instruction set.
+pub(crate) trait Vectors: Sized + 'static {
+    /// Vectors of `f32`.
+    type Singles: Lanes<Number = f32> + LoadAs<f16> + LoadAs<bf16>;
+    /// Vectors of `f64`.
+    type Doubles: Lanes<Number = f64> + LoadAs<f32> + LoadAs<f16> + LoadAs<bf16>;
 
     /// Asks for the cache line at `from` to be fetched, where there is an instruction for it. Any address will do.
     ///
     /// # Safety
     /// The processor has the instruction set.
     unsafe fn prefetch(from: *const u8);
+}
+
+/// A type that kernels calculate in.
+pub(crate) trait Number: Element {
+    /// Its vectors.
+    type Lanes<V: Vectors>: Lanes<Number = Self>;
+
+    /// The same numbers in `f64`.
+    fn widened<V: Vectors>(lanes: Self::Lanes<V>) -> V::Doubles;
+}
+
+impl Number for f32 {
+    type Lanes<V: Vectors> = V::Singles;
+
+    #[inline(always)]
+    fn widened<V: Vectors>(lanes: V::Singles) -> V::Doubles {
+        let mut numbers = [0.0_f32; LANES];
+        // SAFETY: `numbers` has room for a vector, and `lanes` shows that the processor has the instruction set.
+        unsafe {
+            lanes.store(numbers.as_mut_ptr());
+            LoadAs::<f32>::load(numbers.as_ptr())
+        }
+    }
+}
+
+impl Number for f64 {
+    type Lanes<V: Vectors> = V::Doubles;
+
+    #[inline(always)]
+    fn widened<V: Vectors>(lanes: V::Doubles) -> V::Doubles {
+        lanes
+    }
+}
+
+/// A vector of [`LANES`] numbers on some instruction set.
+///
+/// Every function is `#[inline(always)]` and has no `#[target_feature]`: it becomes part of an entry point that has.
+pub(crate) trait Lanes: LoadAs<Self::Number> {
+    /// The type of the numbers.
+    type Number: Number;
+
+    /// The same number in each lane.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn splat(number: Self::Number) -> Self;
+
+    /// Writes the numbers to `to` and after.
+    ///
+    /// # Safety
+    /// [`LANES`] numbers can be written at `to`, which need not be aligned.
+    unsafe fn store(self, to: *mut Self::Number);
 
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn abs(self) -> Self;
 
+    /// In each lane the smaller of two numbers; `other` where either is NaN.
+    fn min(self, other: Self) -> Self;
+
+    /// In each lane the larger of two numbers; `other` where either is NaN.
+    fn max(self, other: Self) -> Self;
+
     /// In each lane the larger of two numbers; NaN where either is NaN. Neither may have its sign bit set.
     fn max_magnitude(self, other: Self) -> Self;
+
+    /// In each lane the number, or its negative where the sign bit of `other` is set.
+    fn negated_where_negative(self, other: Self) -> Self;
+
+    /// A bit for each lane, the lowest for the first: whether the number is larger than `other`'s.
+    fn above(self, other: Self) -> u32;
 }
 
 /// A vector that can be loaded from elements of type `T`, widened exactly.
@@ -62,8 +116,3 @@ pub(crate) trait LoadAs<T>: Copy {
     /// The processor has the instruction set, and [`LANES`] elements can be read at `from`, which need not be aligned.
     unsafe fn load(from: *const T) -> Self;
 }
-
-/// A vector that can be loaded from every element type.
-pub(crate) trait LoadAny: Lanes + LoadAs<f32> + LoadAs<f16> + LoadAs<bf16> {}
-
-impl<V: Lanes + LoadAs<f32> + LoadAs<f16> + LoadAs<bf16>> LoadAny for V {}

@@ -23,14 +23,12 @@ macro_rules! each_register {
 macro_rules! x86_lanes {
     (
         $(#[$doc:meta])*
-        $name:ident: $count:literal * $register:ty, $raw:ty,
-        splat: |$number:ident| $splat:expr,
+        $name:ident: $count:literal * $register:ty, $raw:ty, $number:ty,
+        splat: |$splat_number:ident| $splat:expr,
         store: |$store_to:ident, $store_x:ident| $store:expr,
-        add: |$add_a:ident, $add_b:ident| $add:expr,
-        sub: |$sub_a:ident, $sub_b:ident| $sub:expr,
-        mul: |$mul_a:ident, $mul_b:ident| $mul:expr,
         abs: |$abs_x:ident| $abs:expr,
-        max_magnitude: |$max_a:ident, $max_b:ident| $max:expr,
+        above: |$above_a:ident, $above_b:ident| $above:expr,
+        binary: { $($operation:ident => |$a:ident, $b:ident| $binary:expr),* $(,)? },
         load: { $($element:ty => |$from:ident| $load:expr),* $(,)? }
     ) => {
         $(#[$doc])*
@@ -50,14 +48,16 @@ macro_rules! x86_lanes {
         }
 
         impl $crate::lanes::Lanes for $name {
+            type Number = $number;
+
             #[inline(always)]
-            unsafe fn splat($number: f64) -> Self {
+            unsafe fn splat($splat_number: $number) -> Self {
                 // SAFETY: the caller has the instruction set.
                 $crate::lanes::x86::each_register!(Self, i => unsafe { $splat })
             }
 
             #[inline(always)]
-            unsafe fn store(self, to: *mut f64) {
+            unsafe fn store(self, to: *mut $number) {
                 let mut i = 0;
                 while i < $count {
                     // SAFETY: the caller has room for a vector; `self` shows that the instruction set is there.
@@ -70,57 +70,35 @@ macro_rules! x86_lanes {
             }
 
             #[inline(always)]
-            unsafe fn prefetch(from: *const u8) {
-                // SAFETY: a prefetch reads nothing.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
-            }
-
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                $crate::lanes::x86::each_register!(Self, i => {
-                    let ($add_a, $add_b) = (self.register(i), other.register(i));
-                    // SAFETY: `self` shows that the instruction set is there.
-                    unsafe { $add }
-                })
-            }
-
-            #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                $crate::lanes::x86::each_register!(Self, i => {
-                    let ($sub_a, $sub_b) = (self.register(i), other.register(i));
-                    // SAFETY: as in `add`.
-                    unsafe { $sub }
-                })
-            }
-
-            #[inline(always)]
-            fn mul(self, other: Self) -> Self {
-                $crate::lanes::x86::each_register!(Self, i => {
-                    let ($mul_a, $mul_b) = (self.register(i), other.register(i));
-                    // SAFETY: as in `add`.
-                    unsafe { $mul }
-                })
-            }
-
-            #[inline(always)]
             fn abs(self) -> Self {
                 $crate::lanes::x86::each_register!(Self, i => {
                     let $abs_x = self.register(i);
-                    // SAFETY: as in `add`.
+                    // SAFETY: `self` shows that the instruction set is there.
                     unsafe { $abs }
                 })
             }
 
             #[inline(always)]
-            fn max_magnitude(self, other: Self) -> Self {
-                // The bits of numbers that are not negative, read as integers, have the order of the numbers, and
-                // those of NaN are above infinity's.
-                $crate::lanes::x86::each_register!(Self, i => {
-                    let ($max_a, $max_b) = (self.register(i), other.register(i));
-                    // SAFETY: as in `add`.
-                    unsafe { $max }
-                })
+            fn above(self, other: Self) -> u32 {
+                let (mut bits, mut i) = (0, 0);
+                while i < $count {
+                    let ($above_a, $above_b) = (self.register(i), other.register(i));
+                    // SAFETY: as in `abs`.
+                    let own: u32 = unsafe { $above };
+                    bits |= own << (i * Self::WIDTH);
+                    i += 1;
+                }
+                bits
             }
+
+            $(#[inline(always)]
+            fn $operation(self, other: Self) -> Self {
+                $crate::lanes::x86::each_register!(Self, i => {
+                    let ($a, $b) = (self.register(i), other.register(i));
+                    // SAFETY: as in `abs`.
+                    unsafe { $binary }
+                })
+            })*
         }
 
         $(impl $crate::lanes::LoadAs<$element> for $name {
@@ -136,4 +114,20 @@ macro_rules! x86_lanes {
     };
 }
 
-pub(super) use {each_register, x86_lanes};
+/// Implements [`Vectors`](super::Vectors) for a type that stands for an instruction set.
+macro_rules! x86_vectors {
+    ($name:ident: $singles:ty, $doubles:ty) => {
+        impl $crate::lanes::Vectors for $name {
+            type Singles = $singles;
+            type Doubles = $doubles;
+
+            #[inline(always)]
+            unsafe fn prefetch(from: *const u8) {
+                // SAFETY: a prefetch reads nothing.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+            }
+        }
+    };
+}
+
+pub(super) use {each_register, x86_lanes, x86_vectors};

@@ -1,10 +1,10 @@
-//! Distances of parts from their whole: tiles of parts, and pieces of vectors, brought to the kernels.
+//! Totals over parts and their whole: tiles of parts, and pieces of vectors, brought to the kernels.
 
 use super::Vectors;
 use super::pack::pack;
-use super::route::Route;
-use crate::kernels::columns::{COLUMNS, ColumnTotals, SideBySide};
-use crate::kernels::rows::{Piece, TOTALS, Totals};
+use super::route::{Arithmetic, Route};
+use crate::kernels::columns::{COLUMNS, ColumnChains, ColumnTotals, SideBySide};
+use crate::kernels::rows::{BLOCK, Piece, Totals};
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
@@ -13,7 +13,7 @@ const TILE: usize = 16;
 
 /// Parts that are read before their totals are looked at, where the whole is one piece: few, so that this is done while
 /// the next parts come from memory.
-const SMALL_TILE: usize = 2;
+const SMALL_TILE: usize = 4;
 
 /// Parts that must lie side by side for a vector of their elements to be worth it.
 const MIN_COLUMNS: usize = 4;
@@ -23,10 +23,10 @@ const MIN_COLUMNS: usize = 4;
 const PIECE: usize = 1024;
 
 /// Elements of a packed piece of a vector.
-const PACKED_PIECE: usize = 8 * TOTALS;
+const PACKED_PIECE: usize = BLOCK;
 
-/// Bytes of packed vectors: a piece of 8 vectors of `f32`.
-const PACKED_BYTES: usize = 8 << 10;
+/// Bytes of packed vectors: a piece of 16 vectors of `f32`.
+const PACKED_BYTES: usize = 16 << 10;
 
 /// What the kernels subtract to measure a vector itself.
 static ZEROS: Aligned<[f64; PIECE]> = Aligned([0.0; PIECE]);
@@ -37,9 +37,16 @@ struct Aligned<T>(T);
 /// Memory for a [`Workspace`]. It begins uninitialised: clearing it would cost more than a small call.
 pub(super) struct Buffers {
     prepared: Aligned<[f64; PIECE]>,
-    packed: Aligned<[u8; PACKED_BYTES]>,
+    scratch: Aligned<Scratch>,
     totals: [Totals; TILE],
     column_totals: ColumnTotals,
+}
+
+/// What is not needed at the same time.
+#[allow(dead_code, reason = "used through pointers")]
+union Scratch {
+    packed: [u8; PACKED_BYTES],
+    column_chains: ColumnChains,
 }
 
 impl Buffers {
@@ -51,8 +58,8 @@ impl Buffers {
 /// Working memory of one task, and what it holds.
 pub(super) struct Workspace<'a> {
     buffers: &'a mut MaybeUninit<Buffers>,
-    /// Where the piece that is prepared begins, and its length.
-    ready: Option<(*const u8, usize)>,
+    /// The piece that is prepared: where it begins, its length, and the size of its numbers.
+    ready: Option<(*const u8, usize, Arithmetic)>,
 }
 
 impl<'a> Workspace<'a> {
@@ -60,14 +67,19 @@ impl<'a> Workspace<'a> {
         Workspace { buffers, ready: None }
     }
 
-    fn prepared(&mut self) -> *mut f64 {
+    fn prepared(&mut self) -> *mut u8 {
         // SAFETY: a place inside the buffers.
         unsafe { &raw mut (*self.buffers.as_mut_ptr()).prepared.0 }.cast()
     }
 
     fn packed(&mut self) -> *mut u8 {
         // SAFETY: a place inside the buffers.
-        unsafe { &raw mut (*self.buffers.as_mut_ptr()).packed.0 }.cast()
+        unsafe { &raw mut (*self.buffers.as_mut_ptr()).scratch.0.packed }.cast()
+    }
+
+    fn column_chains(&mut self) -> *mut ColumnChains {
+        // SAFETY: a place inside the buffers.
+        unsafe { &raw mut (*self.buffers.as_mut_ptr()).scratch.0.column_chains }
     }
 
     fn column_totals(&mut self) -> *mut ColumnTotals {
@@ -98,14 +110,15 @@ pub(super) struct Comparison<'a> {
     pub(super) vectors: &'a Vectors,
 }
 
-/// Puts into `distances` the distances between the origin and the parts from `first` on, of the batch entry whose
-/// first part begins at `entry`.
-pub(super) fn distances(
+/// Puts into `totals` the joined totals of the parts from `first` on, of the batch entry whose first part begins at `entry`,
+/// and calls `finish` with each part's pointer and its place in `totals`, soon after it was read.
+pub(super) fn totals(
     workspace: &mut Workspace<'_>,
     comparison: &Comparison<'_>,
     entry: *const u8,
     first: usize,
-    distances: &mut [f64],
+    totals: &mut [f64],
+    mut finish: impl FnMut(&mut Workspace<'_>, *const u8, &mut f64),
 ) {
     let vectors = comparison.vectors;
     let size = vectors.dtype.size() as isize;
@@ -114,47 +127,39 @@ pub(super) fn distances(
     // A tile saves preparing the whole again for each part, where it comes in pieces.
     let tile_len = if vectors.is_contiguous() && vectors.len <= PIECE { SMALL_TILE } else { TILE };
     let mut done = 0;
-    while done < distances.len() {
-        let rest = distances.len() - done;
+    while done < totals.len() {
+        let rest = totals.len() - done;
         let neighbours = vectors.neighbours(first + done).min(rest).min(COLUMNS);
-        if !vectors.is_contiguous() && neighbours >= MIN_COLUMNS {
-            let tile = &mut distances[done..done + neighbours];
+        if !vectors.is_contiguous() && vectors.len > 0 && neighbours >= MIN_COLUMNS {
+            let tile = &mut totals[done..done + neighbours];
             let part = next();
             (1..neighbours).for_each(|_| _ = next());
             totals_of_columns(workspace, comparison, part, tile);
-            for (number, distance) in tile.iter_mut().enumerate() {
-                let part = part.wrapping_offset(number as isize * size);
-                *distance = distance_of_total(workspace, comparison, part, *distance);
+            for (number, total) in tile.iter_mut().enumerate() {
+                finish(workspace, part.wrapping_offset(number as isize * size), total);
             }
             done += neighbours;
         } else {
-            let tile = &mut distances[done..done + rest.min(tile_len)];
+            let tile = &mut totals[done..done + rest.min(tile_len)];
             let mut parts = [ptr::null(); TILE];
             let parts = &mut parts[..tile.len()];
             for part in &mut *parts {
                 *part = next();
             }
             totals_of(workspace, comparison, parts, tile);
-            for (part, distance) in parts.iter().zip(&mut *tile) {
-                *distance = distance_of_total(workspace, comparison, *part, *distance);
+            for (part, total) in parts.iter().zip(&mut *tile) {
+                finish(workspace, *part, total);
             }
             done += tile.len();
         }
     }
 }
 
-/// The distance of a part with this total.
-#[inline]
-fn distance_of_total(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, part: *const u8, total: f64) -> f64 {
-    let measure = comparison.route.measure;
-    if measure.is_in_range(total) { measure.norm(total) } else { rescued(workspace, comparison, part) }
-}
-
 /// Puts into `joined` the joined totals of the parts that begin at `parts` and lie side by side, at most [`COLUMNS`].
 fn totals_of_columns(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: *const u8, joined: &mut [f64]) {
     let &Comparison { route, vectors, .. } = comparison;
     let size = vectors.dtype.size() as isize;
-    let totals = workspace.column_totals();
+    let (chains, totals) = (workspace.column_chains(), workspace.column_totals());
     for start in (0..vectors.len).step_by(PIECE) {
         let len = PIECE.min(vectors.len - start);
         let whole = prepared(workspace, comparison, start, len);
@@ -162,27 +167,10 @@ fn totals_of_columns(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>,
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
         let side_by_side = SideBySide { first, count: joined.len(), stride: vectors.stride };
         // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers.
-        unsafe { (route.kernels.columns)(route.measure.parameters, piece, side_by_side, whole, len, totals) };
+        unsafe { (route.kernels.columns)(route.measure.parameters, piece, side_by_side, whole, len, chains, totals) };
     }
     // SAFETY: after the last piece the first of all parts' totals are written.
     joined.copy_from_slice(unsafe { slice::from_raw_parts(totals.cast(), joined.len()) });
-}
-
-/// The distance of a part whose total left the range of `f64`: measured again in units of its largest difference. What is
-/// truly zero, infinite or NaN stays so.
-#[cold]
-fn rescued(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, part: *const u8) -> f64 {
-    let mut total = [0.0];
-    let mut measure = |route: &Route| {
-        totals_of(workspace, &Comparison { route, ..*comparison }, &[part], &mut total);
-        route.measure.norm(total[0])
-    };
-    let route = comparison.route;
-    let largest = measure(&route.largest());
-    if route.measure.parameters.exponent.is_infinite() || largest == 0.0 || !largest.is_finite() {
-        return largest;
-    }
-    measure(&route.scaled(largest))
 }
 
 /// Puts into `joined` the joined totals of the parts that begin at `parts`, at most [`TILE`] of them.
@@ -237,27 +225,49 @@ fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: 
     }
 }
 
+/// The total of the prepared whole itself, each of whose elements is a difference from zero.
+pub(super) fn total_of_prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>) -> f64 {
+    let Comparison { route, vectors, .. } = *comparison;
+    let totals = workspace.totals();
+    let mut start = 0;
+    loop {
+        let len = PIECE.min(vectors.len - start);
+        let whole = prepared(workspace, comparison, start, len);
+        let piece = Piece { first: start == 0, last: start + len == vectors.len };
+        // SAFETY: `whole` and the zeros have `len` numbers, rounded up to vectors; there are totals for a part.
+        unsafe {
+            (route.kernels.rows)(route.measure.parameters, piece, &[whole], ZEROS.0.as_ptr().cast(), len, totals);
+            start += len;
+            if piece.last {
+                return totals.cast::<f64>().read();
+            }
+        }
+    }
+}
+
 /// The prepared numbers `start..start + len` of the origin.
-fn prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, start: usize, len: usize) -> *const f64 {
-    let Origin::Whole(vectors, whole) = comparison.origin else { return ZEROS.0.as_ptr() };
+fn prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, start: usize, len: usize) -> *const u8 {
+    let Origin::Whole(vectors, whole) = comparison.origin else { return ZEROS.0.as_ptr().cast() };
     let size = vectors.dtype.size();
     let from = whole.wrapping_offset(start as isize * vectors.stride * size as isize);
     let prepared = workspace.prepared();
-    if workspace.ready == Some((from, len)) {
+    let arithmetic = comparison.route.arithmetic;
+    if workspace.ready == Some((from, len, arithmetic)) {
         return prepared;
     }
-    let prepare = comparison.route.prepare;
-    // SAFETY: the piece lies inside a whole that the view vouches for; a packed copy of it has at most PIECE elements of
-    // 8 bytes; the prepared numbers, rounded up to vectors, are at most PIECE.
-    unsafe {
-        if vectors.is_contiguous() {
-            prepare(from, len, prepared);
-        } else {
-            let packed = workspace.packed();
-            pack(size, &[from], vectors.stride, len, packed);
-            prepare(packed, len, prepared);
-        }
+    let prepare = |from| {
+        // SAFETY: `from` has `len` elements; the prepared numbers, rounded up to vectors, are at most PIECE.
+        unsafe { (comparison.route.prepare)(from, len, arithmetic.factor(), prepared) };
+    };
+    if vectors.is_contiguous() {
+        prepare(from);
+    } else {
+        let packed = workspace.packed();
+        // SAFETY: the piece lies inside a whole that the view vouches for; a packed copy of it has at most PIECE elements
+        // of 8 bytes.
+        unsafe { pack(size, &[from], vectors.stride, len, packed) };
+        prepare(packed);
     }
-    workspace.ready = Some((from, len));
+    workspace.ready = Some((from, len, arithmetic));
     prepared
 }
