@@ -6,10 +6,12 @@ use crate::kernels::columns::{ColumnChains, ColumnTotals, SideBySide, columns};
 use crate::kernels::measure::{
     CubeSum, LargestMagnitude, MagnitudeGain, MagnitudeSum, Measure, Parameters, PowerSum, SquareGain, SquareSum,
 };
+use crate::kernels::overshoot::{Bounded, overshoot};
 use crate::kernels::prepare::prepare;
+use crate::kernels::products::{Products, ROWS, products};
 use crate::kernels::rows::{Piece, Totals, rows};
 use crate::lanes::portable::Portable;
-use crate::lanes::{LoadAs, Number, Vectors};
+use crate::lanes::{LANES, LoadAs, Number, Vectors};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{avx2::Avx2, avx512::Avx512};
 use half::{bf16, f16};
@@ -40,6 +42,12 @@ pub(crate) struct PartKernels {
 /// [`prepare`] for one element type of wholes and type of numbers.
 pub(crate) type Prepare = unsafe fn(*const u8, usize, f64, *mut u8);
 
+/// [`products`] of numbers of type `N`.
+pub(crate) type ProductsOf<N> = unsafe fn([*const N; ROWS], *const N, usize, usize, *mut Products);
+
+/// [`overshoot`] of each of the parts with a direction and a coefficient that is not zero; zero for the others.
+pub(crate) type Overshoots = unsafe fn(&[f32; LANES], &[Bounded; LANES], Bounded, &mut [f64; LANES]);
+
 /// The kernels on one instruction set.
 trait EntryPoints: Vectors {
     fn part_kernels<T: Element, M: Measure>() -> PartKernels
@@ -49,6 +57,10 @@ trait EntryPoints: Vectors {
     fn prepare<T: Element, N: Number>() -> Prepare
     where
         N::Lanes<Self>: LoadAs<T>;
+
+    fn products<N: Number>() -> ProductsOf<N>;
+
+    fn overshoots() -> Overshoots;
 }
 
 /// Implements [`EntryPoints`] with functions that are compiled for these target features. Nothing but an entry point
@@ -117,6 +129,45 @@ macro_rules! entry_points {
                     unsafe { prepare::<N::Lanes<V>, T>(whole.cast(), len, factor, prepared.cast()) }
                 }
                 prepare_entry::<Self, T, N>
+            }
+
+            fn products<N: Number>() -> ProductsOf<N> {
+                /// # Safety
+                /// As [`products`].
+                $(#[target_feature(enable = $features)])?
+                unsafe fn products_entry<V: Vectors, N: Number>(
+                    rows: [*const N; ROWS],
+                    columns: *const N,
+                    stride: usize,
+                    len: usize,
+                    to: *mut Products,
+                ) {
+                    // SAFETY: the caller's promise.
+                    unsafe { products::<V, N>(rows, columns, stride, len, to) }
+                }
+                products_entry::<Self, N>
+            }
+
+            fn overshoots() -> Overshoots {
+                /// # Safety
+                /// As [`overshoot`].
+                $(#[target_feature(enable = $features)])?
+                unsafe fn overshoots_entry<V: Vectors>(
+                    coefficients: &[f32; LANES],
+                    directions: &[Bounded; LANES],
+                    whole: Bounded,
+                    to: &mut [f64; LANES],
+                ) {
+                    for (lane, &coefficient) in coefficients.iter().enumerate() {
+                        to[lane] = if coefficient == 0.0 {
+                            0.0
+                        } else {
+                            // SAFETY: the caller's promise.
+                            unsafe { overshoot::<V>(coefficient, directions[lane], whole) }
+                        };
+                    }
+                }
+                overshoots_entry::<Self>
             }
         }
     };
@@ -188,4 +239,14 @@ pub(crate) fn prepare_in_f32(set: InstructionSet, whole: DType) -> Prepare {
         DType::Bf16 => <V as EntryPoints>::prepare::<bf16, f32>(),
         DType::F64 => unreachable!("no kernel reads float64 as float32"),
     })
+}
+
+/// The kernel that multiplies rows with columns.
+pub(crate) fn products_kernel<N: Number>(set: InstructionSet) -> ProductsOf<N> {
+    with_vectors!(set, V => <V as EntryPoints>::products::<N>())
+}
+
+/// The kernel that sums by how much parts go beyond their whole.
+pub(crate) fn overshoots_kernel(set: InstructionSet) -> Overshoots {
+    with_vectors!(set, V => <V as EntryPoints>::overshoots())
 }

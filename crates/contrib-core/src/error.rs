@@ -48,28 +48,35 @@ impl fmt::Debug for Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
     name: &'static str,
-    group: Option<usize>,
+    /// The list it is in, and its place there.
+    list: Option<(&'static str, usize)>,
 }
 
 impl Argument {
     /// An argument with a name of its own.
     #[must_use]
     pub const fn named(name: &'static str) -> Self {
-        Argument { name, group: None }
+        Argument { name, list: None }
     }
 
     /// The field `name` of the group with this index.
     #[must_use]
     pub const fn of_group(group: usize, name: &'static str) -> Self {
-        Argument { name, group: Some(group) }
+        Self::of_list("groups", group, name)
+    }
+
+    /// The field `name` of the entry of `list` with this index.
+    #[must_use]
+    pub const fn of_list(list: &'static str, index: usize, name: &'static str) -> Self {
+        Argument { name, list: Some((list, index)) }
     }
 }
 
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.group {
+        match self.list {
             None => f.write_str(self.name),
-            Some(group) => write!(f, "groups[{group}].{}", self.name),
+            Some((list, index)) => write!(f, "{list}[{index}].{}", self.name),
         }
     }
 }
@@ -172,6 +179,20 @@ pub enum Cause {
     },
     /// A threshold that is NaN.
     InvalidThreshold,
+    /// Key-value heads that cannot be shared by all heads alike.
+    Heads {
+        /// The number of heads.
+        heads: usize,
+        /// The number of key-value heads that came.
+        kv_heads: usize,
+    },
+    /// More strongest parts than there are, or more parts than the type of the indices can count.
+    TooManyStrongest {
+        /// How many were asked for.
+        got: usize,
+        /// The number of parts.
+        parts: usize,
+    },
     /// More threads than can be.
     TooManyThreads {
         /// The number of threads that came.
@@ -220,6 +241,12 @@ impl fmt::Display for Cause {
             }
             Cause::InvalidNorm { got } => write!(f, "expected a number >= 1 or infinity, got {got}"),
             Cause::InvalidThreshold => f.write_str("expected a number, got NaN"),
+            Cause::Heads { heads, kv_heads } => {
+                write!(f, "expected a number of key-value heads that divides {heads} heads, got {kv_heads}")
+            }
+            Cause::TooManyStrongest { got, parts } => {
+                write!(f, "expected room for at most all {parts} parts, and indices that can count them, got {got}")
+            }
             Cause::TooManyThreads { got, limit } => write!(f, "expected at most {limit} threads, got {got}"),
             Cause::OutOfMemory { bytes } => write!(f, "{bytes} bytes of working memory could not be allocated"),
         }

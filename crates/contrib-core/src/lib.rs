@@ -13,7 +13,10 @@
 //! | [`attention`] | `resid_mid` | `decomposed_attn`, `resid_pre` |
 //! | [`mlp`] | `resid_post` | `mlp_out`, `resid_mid` |
 //! | [`decomposed_mlp`] | `resid_post` | `decomposed_mlp_out`, `resid_mid` |
+//! | [`attention_factored`] | `resid_mid` | `pattern` times `values` through `w_o`, `resid_pre` |
+//! | [`mlp_neurons`] | `resid_post` | `activations` times `w_out`, `resid_mid` |
 //!
+//! The last two are given factors and not vectors: the vectors, which grow with the square of a prompt, never exist.
 //! [`threshold_and_renormalise`] then leaves only the contributions that count.
 //!
 //! Tensors are views ([`Tensor`], [`TensorMut`]) with any strides, of `f32`, `f64`, [`half::f16`] or [`half::bf16`],
@@ -26,6 +29,8 @@ mod driver;
 mod dtype;
 mod error;
 mod floating_point;
+mod groups;
+mod indices;
 mod instruction_set;
 mod kernels;
 mod lanes;
@@ -43,11 +48,15 @@ pub use dtype::{DType, Element};
 pub use list::MAX_NDIM;
 pub use tensor::{Tensor, TensorMut};
 
+pub use groups::{Directions, FactoredParts, Group, Out, Parts};
+pub use indices::{Index, IndexType, IndicesMut};
 pub use operations::attention::attention;
+pub use operations::attention_factored::{FactoredAttention, Heads, OneOff, attention_factored};
 pub use operations::contributions::{contributions, contributions_with_one_off};
 pub use operations::mlp::{decomposed_mlp, mlp};
+pub use operations::mlp_neurons::{MlpNeurons, mlp_neurons};
 pub use operations::threshold::{threshold_and_renormalise, threshold_and_renormalise_in_place};
-pub use primitive::{DenseGroup, group_contributions};
+pub use primitive::group_contributions;
 
 pub use context::Context;
 pub use instruction_set::InstructionSet;

@@ -9,6 +9,7 @@ use crate::norm::Norm;
 pub struct Options<'a> {
     pub(crate) norm: Norm,
     pub(crate) context: Option<&'a Context>,
+    pub(crate) threshold: f64,
 }
 
 impl<'a> Options<'a> {
@@ -24,7 +25,16 @@ impl<'a> Options<'a> {
     where
         'a: 'b,
     {
-        Options { norm: self.norm, context: Some(context) }
+        Options { norm: self.norm, context: Some(context), threshold: self.threshold }
+    }
+
+    /// The same with contributions that are not greater than `threshold` made 0, and the others divided by what is left of
+    /// their whole, so that they sum to 1 again: [`threshold_and_renormalise`](crate::threshold_and_renormalise) in the same
+    /// call, over all groups together. Where nothing is left, 0/0: NaN. 0, the default, leaves all contributions as they are;
+    /// NaN is an error of the operation.
+    #[must_use]
+    pub const fn threshold(self, threshold: f64) -> Self {
+        Options { threshold, ..self }
     }
 
     /// The instruction set that the context allows.

@@ -33,6 +33,19 @@ pub struct TensorMut<'a> {
     exclusive: PhantomData<&'a mut [u8]>,
 }
 
+/// An axis of [`Tensor::with_axes`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Axis {
+    /// An axis as it is.
+    Own(usize),
+    /// The slower one of the two axes into which an axis falls when the faster one gets this extent.
+    Major(usize, usize),
+    /// The faster one.
+    Minor(usize, usize),
+    /// An axis of this extent along which every element is the same.
+    Same(usize),
+}
+
 const TENSOR: Argument = Argument::named("tensor");
 
 impl<'a> Tensor<'a> {
@@ -63,10 +76,30 @@ impl<'a> Tensor<'a> {
         shape: &[usize],
         strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
-        check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
+        Tensor::check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
         // SAFETY: every offset that shape and strides reach, from `offset` on, was just found to lie inside `data`,
         // which stays borrowed for 'a.
         unsafe { Self::from_raw_parts(data.as_ptr().wrapping_add(offset).cast(), T::DTYPE, shape, strides) }
+    }
+
+    /// An error unless shape and strides, from `offset` on, stay inside a slice of `len` elements of `size` bytes.
+    pub(crate) fn check_bounds(
+        len: usize,
+        size: usize,
+        offset: usize,
+        shape: &[usize],
+        strides: Option<&[isize]>,
+    ) -> Result<(), Error> {
+        let check = || {
+            let Some((min, max)) = checked_axes(shape, strides)?.span(size)? else { return Ok(()) };
+            let inside = |reach: isize| offset.checked_add_signed(reach).is_some_and(|index| index < len);
+            if inside(min) && inside(max) {
+                return Ok(());
+            }
+            let offset = offset as isize;
+            Err(Cause::OutOfBounds { len, min: offset.saturating_add(min), max: offset.saturating_add(max) })
+        };
+        check().map_err(|cause| Error::new(TENSOR, cause))
     }
 
     /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.
@@ -144,6 +177,22 @@ impl<'a> Tensor<'a> {
         Tensor { axes: self.axes.permuted(order), ..*self }
     }
 
+    /// The same elements with the axes that `axes` gives: each an axis of this view, or one of the given extent along which
+    /// nothing changes.
+    pub(crate) fn with_axes(&self, axes: &[Axis]) -> Self {
+        let of = |axis: &Axis| match *axis {
+            Axis::Own(axis) => (self.axes.extents[axis], self.axes.strides[axis]),
+            Axis::Major(axis, minor) => (self.axes.extents[axis] / minor, self.axes.strides[axis] * minor as isize),
+            Axis::Minor(axis, minor) => (minor, self.axes.strides[axis]),
+            Axis::Same(extent) => (extent, 0),
+        };
+        let axes = Axes {
+            extents: List::from_fn(axes.len(), |axis| of(&axes[axis]).0),
+            strides: List::from_fn(axes.len(), |axis| of(&axes[axis]).1),
+        };
+        Tensor { axes, ..*self }
+    }
+
     pub(crate) const fn data(&self) -> *mut u8 {
         self.data
     }
@@ -187,7 +236,7 @@ impl<'a> TensorMut<'a> {
         shape: &[usize],
         strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
-        check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
+        Tensor::check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
         // SAFETY: as in `Tensor::from_slice`; the borrow of `data` is exclusive.
         unsafe { Self::from_raw_parts(data.as_mut_ptr().wrapping_add(offset).cast(), T::DTYPE, shape, strides) }
     }
@@ -228,23 +277,4 @@ fn checked_axes(shape: &[usize], strides: Option<&[isize]>) -> Result<Axes, Caus
         return Err(Cause::StridesLength { shape: shape.len(), strides: strides.len() });
     }
     Ok(Axes { extents: List::new(shape), strides: List::new(strides) })
-}
-
-fn check_bounds(
-    len: usize,
-    size: usize,
-    offset: usize,
-    shape: &[usize],
-    strides: Option<&[isize]>,
-) -> Result<(), Error> {
-    let check = || {
-        let Some((min, max)) = checked_axes(shape, strides)?.span(size)? else { return Ok(()) };
-        let inside = |reach: isize| offset.checked_add_signed(reach).is_some_and(|index| index < len);
-        if inside(min) && inside(max) {
-            return Ok(());
-        }
-        let offset = offset as isize;
-        Err(Cause::OutOfBounds { len, min: offset.saturating_add(min), max: offset.saturating_add(max) })
-    };
-    check().map_err(|cause| Error::new(TENSOR, cause))
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Job, Outputs, view, view_mut};
 use contrib_core::{
-    Cause, Context, DType, DenseGroup, Error, MAX_NDIM, Norm, Options, Tensor, TensorMut, attention, contributions,
+    Cause, Context, DType, Error, Group, MAX_NDIM, Norm, Options, Tensor, TensorMut, attention, contributions,
     contributions_with_one_off, group_contributions, half, mlp, threshold_and_renormalise,
     threshold_and_renormalise_in_place,
 };
@@ -280,7 +280,7 @@ fn groups_are_named_by_their_index() {
     let mut outs: [Stored; 3] = std::array::from_fn(|_| Stored::blank(Kind::F64, Layout::row_major(&[3])));
     let mut run = |shapes: [&[usize]; 3]| {
         let groups = shapes.iter().zip(&mut outs);
-        let group = |(&shape, out)| DenseGroup { parts: Tensor::new(&parts, shape).unwrap(), out: view_mut(out) };
+        let group = |(&shape, out)| Group::dense(Tensor::new(&parts, shape).unwrap(), view_mut(out));
         let result = group_contributions(&whole, &mut groups.map(group).collect::<Vec<_>>(), &Options::default());
         assert!(result.is_ok() || outs.iter().all(Stored::is_blank));
         result
@@ -571,6 +571,8 @@ fn inputs_are_only_read() {
             Operation::Mlp => &[&[1, 2, 70], &[1, 2, 70], &[1, 2, 70]],
             Operation::DecomposedMlp => &[&[70], &[70], &[5, 70]],
             Operation::Threshold => &[&[2, 3], &[2]],
+            Operation::AttentionFactored => &[&[1, 2, 70], &[1, 2, 70], &[1, 4, 2, 3], &[1, 3, 2, 5], &[4, 5, 70]],
+            Operation::MlpNeurons => &[&[2, 70], &[2, 70], &[2, 9], &[9, 70]],
         };
         let job = Job::random(operation, Kind::F32, shapes, &mut Random::new(1)).laid_out(Layout::scrambled);
         let before: Vec<_> = job.inputs.iter().map(|(_, input)| input.buffer_bits()).collect();

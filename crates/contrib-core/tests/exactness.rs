@@ -4,7 +4,7 @@ mod common;
 
 use common::{Job, Outputs, view, view_mut};
 use contrib_core::{
-    Context, DenseGroup, Norm, Options, Tensor, TensorMut, contributions, group_contributions,
+    Context, Group, Norm, Options, Tensor, TensorMut, contributions, group_contributions,
     threshold_and_renormalise_in_place,
 };
 use contrib_testing::{Axis, Kind, Layout, Numbers, Operation, Random, Stored};
@@ -73,7 +73,11 @@ fn batch_axes(job: &Job) -> usize {
     let ndim = |name: &str| job.input(name).layout.shape.len();
     match job.operation {
         Operation::Contributions | Operation::OneOff => ndim("whole") - 1,
-        Operation::Attention | Operation::Mlp | Operation::DecomposedMlp => ndim("resid_mid") - 1,
+        Operation::Attention
+        | Operation::Mlp
+        | Operation::DecomposedMlp
+        | Operation::AttentionFactored
+        | Operation::MlpNeurons => ndim("resid_mid") - 1,
         Operation::Threshold => ndim("c_residual"),
     }
 }
@@ -377,7 +381,7 @@ fn the_named_operations_are_the_primitive() {
             Operation::Attention => ("resid_mid", &["decomposed_attn", "resid_pre"]),
             Operation::Mlp => ("resid_post", &["mlp_out", "resid_mid"]),
             Operation::DecomposedMlp => ("resid_post", &["decomposed_mlp_out", "resid_mid"]),
-            Operation::Threshold => return,
+            Operation::Threshold | Operation::AttentionFactored | Operation::MlpNeurons => return,
         };
         let mut outputs = job.outputs(Kind::F64, Layout::row_major);
         // The primitive wants the part axes first.
@@ -409,11 +413,8 @@ fn the_named_operations_are_the_primitive() {
         for output in &mut outputs {
             output.layout = parts_first(output, false);
         }
-        let mut dense: Vec<DenseGroup<'_>> = inputs
-            .iter()
-            .zip(&mut outputs)
-            .map(|(parts, out)| DenseGroup { parts: view(parts), out: view_mut(out) })
-            .collect();
+        let mut dense: Vec<Group<'_>> =
+            inputs.iter().zip(&mut outputs).map(|(parts, out)| Group::dense(view(parts), view_mut(out))).collect();
         let options = Options::default().norm(Norm::new(job.norm).unwrap());
         group_contributions(&view(whole), &mut dense, &options).unwrap();
         let named = job.results(None);

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Job, view, view_mut};
-use contrib_core::{DenseGroup, Norm, Options, group_contributions, threshold_and_renormalise};
+use contrib_core::{Group, Norm, Options, group_contributions, threshold_and_renormalise};
 use contrib_testing::{Axis, Kind, Layout, Operation, Random, Stored, naive};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -245,11 +245,8 @@ fn check(call: &Call) -> Result<(), TestCaseError> {
         Stored::blank(storage.kind, storage.layout(&shape, false))
     });
     let mut outputs: Vec<Stored> = outputs.collect();
-    let mut groups: Vec<DenseGroup<'_>> = parts
-        .iter()
-        .zip(&mut outputs)
-        .map(|(parts, out)| DenseGroup { parts: view(parts), out: view_mut(out) })
-        .collect();
+    let mut groups: Vec<Group<'_>> =
+        parts.iter().zip(&mut outputs).map(|(parts, out)| Group::dense(view(parts), view_mut(out))).collect();
     let options = Options::default().norm(Norm::new(call.norm).unwrap());
     group_contributions(&view(&whole), &mut groups, &options).unwrap();
     prop_assert!(outputs.iter().all(Stored::is_untouched_around));

@@ -23,17 +23,23 @@ pub enum Operation {
     DecomposedMlp,
     /// Threshold and renormalise.
     Threshold,
+    /// Attention, from pattern and values.
+    AttentionFactored,
+    /// An MLP by neuron, from activations and output vectors.
+    MlpNeurons,
 }
 
 impl Operation {
     /// All of them, with their names in `index.json`.
-    pub const ALL: [(&'static str, Operation); 6] = [
+    pub const ALL: [(&'static str, Operation); 8] = [
         ("contributions", Operation::Contributions),
         ("one_off", Operation::OneOff),
         ("attention", Operation::Attention),
         ("mlp", Operation::Mlp),
         ("decomposed_mlp", Operation::DecomposedMlp),
         ("threshold", Operation::Threshold),
+        ("attention_factored", Operation::AttentionFactored),
+        ("mlp_neurons", Operation::MlpNeurons),
     ];
 
     /// The names of the inputs.
@@ -46,6 +52,8 @@ impl Operation {
             Operation::Mlp => &["resid_mid", "resid_post", "mlp_out"],
             Operation::DecomposedMlp => &["resid_mid", "resid_post", "decomposed_mlp_out"],
             Operation::Threshold => &["c_blocks", "c_residual"],
+            Operation::AttentionFactored => &["resid_pre", "resid_mid", "pattern", "values", "w_o"],
+            Operation::MlpNeurons => &["resid_mid", "resid_post", "activations", "w_out"],
         }
     }
 }

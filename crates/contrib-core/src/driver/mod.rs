@@ -1,22 +1,32 @@
 //! From groups of parts to their contributions: which vectors are read when, and on which thread.
 //!
-//! [`run`] goes through the batch entries; [`entry`] knows the formula of one whole, [`surplus`] how a part is measured
-//! beside it; [`totals`] brings tiles of parts to the kernels; [`pack`] copies what does not lie contiguous. Everything that is handed in was checked.
+//! [`run`] goes through the batch entries, one at a time where all parts are dense ([`entry`]), and some at a time where
+//! parts are factored ([`chunk`], [`factored`]). [`entry`] knows the formula of one whole, [`surplus`] how a part is
+//! measured beside it; [`totals`] brings tiles of dense parts to the kernels; [`pack`] copies what does not lie
+//! contiguous; [`results`] writes. Everything that is handed in was checked.
 
+mod chunk;
 mod entry;
+mod factored;
 mod pack;
+mod results;
 mod route;
 mod surplus;
+mod tile;
 mod totals;
 
+pub(crate) use factored::FactoredTensors;
+pub(crate) use results::Results;
+
 use crate::axes::Axes;
-use crate::context::{Context, Threads};
+use crate::context::Threads;
 use crate::dtype::DType;
 use crate::error::{Argument, Cause, Error};
 use crate::floating_point::DefaultSettings;
 use crate::options::Options;
 use crate::tensor::Tensor;
 use entry::Entry;
+use factored::FactoredParts;
 use route::Route;
 use std::slice;
 use surplus::Routes;
@@ -33,46 +43,42 @@ struct Vectors {
     stride: isize,
 }
 
-/// Where the results of a group go: an element for each part and batch entry.
-#[derive(Clone, Copy)]
-struct Results {
-    data: *mut u8,
-    dtype: DType,
-    parts: Axes,
-    batch: Axes,
-}
+// SAFETY: vectors are only read, as long as a call lasts, from any thread.
+unsafe impl Sync for Vectors {}
 
 /// One group of parts and the place of its results.
 #[derive(Clone, Copy)]
-pub(crate) struct Group {
-    vectors: Vectors,
+pub(crate) struct PlannedGroup {
+    parts: PlannedParts,
     results: Results,
     count: usize,
-    routes: Routes,
 }
 
-// SAFETY: the pointers come from views whose elements may be read (or, for results, written) for as long as the call
-// lasts, from any thread; the tasks of one call write disjoint elements.
-unsafe impl Sync for Group {}
-// SAFETY: as above.
-unsafe impl Send for Group {}
+/// The parts of a group.
+#[derive(Clone, Copy)]
+#[allow(clippy::large_enum_variant, reason = "small calls need no heap")]
+enum PlannedParts {
+    Dense(DenseParts),
+    Factored(FactoredParts),
+}
+
+/// Parts that are given as they are.
+#[derive(Clone, Copy)]
+struct DenseParts {
+    vectors: Vectors,
+    routes: Routes,
+}
 
 /// A whole for each batch entry.
 #[derive(Clone, Copy)]
 pub(crate) struct Whole {
     vectors: Vectors,
-    batch_axes: usize,
     entries: usize,
     /// To the wholes' own norms.
     to_norm: Route,
     /// To the distances of zero vectors from the wholes, which are the norms of prepared wholes.
     of_prepared: Route,
 }
-
-// SAFETY: as for `Group`; wholes are only read.
-unsafe impl Sync for Whole {}
-// SAFETY: as above.
-unsafe impl Send for Whole {}
 
 impl Vectors {
     /// Splits the axes of `[p.., v.., d]` after the first `part_axes`.
@@ -93,6 +99,11 @@ impl Vectors {
         static ZERO: f64 = 0.0;
         let none = Axes::row_major(&[]);
         Vectors { data: (&raw const ZERO).cast(), dtype: DType::F64, parts: none, batch: none, len, stride: 0 }
+    }
+
+    /// One vector of these numbers.
+    fn one(numbers: &[f64]) -> Self {
+        Vectors { data: numbers.as_ptr().cast(), len: numbers.len(), stride: 1, ..Self::zero(0) }
     }
 
     /// Whether a vector's elements lie one after the other.
@@ -123,7 +134,6 @@ impl Whole {
         let batch_axes = whole.shape().len() - 1;
         Whole {
             vectors,
-            batch_axes,
             entries: whole.axes.range(0, batch_axes).count(),
             to_norm: Route::to_distances(options, vectors.dtype, vectors.dtype),
             of_prepared: Route::to_distances(options, DType::F64, vectors.dtype),
@@ -131,119 +141,153 @@ impl Whole {
     }
 }
 
-impl Group {
-    /// The group of dense parts `[p.., v.., d]`, with results `[p.., v..]`, of wholes `[v.., d]`. `out` is the view of a
-    /// `TensorMut`.
-    pub(crate) fn dense(parts: &Tensor<'_>, out: &Tensor<'_>, whole: &Whole, options: &Options<'_>) -> Self {
-        let part_axes = out.shape().len() - whole.batch_axes;
+impl PlannedGroup {
+    /// The group of dense parts `[p.., v.., d]`, with so many part axes, of wholes `[v.., d]`.
+    pub(crate) fn dense(
+        parts: &Tensor<'_>,
+        part_axes: usize,
+        results: Results,
+        whole: &Whole,
+        options: &Options<'_>,
+    ) -> Self {
         let vectors = Vectors::new(parts, part_axes);
-        Group {
-            vectors,
-            results: Results {
-                data: out.data(),
-                dtype: out.dtype(),
-                parts: out.axes.range(0, part_axes).merged(),
-                batch: out.axes.range(part_axes, out.shape().len()).merged(),
-            },
-            count: out.axes.range(0, part_axes).count(),
-            routes: Routes {
-                to_distances: Route::to_distances(options, vectors.dtype, whole.vectors.dtype),
-                to_gains: Route::to_gains(options, vectors.dtype, whole.vectors.dtype),
-            },
-        }
+        let routes = Routes {
+            to_distances: Route::to_distances(options, vectors.dtype, whole.vectors.dtype),
+            to_gains: Route::to_gains(options, vectors.dtype, whole.vectors.dtype),
+        };
+        let count = parts.axes.range(0, part_axes).count();
+        PlannedGroup { parts: PlannedParts::Dense(DenseParts { vectors, routes }), results, count }
+    }
+
+    /// The group of factored parts whose coefficients are `[p.., v..]`, with so many part axes, of wholes `[v.., d]`.
+    pub(crate) fn factored(
+        tensors: FactoredTensors<'_>,
+        part_axes: usize,
+        results: Results,
+        whole: &Whole,
+        options: &Options<'_>,
+    ) -> Self {
+        let count = tensors.coefficients.axes.range(0, part_axes).count();
+        let parts = FactoredParts::new(tensors, part_axes, &whole.vectors, options);
+        PlannedGroup { parts: PlannedParts::Factored(parts), results, count }
     }
 }
 
 /// Parts that one task measures where one whole has enough of them to share out.
 const PARTS_A_TASK: usize = 128;
 
-/// The surpluses of so few parts are kept on the stack.
-const STACK_SURPLUSES: usize = 256;
+/// The proximities of so few parts are kept on the stack.
+const STACK_PROXIMITIES: usize = 256;
 
 /// Computes the contributions of all groups to all wholes and writes them out.
 ///
 /// # Errors
 /// [`Cause::OutOfMemory`], before anything is written.
-pub(crate) fn run(whole: &Whole, groups: &[Group], context: Option<&Context>) -> Result<(), Error> {
-    if whole.entries == 0 {
-        return Ok(());
-    }
+pub(crate) fn run(whole: &Whole, groups: &[PlannedGroup], options: &Options<'_>) -> Result<(), Error> {
     let parts: usize = groups.iter().map(|group| group.count).sum();
-    if parts == 0 {
+    if whole.entries == 0 || parts == 0 {
         return Ok(());
     }
-    let entry = Entry::new(whole, groups);
+    let entry = Entry::new(whole, groups, options.threshold);
     let work = whole.entries.saturating_mul(parts).saturating_mul(whole.vectors.len.max(1));
-    let threads = Threads::for_work(work, context);
+    let threads = Threads::for_work(work, options.context);
+    if groups.iter().any(|group| matches!(group.parts, PlannedParts::Factored(_))) {
+        return chunk::run(&entry, parts, threads);
+    }
     // Either every thread takes whole batch entries, or all threads share the parts of one entry after the other.
     let share_parts = whole.entries < 4 * threads.count() && parts > PARTS_A_TASK;
     let slots = if share_parts { 1 } else { threads.count() };
-
     let room = slots.saturating_mul(parts);
-
-    if room <= STACK_SURPLUSES {
-        spread(&entry, whole.entries, parts, threads, share_parts, &mut [0.0; STACK_SURPLUSES]);
+    let mut indices = room_for_indices(groups, room)?;
+    if room <= STACK_PROXIMITIES {
+        let proximities = &mut [0.0; STACK_PROXIMITIES][..room];
+        spread(&entry, parts, threads, share_parts, proximities, &mut indices);
     } else {
-        let mut surpluses = Vec::new();
-        if surpluses.try_reserve_exact(room).is_err() {
-            let cause = Cause::OutOfMemory { bytes: room.saturating_mul(size_of::<f64>()) };
-            return Err(Error::new(Argument::named("contributions"), cause));
-        }
-        surpluses.resize(room, 0.0);
-        spread(&entry, whole.entries, parts, threads, share_parts, &mut surpluses);
+        spread(&entry, parts, threads, share_parts, &mut buffer(room, 0.0)?, &mut indices);
     }
     Ok(())
 }
 
-/// Goes through the batch entries, with room for a number a part in `surpluses` for each slot of the threads.
+/// Room for as many indices, where a group needs them.
+fn room_for_indices(groups: &[PlannedGroup], room: usize) -> Result<Vec<usize>, Error> {
+    buffer(if groups.iter().any(|group| group.results.needs_indices()) { room } else { 0 }, 0)
+}
+
+/// Working memory for so many values, or an error.
+fn buffer<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Error> {
+    let mut buffer = Vec::new();
+    if buffer.try_reserve_exact(len).is_err() {
+        let cause = Cause::OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) };
+        return Err(Error::new(Argument::named("contributions"), cause));
+    }
+    buffer.resize(len, value);
+    Ok(buffer)
+}
+
+/// Goes through the batch entries, with room for a number a part in `proximities`, and an index in `indices`, for each slot
+/// of the threads.
 fn spread(
     entry: &Entry<'_>,
-    entries: usize,
     parts: usize,
     threads: Threads<'_>,
     share_parts: bool,
-    surpluses: &mut [f64],
+    proximities: &mut [f64],
+    indices: &mut [usize],
 ) {
     let _settings = DefaultSettings::enter();
     if share_parts {
-        for index in 0..entries {
-            entry.contributions(index, threads, &mut surpluses[..parts]);
+        for index in 0..entry.whole.entries {
+            entry.contributions(index, threads, proximities, indices);
         }
         return;
     }
-    let slots = Slots::new(surpluses, parts);
-    threads.for_each(entries, |slot, index| {
-        // SAFETY: no other task has this slot now, and `surpluses` outlives all the tasks.
-        let surpluses = unsafe { slots.slot(slot) };
-        entry.contributions(index, Threads::Inline, surpluses);
+    let (proximities, indices) = (Slots::new(proximities, parts), Slots::new(indices, parts));
+    threads.for_each(entry.whole.entries, |slot, index| {
+        // SAFETY: no other task has this slot now, and the buffers outlive all the tasks.
+        let (proximities, indices) = unsafe { (proximities.slot(slot), indices.slot_or_none(slot)) };
+        entry.contributions(index, Threads::Inline, proximities, indices);
     });
 }
 
 /// A buffer cut into pieces, for tasks that run at the same time.
 #[derive(Clone, Copy)]
-struct Slots {
-    data: *mut f64,
+struct Slots<T> {
+    data: *mut T,
     total: usize,
     len: usize,
 }
 
 // SAFETY: who takes a slot vouches that it is the only one to have it.
-unsafe impl Sync for Slots {}
+unsafe impl<T: Send> Sync for Slots<T> {}
 
-impl Slots {
-    /// Pieces of `len` numbers; the last one may be shorter.
-    fn new(buffer: &mut [f64], len: usize) -> Self {
+impl<T> Slots<T> {
+    /// Pieces of `len` values; the last one may be shorter.
+    fn new(buffer: &mut [T], len: usize) -> Self {
         Slots { data: buffer.as_mut_ptr(), total: buffer.len(), len }
+    }
+
+    /// Where the piece with this number begins.
+    fn pointer(&self, number: usize) -> *mut T {
+        assert!(number * self.len < self.total, "there is no slot {number}");
+        self.data.wrapping_add(number * self.len)
     }
 
     /// The piece with this number.
     ///
     /// # Safety
     /// The buffer outlives the slice, and nobody else has this piece meanwhile.
-    unsafe fn slot<'a>(self, number: usize) -> &'a mut [f64] {
-        let start = number * self.len;
-        assert!(start < self.total, "there is no slot {number}");
+    unsafe fn slot<'a>(&self, number: usize) -> &'a mut [T] {
+        let len = self.len.min(self.total - number * self.len);
         // SAFETY: the piece lies inside the buffer, and the caller's promise.
-        unsafe { slice::from_raw_parts_mut(self.data.add(start), self.len.min(self.total - start)) }
+        unsafe { slice::from_raw_parts_mut(self.pointer(number), len) }
+    }
+
+    /// The piece with this number, or nothing where the buffer is empty.
+    ///
+    /// # Safety
+    /// As [`Slots::slot`].
+    unsafe fn slot_or_none<'a>(&self, number: usize) -> &'a mut [T] {
+        // SAFETY: the caller's promise.
+        if self.total == 0 { &mut [] } else { unsafe { self.slot(number) } }
     }
 }

@@ -14,7 +14,7 @@ const LARGEST_FOR_GAINS: f64 = 1e38;
 const CLOSE: f64 = 0.25;
 
 /// What all parts of one whole need to know of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct WholeNorm {
     /// The whole's norm.
     norm: f64,
@@ -51,6 +51,11 @@ impl WholeNorm {
     /// The surplus of the zero vector.
     pub(super) fn surplus_of_zero(&self) -> f64 {
         self.norm - self.of_zero
+    }
+
+    /// The surplus of a part at this distance.
+    pub(super) fn surplus_of_distance(&self, distance: f64) -> f64 {
+        self.norm - distance
     }
 
     /// Whether gains can be measured in `f32`.
@@ -95,7 +100,7 @@ pub(super) fn surpluses(
     let to_distances = Comparison { route: &routes.to_distances, origin, vectors };
     let Some(route) = routes.to_gains.as_ref().filter(|_| norm.is_small_enough_for_gains()) else {
         distances(workspace, &to_distances, entry, first, surpluses);
-        surpluses.iter_mut().for_each(|distance| *distance = norm.norm - *distance);
+        surpluses.iter_mut().for_each(|distance| *distance = norm.surplus_of_distance(*distance));
         return;
     };
     let is_square = route.measure.is_square();
@@ -105,7 +110,7 @@ pub(super) fn surpluses(
         *gain = surplus.unwrap_or_else(|| {
             let mut distance = 0.0;
             distances_from(workspace, &to_distances, part, &mut distance);
-            norm.norm - distance
+            norm.surplus_of_distance(distance)
         });
     });
 }

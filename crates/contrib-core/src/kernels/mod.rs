@@ -5,6 +5,8 @@
 
 pub(crate) mod columns;
 pub(crate) mod measure;
+pub(crate) mod overshoot;
 pub(crate) mod power;
 pub(crate) mod prepare;
+pub(crate) mod products;
 pub(crate) mod rows;

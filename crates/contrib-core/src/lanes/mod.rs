@@ -41,12 +41,20 @@ pub(crate) trait Number: Element {
     /// Its vectors.
     type Lanes<V: Vectors>: Lanes<Number = Self>;
 
+    /// The nearest number.
+    fn of(value: f64) -> Self;
+
     /// The same numbers in `f64`.
     fn widened<V: Vectors>(lanes: Self::Lanes<V>) -> V::Doubles;
 }
 
 impl Number for f32 {
     type Lanes<V: Vectors> = V::Singles;
+
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        value as f32
+    }
 
     #[inline(always)]
     fn widened<V: Vectors>(lanes: V::Singles) -> V::Doubles {
@@ -61,6 +69,11 @@ impl Number for f32 {
 
 impl Number for f64 {
     type Lanes<V: Vectors> = V::Doubles;
+
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        value
+    }
 
     #[inline(always)]
     fn widened<V: Vectors>(lanes: V::Doubles) -> V::Doubles {

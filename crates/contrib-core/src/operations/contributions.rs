@@ -19,7 +19,7 @@ pub fn contributions(
     options: &Options<'_>,
 ) -> Result<(), Error> {
     let whole = PlannedWhole::new(named("whole", whole), options)?;
-    let group = NamedGroup { parts: named("parts", parts), out: named_out("out", out) };
+    let group = NamedGroup::dense(named("parts", parts), named_out("out", out));
     let planned = [group.plan(&whole, options)?];
     run(&whole, &[group], &planned, options)
 }

@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 use contrib_core::{
-    Context, DType, Element, Error, Norm, Options, Tensor, TensorMut, attention, contributions,
-    contributions_with_one_off, decomposed_mlp, half, mlp, threshold_and_renormalise,
+    Context, DType, Element, Error, FactoredAttention, Heads, MlpNeurons, Norm, Options, Tensor, TensorMut, attention,
+    attention_factored, contributions, contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons,
+    threshold_and_renormalise,
 };
 use contrib_testing::{Arrangement, Case, Kind, Layout, Numbers, Operation, Random, Stored};
 
@@ -120,6 +121,11 @@ impl Job {
             Operation::Mlp => [vectors("mlp_out"), vectors("resid_mid")],
             Operation::DecomposedMlp => [vectors("decomposed_mlp_out"), vectors("resid_mid")],
             Operation::Threshold => [shape("c_blocks"), shape("c_residual")],
+            Operation::AttentionFactored => {
+                let pattern = shape("pattern");
+                [vec![pattern[0], pattern[2], pattern[3], pattern[1]], vectors("resid_pre")]
+            }
+            Operation::MlpNeurons => [shape("activations"), vectors("resid_mid")],
         };
         shapes.map(|shape| Stored::blank(kind, layout(&shape)))
     }
@@ -153,6 +159,26 @@ impl Job {
             Operation::Threshold => {
                 let (c_blocks, c_residual) = (input("c_blocks"), input("c_residual"));
                 threshold_and_renormalise(&c_blocks, &c_residual, self.threshold, out, residual, &options)
+            }
+            Operation::AttentionFactored => {
+                let inputs = FactoredAttention {
+                    resid_pre: input("resid_pre"),
+                    resid_mid: input("resid_mid"),
+                    pattern: input("pattern"),
+                    heads: Heads::Values { values: input("values"), w_o: input("w_o") },
+                    scale: None,
+                    leave_out_masked: false,
+                };
+                attention_factored(&inputs, &mut [], out, residual, &options)
+            }
+            Operation::MlpNeurons => {
+                let inputs = MlpNeurons {
+                    resid_mid: input("resid_mid"),
+                    resid_post: input("resid_post"),
+                    activations: input("activations"),
+                    w_out: input("w_out"),
+                };
+                mlp_neurons(&inputs, out, None, residual, &options)
             }
         }
     }

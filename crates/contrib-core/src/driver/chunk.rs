@@ -1,0 +1,60 @@
+//! Wholes with factored parts, some at a time: as many as the proximities of their parts fit into a bounded memory.
+
+use super::entry::Entry;
+use super::factored::Work;
+use super::surplus::WholeNorm;
+use super::{PlannedParts, Slots, buffer, room_for_indices};
+use crate::context::Threads;
+use crate::error::Error;
+use crate::floating_point::DefaultSettings;
+
+/// Bytes for each thread that the wholes of one chunk, and the proximities of their parts, may take.
+const BYTES_A_THREAD: usize = 10 << 20;
+
+/// Computes the contributions of all groups to all wholes and writes them out.
+pub(super) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'_>) -> Result<(), Error> {
+    // Each factored group, and where its parts begin among all.
+    let factored = || {
+        let mut first = 0;
+        entry.groups.iter().filter_map(move |group| {
+            let begins = first;
+            first += group.count;
+            match &group.parts {
+                PlannedParts::Factored(factored) => Some((factored, group.count, begins)),
+                PlannedParts::Dense(_) => None,
+            }
+        })
+    };
+    let bytes_of_whole = factored().map(|(factored, ..)| factored.bytes_of_whole()).max().unwrap_or(0);
+    let bytes = parts.saturating_mul(size_of::<f64>()).saturating_add(bytes_of_whole);
+    let chunk_len = (threads.count() * BYTES_A_THREAD / bytes.max(1)).clamp(1, entry.whole.entries);
+
+    let mut proximities = buffer(chunk_len.saturating_mul(parts), 0.0)?;
+    let mut norms = buffer(chunk_len, WholeNorm::default())?;
+    let mut indices = room_for_indices(entry.groups, threads.count().saturating_mul(parts))?;
+    let new_work = |(factored, count, first)| Work::new(factored, entry.whole, count, first, chunk_len, threads);
+    let mut works = factored().map(new_work).collect::<Result<Vec<_>, _>>()?;
+
+    let _settings = DefaultSettings::enter();
+    for start in (0..entry.whole.entries).step_by(chunk_len) {
+        let count = chunk_len.min(entry.whole.entries - start);
+        let rows = Slots::new(&mut proximities, parts);
+        let norm_of = Slots::new(&mut norms, 1);
+        threads.for_each(count, |_, number| {
+            // SAFETY: each number comes once, and the buffers outlive all the tasks.
+            let (row, norm) = unsafe { (rows.slot(number), norm_of.slot(number)) };
+            norm[0] = entry.norm_of_whole(start + number);
+            entry.proximities_of_dense(start + number, &norm[0], Threads::Inline, row);
+        });
+        for work in &mut works {
+            work.proximities(start, &norms[..count], threads, &rows);
+        }
+        let indices = Slots::new(&mut indices, parts);
+        threads.for_each(count, |slot, number| {
+            // SAFETY: as above; no other task has this slot now.
+            let (row, indices) = unsafe { (rows.slot(number), indices.slot_or_none(slot)) };
+            entry.write(start + number, row, indices);
+        });
+    }
+    Ok(())
+}

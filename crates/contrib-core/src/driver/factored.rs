@@ -1,0 +1,572 @@
+//! Factored parts: a coefficient for each part and whole, times a direction that many wholes share.
+//!
+//! In the 1-norm and the 2-norm the gain of a part is mostly an inner product of whole and direction, which for projected
+//! values is as short as a value. In the 1-norm, what the part overshoots the whole by is taken off
+//! ([`crate::kernels::overshoot`]); in the 2-norm, its own square. Other norms, inputs in `f64` and scaled parts are
+//! written out one after the other and measured as dense parts are.
+
+use super::entry::proximity;
+use super::route::{Arithmetic, Route};
+use super::surplus::{WholeNorm, distances};
+use super::tile::{Lengths, Projection, Start, Tile, load};
+use super::totals::{Buffers, Comparison, Origin, Workspace};
+use super::{Slots, Vectors, Whole, buffer};
+use crate::axes::Axes;
+use crate::context::Threads;
+use crate::dispatch::{self, Overshoots, ProductsOf};
+use crate::dtype::{DType, Element, with_element};
+use crate::error::Error;
+use crate::instruction_set::InstructionSet;
+use crate::kernels::overshoot::{BOUNDED, Bounded};
+use crate::kernels::prepare::DIFFERENCE_EPSILON;
+use crate::kernels::products::{Products, ROWS};
+use crate::lanes::{LANES, Number};
+use crate::norm::Norm;
+use crate::options::Options;
+use crate::tensor::Tensor;
+use std::array::from_fn;
+use std::mem::MaybeUninit;
+use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The tensors of a group, each with all of its axes: coefficients `[p.., v..]`, directions `[p.., v.., d]` or values
+/// `[p.., v.., r]` with a projection `[p.., r, d]`, scale `[v.., d]`.
+pub(crate) struct FactoredTensors<'a> {
+    pub(crate) coefficients: Tensor<'a>,
+    pub(crate) directions: Tensor<'a>,
+    pub(crate) projection: Option<Tensor<'a>>,
+    pub(crate) scale: Option<Tensor<'a>>,
+    pub(crate) leave_out_zeros: bool,
+}
+
+/// How a gain follows from an inner product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gain {
+    Magnitudes,
+    Squares,
+}
+
+/// The same as the driver reads it.
+#[derive(Clone, Copy)]
+pub(super) struct FactoredParts {
+    coefficients: Coefficients,
+    directions: Vectors,
+    projection: Option<Projection>,
+    scale: Option<Vectors>,
+    leave_out_zeros: bool,
+    /// How gains are taken, in `f32`. Otherwise distances are, in `f64`.
+    gain: Option<Gain>,
+    /// For parts that are written out in `f64`.
+    to_distances: Route,
+    set: InstructionSet,
+}
+
+#[derive(Clone, Copy)]
+struct Coefficients {
+    data: *const u8,
+    dtype: DType,
+    parts: Axes,
+    batch: Axes,
+}
+
+// SAFETY: coefficients are only read, as long as a call lasts, from any thread.
+unsafe impl Sync for Coefficients {}
+
+impl Coefficients {
+    /// Reads those at `offsets` from the first of the batch entry with this index. What is not there is 0.
+    fn read(&self, index: usize, offsets: &[isize]) -> [f64; LANES] {
+        let mut read = [0.0; LANES];
+        with_element!(self.dtype, T => {
+            let start = self.data.cast::<T>().wrapping_offset(self.batch.offset(index));
+            for (to, &offset) in read.iter_mut().zip(offsets) {
+                // SAFETY: the element belongs to the view of the coefficients.
+                *to = unsafe { start.wrapping_offset(offset).read() }.to_f64();
+            }
+        });
+        read
+    }
+}
+
+impl FactoredParts {
+    pub(super) fn new(tensors: FactoredTensors<'_>, part_axes: usize, whole: &Vectors, options: &Options<'_>) -> Self {
+        let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = tensors;
+        let all = [Some(coefficients), Some(directions), projection, scale];
+        let in_f64 = whole.dtype == DType::F64 || all.iter().flatten().any(|tensor| tensor.dtype() == DType::F64);
+        let gain = match options.norm {
+            Norm::ONE => Some(Gain::Magnitudes),
+            Norm::TWO => Some(Gain::Squares),
+            _ => None,
+        };
+        FactoredParts {
+            coefficients: Coefficients {
+                data: coefficients.data(),
+                dtype: coefficients.dtype(),
+                parts: coefficients.axes.range(0, part_axes).merged(),
+                batch: coefficients.axes.range(part_axes, coefficients.shape().len()).merged(),
+            },
+            directions: Vectors::new(&directions, part_axes),
+            projection: projection.map(|tensor| Projection {
+                data: tensor.data(),
+                dtype: tensor.dtype(),
+                parts: tensor.axes.range(0, part_axes).merged(),
+                rows: tensor.shape()[part_axes],
+                row_stride: tensor.strides()[part_axes],
+                stride: tensor.strides()[part_axes + 1],
+            }),
+            scale: scale.map(|tensor| Vectors::new(&tensor, 0)),
+            leave_out_zeros,
+            gain: gain.filter(|_| !in_f64 && scale.is_none()),
+            to_distances: Route::to_distances(options, DType::F64, whole.dtype),
+            set: options.instruction_set(),
+        }
+    }
+
+    /// Bytes that each whole of a chunk takes beside its norm and the proximities of its parts.
+    pub(super) fn bytes_of_whole(&self) -> usize {
+        let r = self.projection.as_ref().map_or(0, |projection| projection.rows);
+        self.gain.map_or(0, |_| (3 * self.directions.len + r) * size_of::<f32>())
+    }
+}
+
+/// Working memory for the parts of one group, in the type of its directions.
+pub(super) enum Work<'a> {
+    Singles(WorkOf<'a, f32>),
+    Doubles(WorkOf<'a, f64>),
+}
+
+impl<'a> Work<'a> {
+    /// Working memory for `count` parts, which begin with number `first` among all parts, of `wholes` wholes at a time.
+    pub(super) fn new(
+        factored: &'a FactoredParts,
+        whole: &'a Whole,
+        count: usize,
+        first: usize,
+        wholes: usize,
+        threads: Threads<'_>,
+    ) -> Result<Self, Error> {
+        let slots = threads.count();
+        match factored.gain {
+            Some(_) => Ok(Work::Singles(WorkOf::new(factored, whole, count, first, wholes, slots)?)),
+            None => Ok(Work::Doubles(WorkOf::new(factored, whole, count, first, wholes, slots)?)),
+        }
+    }
+
+    /// Puts the proximities of the group's parts to the wholes from `start` on, which have these norms, where they belong in
+    /// `rows`, the proximities of all parts of each.
+    pub(super) fn proximities(&mut self, start: usize, norms: &[WholeNorm], threads: Threads<'_>, rows: &Slots<f64>) {
+        match self {
+            Work::Singles(work) => work.proximities(start, norms, threads, rows),
+            Work::Doubles(work) => work.proximities(start, norms, threads, rows),
+        }
+    }
+}
+
+/// Working memory for the parts of one group.
+pub(super) struct WorkOf<'a, N> {
+    factored: &'a FactoredParts,
+    whole: &'a Whole,
+    count: usize,
+    first: usize,
+    lengths: Lengths,
+    tile: Tile<N>,
+    wholes: Wholes,
+    overshoots: Overshoots,
+    products: ProductsOf<f32>,
+    /// Of each coefficient of a tile, from the first of its batch entry.
+    offsets: Vec<isize>,
+    /// Where the directions of a tile, or their values, begin.
+    starts: Vec<Start>,
+    /// For each slot of the threads a part and a scale.
+    written_out: Vec<f64>,
+}
+
+/// What kernels need to know of some wholes to take gains.
+struct Wholes {
+    /// Twice the whole less epsilon, padded.
+    doubled: Vec<f32>,
+    /// The least magnitudes of it.
+    bounds: Vec<f32>,
+    /// What is multiplied with directions in the 1-norm: the signs of the whole. In the 2-norm it is the doubled whole.
+    signs: Vec<f32>,
+    /// The same, projected back to the length of values.
+    projected: Vec<f32>,
+}
+
+/// Wholes that share their directions: the index of the first, its place in the chunk, and their norms.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    start: usize,
+    begin: usize,
+    norms: &'a [WholeNorm],
+}
+
+/// Some parts of a tile beside one whole.
+pub(super) struct Panel<'a> {
+    /// The index of the whole, its place in the chunk, and its norm.
+    index: usize,
+    place: usize,
+    norm: &'a WholeNorm,
+    /// The number of the panel in the tile, and its coefficients.
+    panel: usize,
+    coefficients: [f64; LANES],
+}
+
+/// A type that directions are kept in, and how the surpluses of parts follow from them.
+pub(super) trait Measured: Number {
+    /// The surpluses of the parts of a panel beside up to [`ROWS`] wholes. Those of parts whose coefficient is 0 may be
+    /// anything.
+    fn surpluses(
+        work: &WorkOf<'_, Self>,
+        panels: &[Panel<'_>; ROWS],
+        count: usize,
+        slot: &mut [f64],
+        to: &mut [[f64; LANES]; ROWS],
+    );
+
+    /// Makes wholes ready to be compared with directions.
+    fn prepare_wholes(work: &mut WorkOf<'_, Self>, start: usize, count: usize, threads: Threads<'_>);
+
+    /// Makes wholes ready to be compared with values that the tile's matrix projects.
+    fn project_wholes(work: &mut WorkOf<'_, Self>, begin: usize, count: usize, threads: Threads<'_>);
+}
+
+impl<'a, N: Measured> WorkOf<'a, N> {
+    fn new(
+        factored: &'a FactoredParts,
+        whole: &'a Whole,
+        count: usize,
+        first: usize,
+        wholes: usize,
+        slots: usize,
+    ) -> Result<Self, Error> {
+        let r = factored.projection.as_ref().map(|projection| projection.rows);
+        let lengths = Lengths::new(whole.vectors.len, r, count);
+        let kept = if factored.gain.is_some() { wholes } else { 0 };
+        let signs = if factored.gain == Some(Gain::Magnitudes) { kept } else { 0 };
+        Ok(WorkOf {
+            factored,
+            whole,
+            count,
+            first,
+            lengths,
+            tile: Tile::new(lengths, dispatch::products_kernel(factored.set), factored.gain.is_some())?,
+            wholes: Wholes {
+                doubled: buffer(kept * lengths.padded, 0.0)?,
+                bounds: buffer(kept * lengths.bounds(), f32::INFINITY)?,
+                signs: buffer(signs * lengths.padded, 0.0)?,
+                projected: buffer(kept * r.unwrap_or(0), 0.0)?,
+            },
+            overshoots: dispatch::overshoots_kernel(factored.set),
+            products: dispatch::products_kernel(factored.set),
+            offsets: buffer(lengths.tile, 0)?,
+            starts: buffer(lengths.tile, Start::default())?,
+            written_out: buffer(slots * 2 * lengths.d, 0.0)?,
+        })
+    }
+
+    fn proximities(&mut self, start: usize, norms: &[WholeNorm], threads: Threads<'_>, rows: &Slots<f64>) {
+        N::prepare_wholes(self, start, norms.len(), threads);
+        let directions = &self.factored.directions;
+        let shared = |number: usize| directions.batch.offset(start + number);
+        let mut begin = 0;
+        while begin < norms.len() {
+            let own = shared(begin);
+            let len = (begin..norms.len()).take_while(|&number| shared(number) == own).count();
+            let run = Run { start: start + begin, begin, norms: &norms[begin..begin + len] };
+            self.run(run, threads, rows);
+            begin += len;
+        }
+    }
+
+    /// Puts the proximities to wholes that share their directions where they belong.
+    fn run(&mut self, run: Run<'_>, threads: Threads<'_>, rows: &Slots<f64>) {
+        let mut part = 0;
+        while part < self.count {
+            let end = match &self.factored.projection {
+                None => self.count,
+                Some(projection) => {
+                    let own = projection.parts.offset(part);
+                    let mut walk = projection.parts.walk_from(part);
+                    let len = (part..self.count).take_while(|_| walk.next_offset() == own).count();
+                    self.tile.load_matrix(projection, own, threads);
+                    N::project_wholes(self, run.begin, run.norms.len(), threads);
+                    part + len
+                }
+            };
+            for first in (part..end).step_by(self.lengths.tile) {
+                self.tile(run, first, self.lengths.tile.min(end - first), threads, rows);
+            }
+            part = end;
+        }
+    }
+
+    /// Puts the proximities of some parts, which share a projection, where they belong.
+    fn tile(&mut self, run: Run<'_>, first: usize, count: usize, threads: Threads<'_>, rows: &Slots<f64>) {
+        let factored = self.factored;
+        let mut offsets = factored.coefficients.parts.walk_from(first);
+        let mut directions = factored.directions.parts.walk_from(first);
+        let start = factored.directions.start(run.start);
+        for number in 0..count {
+            self.offsets[number] = offsets.next_offset();
+            let step = directions.next_offset() * factored.directions.dtype.size() as isize;
+            self.starts[number] = Start(start.wrapping_offset(step));
+        }
+        let panels = count.div_ceil(LANES);
+        let blocks = run.norms.len().div_ceil(ROWS);
+
+        let any = AtomicBool::new(false);
+        let work = &*self;
+        threads.for_each(run.norms.len(), |_, number| {
+            let is_there = |offsets: &[isize]| {
+                work.factored
+                    .coefficients
+                    .read(run.start + number, offsets)
+                    .iter()
+                    .any(|&coefficient| coefficient != 0.0)
+            };
+            if !any.load(Ordering::Relaxed) && work.offsets[..count].chunks(LANES).any(is_there) {
+                any.store(true, Ordering::Relaxed);
+            }
+        });
+        if any.into_inner() {
+            self.tile.load(&factored.directions, &self.starts[..count], threads);
+        }
+
+        // Tasks are blocks of wholes beside all panels, or beside some, where there are few blocks.
+        let panels_a_task = (panels * blocks / (8 * threads.count())).clamp(1, panels);
+        let tasks = panels.div_ceil(panels_a_task);
+        let mut written_out = std::mem::take(&mut self.written_out);
+        let slots = Slots::new(&mut written_out, 2 * self.lengths.d);
+        let work = &*self;
+        threads.for_each(blocks * tasks, |slot, task| {
+            // SAFETY: no other task has this slot now, and the buffer outlives all the tasks.
+            let slot = unsafe { slots.slot_or_none(slot) };
+            let (block, from) = (task / tasks, task % tasks * panels_a_task);
+            for panel in from..panels.min(from + panels_a_task) {
+                work.panel(run, block, panel, (first, count), slot, rows);
+            }
+        });
+        self.written_out = written_out;
+    }
+
+    /// Puts the proximities of the parts of one panel to the wholes of one block where they belong.
+    fn panel(
+        &self,
+        run: Run<'_>,
+        block: usize,
+        panel: usize,
+        (first, count): (usize, usize),
+        slot: &mut [f64],
+        rows: &Slots<f64>,
+    ) {
+        let numbers = block * ROWS..run.norms.len().min((block + 1) * ROWS);
+        let lanes = panel * LANES..count.min((panel + 1) * LANES);
+        let offsets = &self.offsets[lanes.clone()];
+        // Where there are fewer wholes, the last one takes the place of those that are not there.
+        let panels: [Panel<'_>; ROWS] = from_fn(|row| {
+            let number = (numbers.start + row).min(numbers.end - 1);
+            Panel {
+                index: run.start + number,
+                place: run.begin + number,
+                norm: &run.norms[number],
+                panel,
+                coefficients: self.factored.coefficients.read(run.start + number, offsets),
+            }
+        });
+        let mut surpluses = [[0.0; LANES]; ROWS];
+        if panels.iter().any(Panel::has_parts) {
+            N::surpluses(self, &panels, numbers.len(), slot, &mut surpluses);
+        }
+        for (panel, surpluses) in panels.iter().zip(&surpluses).take(numbers.len()) {
+            let of_zero = if self.factored.leave_out_zeros { 0.0 } else { proximity(panel.norm.surplus_of_zero()) };
+            let row = rows.pointer(panel.place).wrapping_add(self.first + first + lanes.start);
+            for lane in 0..lanes.len() {
+                let is_zero = panel.coefficients[lane] == 0.0;
+                let own = if is_zero { of_zero } else { proximity(surpluses[lane]) };
+                // SAFETY: the proximity of one part to one whole, which this task alone writes.
+                unsafe { row.wrapping_add(lane).write(own) };
+            }
+        }
+    }
+
+    /// The surpluses of the parts that `lanes` names, each written out and measured in `f64`.
+    #[inline(never)]
+    fn written_out(&self, panel: &Panel<'_>, lanes: u32, slot: &mut [f64], to: &mut [f64; LANES]) {
+        let mut buffers = Buffers::uninit();
+        let workspace = &mut Workspace::new(&mut buffers);
+        let whole = &self.whole.vectors;
+        let (part, scale) = slot.split_at_mut(self.lengths.d);
+        if let Some(scales) = &self.factored.scale {
+            // SAFETY: the vector belongs to the scale's view.
+            unsafe { load(scales.dtype, scales.start(panel.index), scales.stride, scale) };
+        }
+        for lane in (0..LANES).filter(|lane| lanes >> lane & 1 == 1) {
+            let direction = self.tile.direction(panel.panel * LANES + lane);
+            for (to, x) in part.iter_mut().zip(direction) {
+                *to = panel.coefficients[lane] * x.to_f64();
+            }
+            if self.factored.scale.is_some() {
+                part.iter_mut().zip(&*scale).for_each(|(x, scale)| *x *= scale);
+            }
+            let origin = Origin::Whole(whole, whole.start(panel.index));
+            let vectors = &Vectors::one(part);
+            let comparison = Comparison { route: &self.factored.to_distances, origin, vectors };
+            let mut distance = 0.0;
+            distances(workspace, &comparison, vectors.data, 0, slice::from_mut(&mut distance));
+            to[lane] = panel.norm.surplus_of_distance(distance);
+        }
+    }
+}
+
+impl Panel<'_> {
+    /// Whether a coefficient is not zero.
+    fn has_parts(&self) -> bool {
+        self.coefficients.iter().any(|&coefficient| coefficient != 0.0)
+    }
+
+    /// A bit for each coefficient that is not zero.
+    fn lanes(&self) -> u32 {
+        self.coefficients.iter().rev().fold(0, |lanes, &coefficient| lanes << 1 | u32::from(coefficient != 0.0))
+    }
+}
+
+impl Measured for f64 {
+    fn surpluses(
+        work: &WorkOf<'_, f64>,
+        panels: &[Panel<'_>; ROWS],
+        count: usize,
+        slot: &mut [f64],
+        to: &mut [[f64; LANES]; ROWS],
+    ) {
+        for (panel, to) in panels.iter().zip(to).take(count) {
+            work.written_out(panel, panel.lanes(), slot, to);
+        }
+    }
+
+    fn prepare_wholes(_: &mut WorkOf<'_, f64>, _: usize, _: usize, _: Threads<'_>) {}
+
+    fn project_wholes(_: &mut WorkOf<'_, f64>, _: usize, _: usize, _: Threads<'_>) {}
+}
+
+impl Measured for f32 {
+    fn surpluses(
+        work: &WorkOf<'_, f32>,
+        panels: &[Panel<'_>; ROWS],
+        count: usize,
+        slot: &mut [f64],
+        to: &mut [[f64; LANES]; ROWS],
+    ) {
+        let inner = work.lengths.inner();
+        let rows = from_fn(|row| work.multiplied(panels[row].place));
+        let mut products = MaybeUninit::<Products>::uninit();
+        // SAFETY: rows and columns have `inner` numbers; the kernel writes all products.
+        let products = unsafe {
+            let columns = work.tile.panel(panels[0].panel);
+            (work.products)(rows, columns, LANES, inner, products.as_mut_ptr());
+            products.assume_init_ref()
+        };
+        for ((panel, products), to) in panels.iter().zip(products).zip(to).take(count) {
+            let lanes = panel.lanes();
+            let not_told = if panel.norm.is_small_enough_for_gains() {
+                work.surpluses_of_gains(panel, products, to) & lanes
+            } else {
+                lanes
+            };
+            if not_told != 0 {
+                work.written_out(panel, not_told, slot, to);
+            }
+        }
+    }
+
+    fn prepare_wholes(work: &mut WorkOf<'_, f32>, start: usize, count: usize, threads: Threads<'_>) {
+        let (vectors, lengths) = (&work.whole.vectors, work.lengths);
+        let doubled = Slots::new(&mut work.wholes.doubled, lengths.padded);
+        let bounds = Slots::new(&mut work.wholes.bounds, lengths.bounds());
+        let signs = Slots::new(&mut work.wholes.signs, lengths.padded);
+        threads.for_each(count, |_, number| {
+            // SAFETY: each number comes once, and the buffers outlive all the tasks; the vector belongs to the wholes' view.
+            let (doubled, bounds, signs) = unsafe {
+                let doubled = &mut doubled.slot(number)[..lengths.d];
+                load(vectors.dtype, vectors.start(start + number), vectors.stride, doubled);
+                (doubled, bounds.slot(number), signs.slot_or_none(number))
+            };
+            doubled.iter_mut().for_each(|w| *w = (*w - DIFFERENCE_EPSILON as f32) * Arithmetic::F32.factor() as f32);
+            for (numbers, bound) in doubled.chunks(BOUNDED).zip(bounds) {
+                *bound = numbers.iter().fold(f32::INFINITY, |least, w| least.min(w.abs()));
+            }
+            signs.iter_mut().zip(doubled).for_each(|(sign, w)| *sign = 1.0_f32.copysign(*w));
+        });
+    }
+
+    fn project_wholes(work: &mut WorkOf<'_, f32>, begin: usize, count: usize, threads: Threads<'_>) {
+        let rows = work.lengths.inner();
+        let mut projected = std::mem::take(&mut work.wholes.projected);
+        let slots = Slots::new(&mut projected, rows);
+        let compared = &*work;
+        threads.for_each(count.div_ceil(ROWS), |_, block| {
+            let wholes = block * ROWS..count.min((block + 1) * ROWS);
+            let place = |row: usize| begin + (wholes.start + row).min(wholes.end - 1);
+            compared.tile.project_back(
+                from_fn(|row| compared.vector(place(row))),
+                wholes.len(),
+                |row, first, products| {
+                    // SAFETY: each number comes once, and the buffer outlives all the tasks.
+                    let to = unsafe { slots.slot(place(row)) };
+                    to[first..].iter_mut().zip(products).for_each(|(to, &product)| *to = product as f32);
+                },
+            );
+        });
+        work.wholes.projected = projected;
+    }
+}
+
+impl WorkOf<'_, f32> {
+    /// What is multiplied with directions of the whole at this place of the chunk.
+    fn vector(&self, place: usize) -> *const f32 {
+        let vectors = match self.factored.gain {
+            Some(Gain::Magnitudes) => &self.wholes.signs,
+            _ => &self.wholes.doubled,
+        };
+        vectors[place * self.lengths.padded..][..self.lengths.padded].as_ptr()
+    }
+
+    /// What is multiplied with directions, or with values in their place.
+    fn multiplied(&self, place: usize) -> *const f32 {
+        match self.lengths.r {
+            Some(r) => self.wholes.projected[place * r..][..r].as_ptr(),
+            None => self.vector(place),
+        }
+    }
+
+    /// Puts the surpluses of the parts of a panel into `to`. Returns a bit for each part of which only a distance can tell.
+    fn surpluses_of_gains(&self, panel: &Panel<'_>, products: &[f64; LANES], to: &mut [f64; LANES]) -> u32 {
+        let mut not_told = 0;
+        let mut put = |lane: usize, surplus: Option<f64>| match surplus {
+            Some(surplus) => to[lane] = surplus,
+            None => not_told |= 1 << lane,
+        };
+        let first = panel.panel * LANES;
+        if self.factored.gain == Some(Gain::Squares) {
+            for lane in 0..LANES {
+                let coefficient = panel.coefficients[lane];
+                let gain = coefficient * (products[lane] - coefficient * self.tile.square(first + lane));
+                put(lane, panel.norm.surplus_of_square_gain(gain));
+            }
+            return not_told;
+        }
+        // The whole is doubled, so the coefficients are, and so is what parts go beyond it.
+        let coefficients = panel.coefficients.map(|coefficient| (2.0 * coefficient) as f32);
+        let directions: [Bounded; LANES] = from_fn(|lane| self.tile.bounded(first + lane));
+        let doubled = &self.wholes.doubled[panel.place * self.lengths.padded..][..self.lengths.padded];
+        let bounds = &self.wholes.bounds[panel.place * self.lengths.bounds()..][..self.lengths.bounds()];
+        let whole = self.lengths.bounded(doubled.as_ptr(), bounds.as_ptr());
+        let mut beyond = [0.0; LANES];
+        // SAFETY: all directions and the whole are padded to whole blocks, and have bounds for them.
+        unsafe { (self.overshoots)(&coefficients, &directions, whole, &mut beyond) };
+        for lane in 0..LANES {
+            let gain = panel.coefficients[lane] * products[lane] - beyond[lane];
+            put(lane, panel.norm.surplus_of_gain(gain));
+        }
+        not_told
+    }
+}

@@ -1,0 +1,106 @@
+//! A tensor of indices to write.
+
+use crate::dtype::DType;
+use crate::error::Error;
+use crate::tensor::{Tensor, TensorMut};
+use std::ffi::c_void;
+
+/// The integers that indices are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IndexType {
+    /// 32 bits, signed.
+    I32,
+    /// 64 bits, signed.
+    I64,
+}
+
+impl IndexType {
+    /// The largest index.
+    pub(crate) const fn largest(self) -> u64 {
+        match self {
+            IndexType::I32 => i32::MAX as u64,
+            IndexType::I64 => i64::MAX as u64,
+        }
+    }
+
+    /// A type of elements that take as much memory.
+    const fn as_large(self) -> DType {
+        match self {
+            IndexType::I32 => DType::F32,
+            IndexType::I64 => DType::F64,
+        }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for i32 {}
+    impl Sealed for i64 {}
+}
+
+/// A Rust type that indices are written as: `i32` or `i64`.
+pub trait Index: sealed::Sealed + Copy {
+    /// The same type, as a value.
+    const TYPE: IndexType;
+}
+
+impl Index for i32 {
+    const TYPE: IndexType = IndexType::I32;
+}
+
+impl Index for i64 {
+    const TYPE: IndexType = IndexType::I64;
+}
+
+/// A tensor of indices to write: as [`TensorMut`], of `i32` or `i64`.
+#[derive(Debug)]
+pub struct IndicesMut<'a> {
+    /// Elements of the same size, which are never read or written as such.
+    view: TensorMut<'a>,
+    index_type: IndexType,
+}
+
+impl<'a> IndicesMut<'a> {
+    /// A row-major view of the first elements of `data`.
+    ///
+    /// # Errors
+    /// As [`Tensor::new`].
+    pub fn new<I: Index>(data: &'a mut [I], shape: &[usize]) -> Result<Self, Error> {
+        Tensor::check_bounds(data.len(), size_of::<I>(), 0, shape, None)?;
+        // SAFETY: the shape was just found to lie inside `data`, which stays borrowed, by nobody else, for 'a.
+        unsafe { Self::from_raw_parts(data.as_mut_ptr().cast(), I::TYPE, shape, None) }
+    }
+
+    /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_raw_parts`].
+    ///
+    /// # Safety
+    /// As [`TensorMut::from_raw_parts`].
+    pub unsafe fn from_raw_parts(
+        data: *mut c_void,
+        index_type: IndexType,
+        shape: &[usize],
+        strides: Option<&[isize]>,
+    ) -> Result<Self, Error> {
+        // SAFETY: the caller's promise.
+        let view = unsafe { TensorMut::from_raw_parts(data, index_type.as_large(), shape, strides)? };
+        Ok(IndicesMut { view, index_type })
+    }
+
+    /// The extents of the axes.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.view.as_tensor().shape()
+    }
+
+    pub(crate) const fn index_type(&self) -> IndexType {
+        self.index_type
+    }
+
+    /// A tensor that lies where the indices do.
+    pub(crate) const fn as_tensor(&self) -> &Tensor<'a> {
+        self.view.as_tensor()
+    }
+}

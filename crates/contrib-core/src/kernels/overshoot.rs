@@ -1,0 +1,100 @@
+//! By how much parts go beyond their whole: what separates a gain in the 1-norm from an inner product.
+//!
+//! With a part `p` and the prepared whole `w`, `|w| - |p - w| = sign(w) p - 2 max(sign(w) p - |w|, 0)`. The first term,
+//! summed, is an inner product; the second is zero but where an element of the part has the sign of the whole's and is
+//! larger. Parts are mostly small beside their whole, so that most vectors of elements need not be looked at: those in
+//! which the largest of the part is not above the least of the whole.
+
+use super::rows::BLOCK;
+use crate::lanes::{LANES, Lanes, LoadAs, Number, Vectors};
+
+/// Vectors of a block.
+const VECTORS: usize = BLOCK / LANES;
+
+/// Elements of which this many are one bound each: what a row of bounds is rounded up to.
+pub(crate) const BOUNDED: usize = LANES;
+
+/// Bounds that are looked at together: what their number is rounded up to.
+pub(crate) const BOUNDS: usize = VECTORS;
+
+/// With so many vectors of a block to look at, all are.
+const MANY: u32 = VECTORS as u32 / 2;
+
+/// A vector, and a bound of the magnitudes of each [`BOUNDED`] of its elements: for a direction the largest, for a whole
+/// the least. Zeros, and bounds that never meet, fill the last block.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounded {
+    pub(crate) elements: *const f32,
+    pub(crate) bounds: *const f32,
+    /// Blocks of [`BLOCK`] elements.
+    pub(crate) blocks: usize,
+}
+
+/// `max(sign(w) p - |w|, 0)`, summed, for the part `p` that is `coefficient` times the direction.
+///
+/// # Safety
+/// The processor has the instruction set of `V`. Whole blocks of elements, and bounds for them, can be read of both.
+#[inline(always)]
+pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Bounded, whole: Bounded) -> f64 {
+    // SAFETY: the caller's promise; every index stays inside whole blocks.
+    unsafe {
+        let mut total = V::Doubles::splat(0.0);
+        let mut any = false;
+        let factor = V::Singles::splat(coefficient);
+        for block in 0..direction.blocks {
+            let largest = V::Singles::load(direction.bounds.add(block * BOUNDS)).mul(factor.abs());
+            let mut vectors = largest.above(V::Singles::load(whole.bounds.add(block * BOUNDS)));
+            if vectors == 0 {
+                continue;
+            }
+            any = true;
+            let (part, own) = (direction.elements.add(block * BLOCK), whole.elements.add(block * BLOCK));
+            let mut sum = V::Singles::splat(0.0);
+            if vectors.count_ones() >= MANY {
+                let mut index = 0;
+                while index < BLOCK {
+                    sum = sum.add(beyond::<V>(factor, part.add(index), own.add(index)));
+                    index += LANES;
+                }
+            } else {
+                while vectors != 0 {
+                    let index = vectors.trailing_zeros() as usize * LANES;
+                    sum = sum.add(beyond::<V>(factor, part.add(index), own.add(index)));
+                    vectors &= vectors - 1;
+                }
+            }
+            total = total.add(<f32 as Number>::widened::<V>(sum));
+        }
+        if !any {
+            return 0.0;
+        }
+        let mut lanes = [0.0; LANES];
+        total.store(lanes.as_mut_ptr());
+        sum_of_lanes(lanes)
+    }
+}
+
+/// # Safety
+/// As for [`overshoot`], for one vector.
+#[inline(always)]
+unsafe fn beyond<V: Vectors>(factor: V::Singles, part: *const f32, whole: *const f32) -> V::Singles {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let own: V::Singles = LoadAs::<f32>::load(whole);
+        let part: V::Singles = LoadAs::<f32>::load(part);
+        part.mul(factor).negated_where_negative(own).sub(own.abs()).max(V::Singles::splat(0.0))
+    }
+}
+
+/// The upper half of the lanes joins the lower half until one is left.
+#[inline(always)]
+fn sum_of_lanes(mut lanes: [f64; LANES]) -> f64 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
