@@ -6,7 +6,7 @@ use crate::kernels::columns::{ColumnChains, ColumnTotals, SideBySide, columns};
 use crate::kernels::measure::{
     CubeSum, LargestMagnitude, MagnitudeGain, MagnitudeSum, Measure, Parameters, PowerSum, SquareGain, SquareSum,
 };
-use crate::kernels::overshoot::{Bounded, overshoot};
+use crate::kernels::overshoot::{self, overshoot};
 use crate::kernels::prepare::prepare;
 use crate::kernels::products::{Products, ROWS, products};
 use crate::kernels::rows::{Piece, Totals, rows};
@@ -43,10 +43,11 @@ pub(crate) struct PartKernels {
 pub(crate) type Prepare = unsafe fn(*const u8, usize, f64, *mut u8);
 
 /// [`products`] of numbers of type `N`.
-pub(crate) type ProductsOf<N> = unsafe fn([*const N; ROWS], *const N, usize, usize, *mut Products);
+pub(crate) type ProductsOf<N> = unsafe fn([*const N; ROWS], *const N, usize, *mut Products);
 
 /// [`overshoot`] of each of the parts with a direction and a coefficient that is not zero; zero for the others.
-pub(crate) type Overshoots = unsafe fn(&[f32; LANES], &[Bounded; LANES], Bounded, &mut [f64; LANES]);
+pub(crate) type Overshoots =
+    unsafe fn(&[f32; LANES], &[overshoot::Direction; LANES], overshoot::Whole, &mut [f64; LANES]);
 
 /// The kernels on one instruction set.
 trait EntryPoints: Vectors {
@@ -137,13 +138,12 @@ macro_rules! entry_points {
                 $(#[target_feature(enable = $features)])?
                 unsafe fn products_entry<V: Vectors, N: Number>(
                     rows: [*const N; ROWS],
-                    columns: *const N,
-                    stride: usize,
+                    panel: *const N,
                     len: usize,
                     to: *mut Products,
                 ) {
                     // SAFETY: the caller's promise.
-                    unsafe { products::<V, N>(rows, columns, stride, len, to) }
+                    unsafe { products::<V, N>(rows, panel, len, to) }
                 }
                 products_entry::<Self, N>
             }
@@ -154,8 +154,8 @@ macro_rules! entry_points {
                 $(#[target_feature(enable = $features)])?
                 unsafe fn overshoots_entry<V: Vectors>(
                     coefficients: &[f32; LANES],
-                    directions: &[Bounded; LANES],
-                    whole: Bounded,
+                    directions: &[overshoot::Direction; LANES],
+                    whole: overshoot::Whole,
                     to: &mut [f64; LANES],
                 ) {
                     for (lane, &coefficient) in coefficients.iter().enumerate() {

@@ -8,7 +8,7 @@
 use super::entry::proximity;
 use super::route::{Arithmetic, Route};
 use super::surplus::{WholeNorm, distances};
-use super::tile::{Lengths, Projection, Start, Tile, load};
+use super::tile::{Lengths, Projection, Start, Tile, largest_or_least, load};
 use super::totals::{Buffers, Comparison, Origin, Workspace};
 use super::{Slots, Vectors, Whole, buffer};
 use crate::axes::Axes;
@@ -17,7 +17,7 @@ use crate::dispatch::{self, Overshoots, ProductsOf};
 use crate::dtype::{DType, Element, with_element};
 use crate::error::Error;
 use crate::instruction_set::InstructionSet;
-use crate::kernels::overshoot::{BOUNDED, Bounded};
+use crate::kernels::overshoot::{self, Direction};
 use crate::kernels::prepare::DIFFERENCE_EPSILON;
 use crate::kernels::products::{Products, ROWS};
 use crate::lanes::{LANES, Number};
@@ -73,17 +73,23 @@ struct Coefficients {
 unsafe impl Sync for Coefficients {}
 
 impl Coefficients {
-    /// Reads those at `offsets` from the first of the batch entry with this index. What is not there is 0.
-    fn read(&self, index: usize, offsets: &[isize]) -> [f64; LANES] {
-        let mut read = [0.0; LANES];
+    /// Reads those at `offsets` from `base`, all in elements. What is not there is 0.
+    #[inline]
+    fn read(&self, base: isize, offsets: &[isize], to: &mut [f64; LANES]) {
         with_element!(self.dtype, T => {
-            let start = self.data.cast::<T>().wrapping_offset(self.batch.offset(index));
-            for (to, &offset) in read.iter_mut().zip(offsets) {
+            let start = self.data.cast::<T>().wrapping_offset(base);
+            let read = |offset: isize| {
                 // SAFETY: the element belongs to the view of the coefficients.
-                *to = unsafe { start.wrapping_offset(offset).read() }.to_f64();
+                unsafe { start.wrapping_offset(offset).read() }.to_f64()
+            };
+            let first = offsets[0];
+            if offsets.len() == LANES && offsets.iter().zip(first..).all(|(&offset, next)| offset == next) {
+                to.iter_mut().zip(first..).for_each(|(to, offset)| *to = read(offset));
+            } else {
+                to.fill(0.0);
+                to.iter_mut().zip(offsets).for_each(|(to, &offset)| *to = read(offset));
             }
         });
-        read
     }
 }
 
@@ -122,9 +128,9 @@ impl FactoredParts {
     }
 
     /// Bytes that each whole of a chunk takes beside its norm and the proximities of its parts.
-    pub(super) fn bytes_of_whole(&self) -> usize {
+    pub(super) fn bytes_of_whole(&self, d: usize) -> usize {
         let r = self.projection.as_ref().map_or(0, |projection| projection.rows);
-        self.gain.map_or(0, |_| (3 * self.directions.len + r) * size_of::<f32>())
+        self.gain.map_or(0, |_| (4 * d + r) * size_of::<f32>())
     }
 }
 
@@ -172,7 +178,8 @@ pub(super) struct WorkOf<'a, N> {
     wholes: Wholes,
     overshoots: Overshoots,
     products: ProductsOf<f32>,
-    /// Of each coefficient of a tile, from the first of its batch entry.
+    /// Where the coefficients of each whole of the chunk begin, and how far from there each of a tile lies.
+    bases: Vec<isize>,
     offsets: Vec<isize>,
     /// Where the directions of a tile, or their values, begin.
     starts: Vec<Start>,
@@ -182,14 +189,14 @@ pub(super) struct WorkOf<'a, N> {
 
 /// What kernels need to know of some wholes to take gains.
 struct Wholes {
-    /// Twice the whole less epsilon, padded.
-    doubled: Vec<f32>,
-    /// The least magnitudes of it.
-    bounds: Vec<f32>,
-    /// What is multiplied with directions in the 1-norm: the signs of the whole. In the 2-norm it is the doubled whole.
-    signs: Vec<f32>,
+    /// What is multiplied with directions, padded: twice the whole less epsilon, or for the 1-norm its signs, as 1 or -1.
+    factors: Vec<f32>,
     /// The same, projected back to the length of values.
     projected: Vec<f32>,
+    /// For the 1-norm: the magnitudes of the doubled whole, the least of some of them each, and zeros of its signs.
+    magnitudes: Vec<f32>,
+    bounds: Vec<f32>,
+    signs: Vec<f32>,
 }
 
 /// Wholes that share their directions: the index of the first, its place in the chunk, and their norms.
@@ -208,7 +215,19 @@ pub(super) struct Panel<'a> {
     norm: &'a WholeNorm,
     /// The number of the panel in the tile, and its coefficients.
     panel: usize,
-    coefficients: [f64; LANES],
+    coefficients: &'a [f64; LANES],
+    /// A bit for each coefficient that is not zero.
+    lanes: u32,
+}
+
+/// A bit for each number that is not zero.
+#[inline]
+fn lanes_of(numbers: &[f64; LANES]) -> u32 {
+    let mut lanes = 0;
+    for (lane, &number) in numbers.iter().enumerate() {
+        lanes |= u32::from(number != 0.0) << lane;
+    }
+    lanes
 }
 
 /// A type that directions are kept in, and how the surpluses of parts follow from them.
@@ -242,7 +261,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let r = factored.projection.as_ref().map(|projection| projection.rows);
         let lengths = Lengths::new(whole.vectors.len, r, count);
         let kept = if factored.gain.is_some() { wholes } else { 0 };
-        let signs = if factored.gain == Some(Gain::Magnitudes) { kept } else { 0 };
+        let apart = if factored.gain == Some(Gain::Magnitudes) { kept } else { 0 };
         Ok(WorkOf {
             factored,
             whole,
@@ -251,13 +270,15 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             lengths,
             tile: Tile::new(lengths, dispatch::products_kernel(factored.set), factored.gain.is_some())?,
             wholes: Wholes {
-                doubled: buffer(kept * lengths.padded, 0.0)?,
-                bounds: buffer(kept * lengths.bounds(), f32::INFINITY)?,
-                signs: buffer(signs * lengths.padded, 0.0)?,
-                projected: buffer(kept * r.unwrap_or(0), 0.0)?,
+                factors: buffer(kept * lengths.padded, 0.0)?,
+                projected: buffer(kept * r.unwrap_or(0).next_multiple_of(LANES), 0.0)?,
+                magnitudes: buffer(apart * lengths.padded, 0.0)?,
+                bounds: buffer(apart * lengths.bounds(), f32::INFINITY)?,
+                signs: buffer(apart * lengths.padded, 0.0)?,
             },
             overshoots: dispatch::overshoots_kernel(factored.set),
             products: dispatch::products_kernel(factored.set),
+            bases: buffer(wholes, 0)?,
             offsets: buffer(lengths.tile, 0)?,
             starts: buffer(lengths.tile, Start::default())?,
             written_out: buffer(slots * 2 * lengths.d, 0.0)?,
@@ -266,6 +287,9 @@ impl<'a, N: Measured> WorkOf<'a, N> {
 
     fn proximities(&mut self, start: usize, norms: &[WholeNorm], threads: Threads<'_>, rows: &Slots<f64>) {
         N::prepare_wholes(self, start, norms.len(), threads);
+        for (number, base) in self.bases.iter_mut().enumerate().take(norms.len()) {
+            *base = self.factored.coefficients.batch.offset(start + number);
+        }
         let directions = &self.factored.directions;
         let shared = |number: usize| directions.batch.offset(start + number);
         let mut begin = 0;
@@ -318,11 +342,9 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let work = &*self;
         threads.for_each(run.norms.len(), |_, number| {
             let is_there = |offsets: &[isize]| {
-                work.factored
-                    .coefficients
-                    .read(run.start + number, offsets)
-                    .iter()
-                    .any(|&coefficient| coefficient != 0.0)
+                let mut coefficients = [0.0; LANES];
+                work.factored.coefficients.read(work.bases[run.begin + number], offsets, &mut coefficients);
+                lanes_of(&coefficients) != 0
             };
             if !any.load(Ordering::Relaxed) && work.offsets[..count].chunks(LANES).any(is_there) {
                 any.store(true, Ordering::Relaxed);
@@ -363,28 +385,38 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let lanes = panel * LANES..count.min((panel + 1) * LANES);
         let offsets = &self.offsets[lanes.clone()];
         // Where there are fewer wholes, the last one takes the place of those that are not there.
-        let panels: [Panel<'_>; ROWS] = from_fn(|row| {
-            let number = (numbers.start + row).min(numbers.end - 1);
-            Panel {
-                index: run.start + number,
-                place: run.begin + number,
-                norm: &run.norms[number],
-                panel,
-                coefficients: self.factored.coefficients.read(run.start + number, offsets),
-            }
+        let number = |row: usize| (numbers.start + row).min(numbers.end - 1);
+        let mut coefficients = [[0.0; LANES]; ROWS];
+        for (row, coefficients) in coefficients.iter_mut().enumerate() {
+            self.factored.coefficients.read(self.bases[run.begin + number(row)], offsets, coefficients);
+        }
+        let panels: [Panel<'_>; ROWS] = from_fn(|row| Panel {
+            index: run.start + number(row),
+            place: run.begin + number(row),
+            norm: &run.norms[number(row)],
+            panel,
+            coefficients: &coefficients[row],
+            lanes: lanes_of(&coefficients[row]),
         });
         let mut surpluses = [[0.0; LANES]; ROWS];
-        if panels.iter().any(Panel::has_parts) {
+        if panels.iter().any(|panel| panel.lanes != 0) {
             N::surpluses(self, &panels, numbers.len(), slot, &mut surpluses);
         }
         for (panel, surpluses) in panels.iter().zip(&surpluses).take(numbers.len()) {
             let of_zero = if self.factored.leave_out_zeros { 0.0 } else { proximity(panel.norm.surplus_of_zero()) };
             let row = rows.pointer(panel.place).wrapping_add(self.first + first + lanes.start);
-            for lane in 0..lanes.len() {
-                let is_zero = panel.coefficients[lane] == 0.0;
-                let own = if is_zero { of_zero } else { proximity(surpluses[lane]) };
-                // SAFETY: the proximity of one part to one whole, which this task alone writes.
-                unsafe { row.wrapping_add(lane).write(own) };
+            let mut own = [0.0; LANES];
+            for lane in 0..LANES {
+                let not_zero = proximity(surpluses[lane]);
+                own[lane] = if panel.coefficients[lane] == 0.0 { of_zero } else { not_zero };
+            }
+            // SAFETY: the proximities of these parts to one whole, which this task alone writes.
+            unsafe {
+                if lanes.len() == LANES {
+                    row.cast::<[f64; LANES]>().write(own);
+                } else {
+                    std::ptr::copy_nonoverlapping(own.as_ptr(), row, lanes.len());
+                }
             }
         }
     }
@@ -418,18 +450,6 @@ impl<'a, N: Measured> WorkOf<'a, N> {
     }
 }
 
-impl Panel<'_> {
-    /// Whether a coefficient is not zero.
-    fn has_parts(&self) -> bool {
-        self.coefficients.iter().any(|&coefficient| coefficient != 0.0)
-    }
-
-    /// A bit for each coefficient that is not zero.
-    fn lanes(&self) -> u32 {
-        self.coefficients.iter().rev().fold(0, |lanes, &coefficient| lanes << 1 | u32::from(coefficient != 0.0))
-    }
-}
-
 impl Measured for f64 {
     fn surpluses(
         work: &WorkOf<'_, f64>,
@@ -439,7 +459,7 @@ impl Measured for f64 {
         to: &mut [[f64; LANES]; ROWS],
     ) {
         for (panel, to) in panels.iter().zip(to).take(count) {
-            work.written_out(panel, panel.lanes(), slot, to);
+            work.written_out(panel, panel.lanes, slot, to);
         }
     }
 
@@ -462,15 +482,16 @@ impl Measured for f32 {
         // SAFETY: rows and columns have `inner` numbers; the kernel writes all products.
         let products = unsafe {
             let columns = work.tile.panel(panels[0].panel);
-            (work.products)(rows, columns, LANES, inner, products.as_mut_ptr());
+            (work.products)(rows, columns, inner, products.as_mut_ptr());
             products.assume_init_ref()
         };
         for ((panel, products), to) in panels.iter().zip(products).zip(to).take(count) {
-            let lanes = panel.lanes();
-            let not_told = if panel.norm.is_small_enough_for_gains() {
-                work.surpluses_of_gains(panel, products, to) & lanes
+            let not_told = if panel.lanes == 0 {
+                0
+            } else if panel.norm.is_small_enough_for_gains() {
+                work.surpluses_of_gains(panel, products, to) & panel.lanes
             } else {
-                lanes
+                panel.lanes
             };
             if not_told != 0 {
                 work.written_out(panel, not_told, slot, to);
@@ -480,41 +501,50 @@ impl Measured for f32 {
 
     fn prepare_wholes(work: &mut WorkOf<'_, f32>, start: usize, count: usize, threads: Threads<'_>) {
         let (vectors, lengths) = (&work.whole.vectors, work.lengths);
-        let doubled = Slots::new(&mut work.wholes.doubled, lengths.padded);
-        let bounds = Slots::new(&mut work.wholes.bounds, lengths.bounds());
-        let signs = Slots::new(&mut work.wholes.signs, lengths.padded);
+        let Wholes { factors, magnitudes, bounds, signs, .. } = &mut work.wholes;
+        let (factors, bounds) = (Slots::new(factors, lengths.padded), Slots::new(bounds, lengths.bounds()));
+        let (magnitudes, signs) = (Slots::new(magnitudes, lengths.padded), Slots::new(signs, lengths.padded));
+        let are_apart = work.factored.gain == Some(Gain::Magnitudes);
         threads.for_each(count, |_, number| {
             // SAFETY: each number comes once, and the buffers outlive all the tasks; the vector belongs to the wholes' view.
-            let (doubled, bounds, signs) = unsafe {
-                let doubled = &mut doubled.slot(number)[..lengths.d];
-                load(vectors.dtype, vectors.start(start + number), vectors.stride, doubled);
-                (doubled, bounds.slot(number), signs.slot_or_none(number))
+            let factors = unsafe {
+                let factors = &mut factors.slot(number)[..lengths.d];
+                load(vectors.dtype, vectors.start(start + number), vectors.stride, factors);
+                factors
             };
-            doubled.iter_mut().for_each(|w| *w = (*w - DIFFERENCE_EPSILON as f32) * Arithmetic::F32.factor() as f32);
-            for (numbers, bound) in doubled.chunks(BOUNDED).zip(bounds) {
-                *bound = numbers.iter().fold(f32::INFINITY, |least, w| least.min(w.abs()));
+            factors.iter_mut().for_each(|w| *w = (*w - DIFFERENCE_EPSILON as f32) * Arithmetic::F32.factor() as f32);
+            if !are_apart {
+                return;
             }
-            signs.iter_mut().zip(doubled).for_each(|(sign, w)| *sign = 1.0_f32.copysign(*w));
+            // SAFETY: as above.
+            let (magnitudes, bounds, signs) =
+                unsafe { (magnitudes.slot(number), bounds.slot(number), signs.slot(number)) };
+            largest_or_least(factors, f32::INFINITY, |a, b| if a < b { a } else { b }, bounds);
+            for ((factor, magnitude), sign) in factors.iter_mut().zip(magnitudes).zip(signs) {
+                (*magnitude, *sign) = (factor.abs(), 0.0_f32.copysign(*factor));
+                *factor = 1.0_f32.copysign(*factor);
+            }
         });
     }
 
     fn project_wholes(work: &mut WorkOf<'_, f32>, begin: usize, count: usize, threads: Threads<'_>) {
         let rows = work.lengths.inner();
         let mut projected = std::mem::take(&mut work.wholes.projected);
-        let slots = Slots::new(&mut projected, rows);
+        let slots = Slots::new(&mut projected, LANES);
         let compared = &*work;
-        threads.for_each(count.div_ceil(ROWS), |_, block| {
-            let wholes = block * ROWS..count.min((block + 1) * ROWS);
-            let place = |row: usize| begin + (wholes.start + row).min(wholes.end - 1);
-            compared.tile.project_back(
-                from_fn(|row| compared.vector(place(row))),
-                wholes.len(),
-                |row, first, products| {
-                    // SAFETY: each number comes once, and the buffer outlives all the tasks.
-                    let to = unsafe { slots.slot(place(row)) };
-                    to[first..].iter_mut().zip(products).for_each(|(to, &product)| *to = product as f32);
-                },
-            );
+        // Each task takes some wholes through the same few rows of the matrix, which stay in the second-level cache.
+        let (panels, some) = (rows.div_ceil(LANES), 16 * ROWS);
+        threads.for_each(panels * count.div_ceil(some), |_, task| {
+            let (panel, first) = (task % panels, task / panels * some);
+            for block in (first..count.min(first + some)).step_by(ROWS) {
+                let place = |row: usize| begin + (block + row).min(count - 1);
+                let products = compared.tile.project_back(from_fn(|row| compared.vector(place(row))), panel * LANES);
+                for (row, products) in products.iter().enumerate().take(count - block) {
+                    // SAFETY: each panel of each whole comes once, and the buffer outlives all the tasks.
+                    let to = unsafe { slots.slot(place(row) * panels + panel) };
+                    to.iter_mut().zip(products).for_each(|(to, &product)| *to = product as f32);
+                }
+            }
         });
         work.wholes.projected = projected;
     }
@@ -523,49 +553,48 @@ impl Measured for f32 {
 impl WorkOf<'_, f32> {
     /// What is multiplied with directions of the whole at this place of the chunk.
     fn vector(&self, place: usize) -> *const f32 {
-        let vectors = match self.factored.gain {
-            Some(Gain::Magnitudes) => &self.wholes.signs,
-            _ => &self.wholes.doubled,
-        };
-        vectors[place * self.lengths.padded..][..self.lengths.padded].as_ptr()
+        self.wholes.factors[place * self.lengths.padded..][..self.lengths.padded].as_ptr()
     }
 
     /// What is multiplied with directions, or with values in their place.
     fn multiplied(&self, place: usize) -> *const f32 {
         match self.lengths.r {
-            Some(r) => self.wholes.projected[place * r..][..r].as_ptr(),
+            Some(r) => self.wholes.projected[place * r.next_multiple_of(LANES)..][..r].as_ptr(),
             None => self.vector(place),
         }
     }
 
     /// Puts the surpluses of the parts of a panel into `to`. Returns a bit for each part of which only a distance can tell.
     fn surpluses_of_gains(&self, panel: &Panel<'_>, products: &[f64; LANES], to: &mut [f64; LANES]) -> u32 {
-        let mut not_told = 0;
-        let mut put = |lane: usize, surplus: Option<f64>| match surplus {
-            Some(surplus) => to[lane] = surplus,
-            None => not_told |= 1 << lane,
-        };
         let first = panel.panel * LANES;
+        let mut not_told = 0;
         if self.factored.gain == Some(Gain::Squares) {
             for lane in 0..LANES {
                 let coefficient = panel.coefficients[lane];
                 let gain = coefficient * (products[lane] - coefficient * self.tile.square(first + lane));
-                put(lane, panel.norm.surplus_of_square_gain(gain));
+                let (surplus, tells) = panel.norm.surplus_of_square_gain(gain);
+                to[lane] = surplus;
+                not_told |= u32::from(!tells) << lane;
             }
             return not_told;
         }
         // The whole is doubled, so the coefficients are, and so is what parts go beyond it.
         let coefficients = panel.coefficients.map(|coefficient| (2.0 * coefficient) as f32);
-        let directions: [Bounded; LANES] = from_fn(|lane| self.tile.bounded(first + lane));
-        let doubled = &self.wholes.doubled[panel.place * self.lengths.padded..][..self.lengths.padded];
-        let bounds = &self.wholes.bounds[panel.place * self.lengths.bounds()..][..self.lengths.bounds()];
-        let whole = self.lengths.bounded(doubled.as_ptr(), bounds.as_ptr());
+        let directions: [Direction; LANES] = from_fn(|lane| self.tile.bounded(first + lane));
+        let (Lengths { padded, .. }, bounds) = (self.lengths, self.lengths.bounds());
+        let whole = overshoot::Whole {
+            magnitudes: self.wholes.magnitudes[panel.place * padded..][..padded].as_ptr(),
+            signs: self.wholes.signs[panel.place * padded..][..padded].as_ptr(),
+            bounds: self.wholes.bounds[panel.place * bounds..][..bounds].as_ptr(),
+        };
         let mut beyond = [0.0; LANES];
         // SAFETY: all directions and the whole are padded to whole blocks, and have bounds for them.
         unsafe { (self.overshoots)(&coefficients, &directions, whole, &mut beyond) };
         for lane in 0..LANES {
             let gain = panel.coefficients[lane] * products[lane] - beyond[lane];
-            put(lane, panel.norm.surplus_of_gain(gain));
+            let (surplus, tells) = panel.norm.surplus_of_gain(gain);
+            to[lane] = surplus;
+            not_told |= u32::from(!tells) << lane;
         }
         not_told
     }

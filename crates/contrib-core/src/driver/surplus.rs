@@ -63,20 +63,20 @@ impl WholeNorm {
         self.norm < LARGEST_FOR_GAINS
     }
 
-    /// The surplus of a part with this gain in the 1-norm; `None` where only a distance can tell.
+    /// The surplus of a part with this gain in the 1-norm, and whether it tells, or only a distance can.
     #[inline(always)]
-    pub(super) fn surplus_of_gain(&self, gain: f64) -> Option<f64> {
-        gain.is_finite().then_some(self.surplus_of_zero() + gain)
+    pub(super) fn surplus_of_gain(&self, gain: f64) -> (f64, bool) {
+        (self.surplus_of_zero() + gain, gain.is_finite())
     }
 
-    /// The surplus of a part with this gain in the square of the 2-norm; `None` where only a distance can tell. Norm less
-    /// distance is the difference of their squares over their sum.
+    /// The surplus of a part with this gain in the square of the 2-norm, and whether it tells, or only a distance can. Norm
+    /// less distance is the difference of their squares over their sum.
     #[inline(always)]
-    pub(super) fn surplus_of_square_gain(&self, gain: f64) -> Option<f64> {
+    pub(super) fn surplus_of_square_gain(&self, gain: f64) -> (f64, bool) {
         let square_of_zero = self.of_zero * self.of_zero;
         let square = square_of_zero - gain;
-        let is_safe = square > CLOSE * square_of_zero && square < f64::INFINITY;
-        is_safe.then(|| (self.surplus_of_zero() * (self.norm + self.of_zero) + gain) / (self.norm + square.sqrt()))
+        let surplus = (self.surplus_of_zero() * (self.norm + self.of_zero) + gain) / (self.norm + square.sqrt());
+        (surplus, square > CLOSE * square_of_zero && square < f64::INFINITY)
     }
 }
 
@@ -106,19 +106,21 @@ pub(super) fn surpluses(
     let is_square = route.measure.is_square();
     let to_gains = Comparison { route, origin, vectors };
     totals(workspace, &to_gains, entry, first, surpluses, |workspace, part, gain| {
-        let surplus = if is_square { norm.surplus_of_square_gain(*gain) } else { norm.surplus_of_gain(*gain) };
-        *gain = surplus.unwrap_or_else(|| {
-            let mut distance = 0.0;
-            distances_from(workspace, &to_distances, part, &mut distance);
-            norm.surplus_of_distance(distance)
-        });
+        let (mut surplus, tells) =
+            if is_square { norm.surplus_of_square_gain(*gain) } else { norm.surplus_of_gain(*gain) };
+        if !tells {
+            surplus = norm.surplus_of_distance(distance_from(workspace, &to_distances, part));
+        }
+        *gain = surplus;
     });
 }
 
 /// The distance of one part, where its gain does not tell.
 #[cold]
-fn distances_from(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, part: *const u8, distance: &mut f64) {
-    distances(workspace, comparison, part, 0, slice::from_mut(distance));
+fn distance_from(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, part: *const u8) -> f64 {
+    let mut distance = 0.0;
+    distances(workspace, comparison, part, 0, slice::from_mut(&mut distance));
+    distance
 }
 
 /// Puts into `distances` those between the origin and the parts from `first` on, of the batch entry whose first part begins

@@ -6,7 +6,7 @@ use crate::context::Threads;
 use crate::dispatch::ProductsOf;
 use crate::dtype::{DType, Element, with_element};
 use crate::error::Error;
-use crate::kernels::overshoot::{BOUNDED, BOUNDS, Bounded};
+use crate::kernels::overshoot::{BOUNDED, BOUNDS, Direction};
 use crate::kernels::products::{Products, ROWS};
 use crate::kernels::rows::BLOCK;
 use crate::lanes::{LANES, Number};
@@ -81,11 +81,6 @@ impl Lengths {
     pub(super) fn bounds(&self) -> usize {
         self.padded / BOUNDED
     }
-
-    /// A padded vector with its bounds.
-    pub(super) fn bounded(&self, elements: *const f32, bounds: *const f32) -> Bounded {
-        Bounded { elements, bounds, blocks: self.bounds() / BOUNDS }
-    }
 }
 
 /// Directions, and what kernels need to know of them.
@@ -103,10 +98,13 @@ pub(super) struct Tile<N> {
     bounds: Vec<f32>,
     /// The squares of the directions' 2-norms.
     squares: Vec<f64>,
-    /// The matrix of the parts of this tile, padded.
+    /// The matrix of the parts of this tile.
     matrix: Vec<N>,
+    /// Its columns in panels: row by row those of [`LANES`] columns. (A step from row to row of the matrix itself would be
+    /// so long that few rows fit into the first-level cache.)
+    column_panels: Vec<N>,
     /// Its rows in panels.
-    matrix_panels: Vec<N>,
+    row_panels: Vec<N>,
 }
 
 impl<N: Number> Tile<N> {
@@ -123,8 +121,9 @@ impl<N: Number> Tile<N> {
             panels: buffer(only(for_gains, tile * lengths.inner()), N::ZERO)?,
             bounds: buffer(only(for_gains, tile * lengths.bounds()), 0.0)?,
             squares: buffer(only(for_gains, tile), 0.0)?,
-            matrix: buffer(rows * padded, N::ZERO)?,
-            matrix_panels: buffer(only(for_gains, rows.next_multiple_of(LANES) * d), N::ZERO)?,
+            matrix: buffer(rows * d, N::ZERO)?,
+            column_panels: buffer(rows * padded, N::ZERO)?,
+            row_panels: buffer(only(for_gains, rows.next_multiple_of(LANES) * d), N::ZERO)?,
         })
     }
 
@@ -146,81 +145,113 @@ impl<N: Number> Tile<N> {
 
     /// Reads the matrix that begins at `offset` of a projection.
     pub(super) fn load_matrix(&mut self, projection: &Projection, offset: isize, threads: Threads<'_>) {
-        let Lengths { d, padded, .. } = self.lengths;
-        let rows = Slots::new(&mut self.matrix, padded);
+        let d = self.lengths.d;
+        if projection.rows * d == 0 {
+            return;
+        }
+        let rows = Slots::new(&mut self.matrix, d);
         threads.for_each(projection.rows, |_, row| {
             // SAFETY: each number comes once, and the matrix outlives the tasks; the row lies inside the projection.
-            unsafe {
-                load(projection.dtype, projection.row(offset, row), projection.stride, &mut rows.slot(row)[..d]);
+            unsafe { load(projection.dtype, projection.row(offset, row), projection.stride, rows.slot(row)) };
+        });
+        let matrix = &self.matrix;
+        let panels = Slots::new(&mut self.column_panels, LANES * projection.rows);
+        threads.for_each(d.div_ceil(LANES), |_, panel| {
+            // SAFETY: as above.
+            let panel_rows = unsafe { panels.slot(panel) }.chunks_exact_mut(LANES);
+            for (to, row) in panel_rows.zip(matrix.chunks_exact(d)) {
+                let row = &row[panel * LANES..d.min((panel + 1) * LANES)];
+                to[..row.len()].copy_from_slice(row);
             }
         });
         if self.for_gains {
-            let (matrix, panels) = (&self.matrix, Slots::new(&mut self.matrix_panels, LANES * d));
+            let panels = Slots::new(&mut self.row_panels, LANES * d);
             threads.for_each(projection.rows.div_ceil(LANES), |_, panel| {
                 let rows = LANES.min(projection.rows - panel * LANES);
                 // SAFETY: as above.
                 let panels = unsafe { panels.slot(panel) };
-                transpose(&matrix[panel * LANES * padded..], padded, rows, panels);
+                transpose(&matrix[panel * LANES * d..], d, rows, panels);
             });
         }
     }
 
-    /// The inner products of rows as long as vectors with the rows of the matrix: calls `each` with the number of one of
-    /// the first `count` rows, where in the matrix some of its products begin, and those.
-    pub(super) fn project_back(
-        &self,
-        rows: [*const N; ROWS],
-        count: usize,
-        mut each: impl FnMut(usize, usize, &[f64; LANES]),
-    ) {
+    /// The inner products of rows as long as vectors with [`LANES`] rows of the matrix, from `first` on.
+    pub(super) fn project_back(&self, rows: [*const N; ROWS], first: usize) -> Products {
         let d = self.lengths.d;
+        let panel = self.row_panels[first * d..][..LANES * d].as_ptr();
         let mut products = MaybeUninit::<Products>::uninit();
-        for first in (0..self.lengths.inner()).step_by(LANES) {
-            // SAFETY: rows have `d` numbers, and so do the columns of a panel; the kernel writes all products.
-            let products = unsafe {
-                let columns = self.matrix_panels[first * d..][..LANES * d].as_ptr();
-                (self.products)(rows, columns, LANES, d, products.as_mut_ptr());
-                products.assume_init_ref()
-            };
-            products.iter().enumerate().take(count).for_each(|(row, products)| each(row, first, products));
+        // SAFETY: rows have `d` numbers, and so do the columns of a panel; the kernel writes all products.
+        unsafe {
+            (self.products)(rows, panel, d, products.as_mut_ptr());
+            products.assume_init()
         }
     }
 
     /// Reads or projects the directions that begin at `starts`.
     pub(super) fn load(&mut self, vectors: &Vectors, starts: &[Start], threads: Threads<'_>) {
         let Lengths { d, padded, r, .. } = self.lengths;
-        let (dtype, stride) = (vectors.dtype, vectors.stride);
-        let inner = self.lengths.inner();
-        let rows = r.unwrap_or(0);
-        let directions = Slots::new(&mut self.directions, LANES * padded);
-        let values = Slots::new(&mut self.values, LANES * rows);
-        let panels = Slots::new(&mut self.panels, LANES * inner);
-        let bounds = Slots::new(&mut self.bounds, LANES * padded / BOUNDED);
-        let squares = Slots::new(&mut self.squares, LANES);
-        let (matrix, products, for_gains) = (&self.matrix, self.products, self.for_gains);
-        threads.for_each(starts.len().div_ceil(LANES), |_, panel| {
-            let starts = &starts[panel * LANES..starts.len().min((panel + 1) * LANES)];
-            // SAFETY: each number comes once, and the buffers outlive all the tasks.
-            let (directions, values) = unsafe { (directions.slot(panel), values.slot_or_none(panel)) };
-            let read = if r.is_some() { &mut *values } else { &mut *directions };
-            let step = if r.is_some() { rows } else { padded };
-            for (number, &Start(start)) in starts.iter().enumerate() {
-                // SAFETY: the vector belongs to the directions' view.
-                unsafe { load(dtype, start, stride, &mut read[number * step..][..inner]) };
+        let (inner, count) = (self.lengths.inner(), starts.len());
+        // What is read are values where they are projected, or directions.
+        let (read, step) = match r {
+            Some(r) => (&mut self.values, r),
+            None => (&mut self.directions, padded),
+        };
+        let panels = count.div_ceil(LANES);
+        let rows = Slots::new(read, step);
+        threads.for_each(panels, |_, panel| {
+            for number in panel * LANES..count.min((panel + 1) * LANES) {
+                let Start(start) = starts[number];
+                // SAFETY: each number comes once, and the buffer outlives all the tasks; the vector belongs to its view.
+                unsafe { load(vectors.dtype, start, vectors.stride, &mut rows.slot_or_none(number)[..inner]) };
             }
-            if r.is_some() {
-                project(products, values, rows, matrix, padded, starts.len(), directions);
-            }
-            if for_gains {
+        });
+        if r.is_some() {
+            self.project(count, threads);
+        }
+        if self.for_gains {
+            let read = if r.is_some() { &self.values } else { &self.directions };
+            let directions = &self.directions;
+            let to = Slots::new(&mut self.panels, LANES * inner);
+            let bounds = Slots::new(&mut self.bounds, LANES * padded / BOUNDED);
+            let squares = Slots::new(&mut self.squares, LANES);
+            threads.for_each(panels, |_, panel| {
+                let count = LANES.min(count - panel * LANES);
                 // SAFETY: as above.
-                let (panels, bounds, squares) =
-                    unsafe { (panels.slot_or_none(panel), bounds.slot(panel), squares.slot(panel)) };
-                let read = if r.is_some() { &*values } else { &*directions };
-                transpose(read, step, starts.len(), panels);
-                let directions = directions.chunks_exact(padded).zip(bounds.chunks_exact_mut(padded / BOUNDED));
-                for ((direction, bounds), square) in directions.zip(squares).take(starts.len()) {
-                    largest_magnitudes(&direction[..d], bounds);
+                let (to, bounds, squares) =
+                    unsafe { (to.slot_or_none(panel), bounds.slot(panel), squares.slot(panel)) };
+                transpose(&read[panel * LANES * step..], step, count, to);
+                let directions = directions[panel * LANES * padded..].chunks_exact(padded);
+                let bounds = bounds.chunks_exact_mut(padded / BOUNDED);
+                for ((direction, bounds), square) in directions.zip(bounds).zip(squares).take(count) {
+                    // What is NaN makes a result NaN anyway.
+                    largest_or_least(&direction[..d], 0.0, |a, b| if a > b { a } else { b }, bounds);
                     *square = square_of_norm(&direction[..d]);
+                }
+            });
+        }
+    }
+
+    /// Projects the first `count` values: all of them through a few columns of the matrix after the other, which stay in
+    /// the first-level cache.
+    fn project(&mut self, count: usize, threads: Threads<'_>) {
+        let Lengths { d, padded, .. } = self.lengths;
+        let rows = self.lengths.inner();
+        let (kernel, values, column_panels) = (self.products, &self.values, &self.column_panels);
+        let directions = Slots::new(&mut self.directions, LANES);
+        threads.for_each(d.div_ceil(LANES), |_, panel| {
+            let columns = column_panels[panel * LANES * rows..][..LANES * rows].as_ptr();
+            let mut products = MaybeUninit::<Products>::uninit();
+            for first in (0..count).step_by(ROWS) {
+                let value = |row: usize| values[(first + row).min(count - 1) * rows..].as_ptr();
+                // SAFETY: values have `rows` numbers, and so do the columns of a panel; the kernel writes all products.
+                let products = unsafe {
+                    (kernel)(std::array::from_fn(value), columns, rows, products.as_mut_ptr());
+                    products.assume_init_ref()
+                };
+                for (row, products) in products.iter().enumerate().take(count - first) {
+                    // SAFETY: each panel of each direction comes once, and the directions outlive all the tasks.
+                    let to = unsafe { directions.slot((first + row) * (padded / LANES) + panel) };
+                    to.iter_mut().zip(products).for_each(|(to, &product)| *to = N::of(product));
                 }
             }
         });
@@ -229,37 +260,10 @@ impl<N: Number> Tile<N> {
 
 impl Tile<f32> {
     /// The direction of the part with this number, and the bounds of its elements.
-    pub(super) fn bounded(&self, number: usize) -> Bounded {
-        let bounds = &self.bounds[number * self.lengths.bounds()..][..self.lengths.bounds()];
-        self.lengths.bounded(self.direction(number).as_ptr(), bounds.as_ptr())
-    }
-}
-
-/// Projects `count` values of `rows` numbers through the matrix, whose rows are padded.
-fn project<N: Number>(
-    kernel: ProductsOf<N>,
-    values: &[N],
-    rows: usize,
-    matrix: &[N],
-    padded: usize,
-    count: usize,
-    directions: &mut [N],
-) {
-    let mut products = MaybeUninit::<Products>::uninit();
-    for first in (0..count).step_by(ROWS) {
-        let value = |row: usize| values[(first + row).min(count - 1) * rows..].as_ptr();
-        let four = std::array::from_fn(value);
-        for column in (0..padded).step_by(LANES) {
-            // SAFETY: values have `rows` numbers, and the matrix as many rows of whole vectors; the kernel writes all products.
-            let products = unsafe {
-                (kernel)(four, matrix.as_ptr().wrapping_add(column), padded, rows, products.as_mut_ptr());
-                products.assume_init_ref()
-            };
-            for (row, products) in products.iter().enumerate().take(count - first) {
-                let to = &mut directions[(first + row) * padded + column..][..LANES];
-                to.iter_mut().zip(products).for_each(|(to, &product)| *to = N::of(product));
-            }
-        }
+    pub(super) fn bounded(&self, number: usize) -> Direction {
+        let count = self.lengths.bounds();
+        let bounds = &self.bounds[number * count..][..count];
+        Direction { elements: self.direction(number).as_ptr(), bounds: bounds.as_ptr(), blocks: count / BOUNDS }
     }
 }
 
@@ -294,11 +298,20 @@ fn transpose<N: Number>(rows: &[N], step: usize, count: usize, panel: &mut [N]) 
     }
 }
 
-/// The largest magnitude of each [`BOUNDED`] numbers, which are exact in `f32`.
-fn largest_magnitudes<N: Number>(numbers: &[N], to: &mut [f32]) {
+/// What is left of the magnitudes of each [`BOUNDED`] numbers, which are exact in `f32`: of two at a time the one that `kept`
+/// gives. Where there are fewer, `none` takes the place of those that are not there.
+pub(super) fn largest_or_least<N: Number>(numbers: &[N], none: f32, kept: impl Fn(f32, f32) -> f32, to: &mut [f32]) {
     for (numbers, to) in numbers.chunks(BOUNDED).zip(to) {
-        // What is NaN makes a result NaN anyway.
-        *to = numbers.iter().fold(0.0, |largest: f32, number| largest.max(number.to_f64().abs() as f32));
+        let mut magnitudes = [none; BOUNDED];
+        magnitudes.iter_mut().zip(numbers).for_each(|(to, number)| *to = (number.to_f64() as f32).abs());
+        let mut half = BOUNDED / 2;
+        while half > 0 {
+            for lane in 0..half {
+                magnitudes[lane] = kept(magnitudes[lane], magnitudes[lane + half]);
+            }
+            half /= 2;
+        }
+        *to = magnitudes[0];
     }
 }
 

@@ -130,8 +130,9 @@ pub(crate) unsafe fn columns<V: Vectors, T: Element, M: Measure>(
 /// The processor has the instruction set of `L`, and the rows can be written.
 #[inline(always)]
 unsafe fn fill_zero<L: Lanes>(numbers: *mut L::Number, rows: usize, vectors: usize) {
-    for row in 0..rows {
-        for vector in 0..vectors {
+    // Row by row it would become a call of `memset`.
+    for vector in 0..vectors {
+        for row in 0..rows {
             // SAFETY: the caller's promise.
             unsafe { L::splat(L::Number::ZERO).store(numbers.add(row * COLUMNS + vector * LANES)) };
         }

@@ -20,14 +20,24 @@ pub(crate) const BOUNDS: usize = VECTORS;
 /// With so many vectors of a block to look at, all are.
 const MANY: u32 = VECTORS as u32 / 2;
 
-/// A vector, and a bound of the magnitudes of each [`BOUNDED`] of its elements: for a direction the largest, for a whole
-/// the least. Zeros, and bounds that never meet, fill the last block.
+/// A direction. Zeros fill the last block.
 #[derive(Clone, Copy)]
-pub(crate) struct Bounded {
+pub(crate) struct Direction {
     pub(crate) elements: *const f32,
+    /// The largest magnitude of each [`BOUNDED`] elements.
     pub(crate) bounds: *const f32,
     /// Blocks of [`BLOCK`] elements.
     pub(crate) blocks: usize,
+}
+
+/// A prepared whole, taken apart. Zeros, and infinite bounds, fill the last block.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole {
+    pub(crate) magnitudes: *const f32,
+    /// Zeros with the signs of the elements.
+    pub(crate) signs: *const f32,
+    /// The least of each [`BOUNDED`] magnitudes.
+    pub(crate) bounds: *const f32,
 }
 
 /// `max(sign(w) p - |w|, 0)`, summed, for the part `p` that is `coefficient` times the direction.
@@ -35,7 +45,7 @@ pub(crate) struct Bounded {
 /// # Safety
 /// The processor has the instruction set of `V`. Whole blocks of elements, and bounds for them, can be read of both.
 #[inline(always)]
-pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Bounded, whole: Bounded) -> f64 {
+pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Direction, whole: Whole) -> f64 {
     // SAFETY: the caller's promise; every index stays inside whole blocks.
     unsafe {
         let mut total = V::Doubles::splat(0.0);
@@ -48,18 +58,19 @@ pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Bounded,
                 continue;
             }
             any = true;
-            let (part, own) = (direction.elements.add(block * BLOCK), whole.elements.add(block * BLOCK));
+            let part = direction.elements.add(block * BLOCK);
+            let (magnitudes, signs) = (whole.magnitudes.add(block * BLOCK), whole.signs.add(block * BLOCK));
             let mut sum = V::Singles::splat(0.0);
             if vectors.count_ones() >= MANY {
                 let mut index = 0;
                 while index < BLOCK {
-                    sum = sum.add(beyond::<V>(factor, part.add(index), own.add(index)));
+                    sum = sum.add(beyond::<V>(factor, part.add(index), magnitudes.add(index), signs.add(index)));
                     index += LANES;
                 }
             } else {
                 while vectors != 0 {
                     let index = vectors.trailing_zeros() as usize * LANES;
-                    sum = sum.add(beyond::<V>(factor, part.add(index), own.add(index)));
+                    sum = sum.add(beyond::<V>(factor, part.add(index), magnitudes.add(index), signs.add(index)));
                     vectors &= vectors - 1;
                 }
             }
@@ -77,12 +88,19 @@ pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Bounded,
 /// # Safety
 /// As for [`overshoot`], for one vector.
 #[inline(always)]
-unsafe fn beyond<V: Vectors>(factor: V::Singles, part: *const f32, whole: *const f32) -> V::Singles {
+unsafe fn beyond<V: Vectors>(
+    factor: V::Singles,
+    part: *const f32,
+    magnitudes: *const f32,
+    signs: *const f32,
+) -> V::Singles {
     // SAFETY: the caller's promise.
     unsafe {
-        let own: V::Singles = LoadAs::<f32>::load(whole);
         let part: V::Singles = LoadAs::<f32>::load(part);
-        part.mul(factor).negated_where_negative(own).sub(own.abs()).max(V::Singles::splat(0.0))
+        part.mul(factor)
+            .xor(LoadAs::<f32>::load(signs))
+            .sub(LoadAs::<f32>::load(magnitudes))
+            .max(V::Singles::splat(0.0))
     }
 }
 

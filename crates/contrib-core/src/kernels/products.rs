@@ -12,17 +12,16 @@ const DEPTH: usize = 32;
 /// What each row gives with each column.
 pub(crate) type Products = [[f64; LANES]; ROWS];
 
-/// The inner products of the rows with [`LANES`] columns: `len` terms each, where element `i` of the columns lies at
-/// `columns + i * stride` and after. The order of additions depends on `len` alone.
+/// The inner products of the rows with the [`LANES`] columns of a panel, which has their elements of one index together:
+/// `len` terms each. The order of additions depends on `len` alone.
 ///
 /// # Safety
-/// The processor has the instruction set of `V`. `len` numbers can be read at each of the rows, and [`LANES`] at each step of
-/// `columns`; the products can be written.
+/// The processor has the instruction set of `V`. `len` numbers can be read at each of the rows, and [`LANES`] times as
+/// many of the panel; the products can be written.
 #[inline(always)]
 pub(crate) unsafe fn products<V: Vectors, N: Number>(
     rows: [*const N; ROWS],
-    columns: *const N,
-    stride: usize,
+    panel: *const N,
     len: usize,
     products: *mut Products,
 ) {
@@ -37,7 +36,7 @@ pub(crate) unsafe fn products<V: Vectors, N: Number>(
             let end = len.min(start + DEPTH);
             let mut sums = [<N::Lanes<V> as Lanes>::splat(N::ZERO); ROWS];
             while start < end {
-                let column: N::Lanes<V> = LoadAs::load(columns.add(start * stride));
+                let column: N::Lanes<V> = LoadAs::load(panel.add(start * LANES));
                 let mut row = 0;
                 while row < ROWS {
                     let term = column.mul(Lanes::splat(*rows[row].add(start)));
