@@ -45,9 +45,9 @@ pub(crate) type Prepare = unsafe fn(*const u8, usize, f64, *mut u8);
 /// [`products`] of numbers of type `N`.
 pub(crate) type ProductsOf<N> = unsafe fn([*const N; ROWS], *const N, usize, *mut Products);
 
-/// [`overshoot`] of each of the parts with a direction and a coefficient that is not zero; zero for the others.
-pub(crate) type Overshoots =
-    unsafe fn(&[f32; LANES], &[overshoot::Direction; LANES], overshoot::Whole, &mut [f64; LANES]);
+/// [`overshoot`] of each of the parts whose coefficient is not zero, and zero for the others. The directions follow the first
+/// one.
+pub(crate) type Overshoots = unsafe fn(&[f32; LANES], overshoot::Direction, overshoot::Whole, &mut [f64; LANES]);
 
 /// The kernels on one instruction set.
 trait EntryPoints: Vectors {
@@ -154,7 +154,7 @@ macro_rules! entry_points {
                 $(#[target_feature(enable = $features)])?
                 unsafe fn overshoots_entry<V: Vectors>(
                     coefficients: &[f32; LANES],
-                    directions: &[overshoot::Direction; LANES],
+                    first: overshoot::Direction,
                     whole: overshoot::Whole,
                     to: &mut [f64; LANES],
                 ) {
@@ -163,7 +163,7 @@ macro_rules! entry_points {
                             0.0
                         } else {
                             // SAFETY: the caller's promise.
-                            unsafe { overshoot::<V>(coefficient, directions[lane], whole) }
+                            unsafe { overshoot::<V>(coefficient, first.next(lane), whole) }
                         };
                     }
                 }

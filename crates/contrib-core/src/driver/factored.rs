@@ -8,7 +8,7 @@
 use super::entry::proximity;
 use super::route::{Arithmetic, Route};
 use super::surplus::{WholeNorm, distances};
-use super::tile::{Lengths, Projection, Start, Tile, largest_or_least, load};
+use super::tile::{BLOCKS, Lengths, Projection, Start, Tile, largest_or_least, load, multiply};
 use super::totals::{Buffers, Comparison, Origin, Workspace};
 use super::{Slots, Vectors, Whole, buffer};
 use crate::axes::Axes;
@@ -17,7 +17,7 @@ use crate::dispatch::{self, Overshoots, ProductsOf};
 use crate::dtype::{DType, Element, with_element};
 use crate::error::Error;
 use crate::instruction_set::InstructionSet;
-use crate::kernels::overshoot::{self, Direction};
+use crate::kernels::overshoot;
 use crate::kernels::prepare::DIFFERENCE_EPSILON;
 use crate::kernels::products::{Products, ROWS};
 use crate::lanes::{LANES, Number};
@@ -25,7 +25,6 @@ use crate::norm::Norm;
 use crate::options::Options;
 use crate::tensor::Tensor;
 use std::array::from_fn;
-use std::mem::MaybeUninit;
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -216,30 +215,25 @@ pub(super) struct Panel<'a> {
     /// The number of the panel in the tile, and its coefficients.
     panel: usize,
     coefficients: &'a [f64; LANES],
-    /// A bit for each coefficient that is not zero.
-    lanes: u32,
 }
 
-/// A bit for each number that is not zero.
-#[inline]
-fn lanes_of(numbers: &[f64; LANES]) -> u32 {
-    let mut lanes = 0;
-    for (lane, &number) in numbers.iter().enumerate() {
-        lanes |= u32::from(number != 0.0) << lane;
-    }
-    lanes
+/// Whether a number is not zero.
+fn any(numbers: &[f64; LANES]) -> bool {
+    numbers.iter().any(|&number| number != 0.0)
 }
 
 /// A type that directions are kept in, and how the surpluses of parts follow from them.
 pub(super) trait Measured: Number {
-    /// The surpluses of the parts of a panel beside up to [`ROWS`] wholes. Those of parts whose coefficient is 0 may be
-    /// anything.
+    /// The inner products that gains need, of the parts of a panel with the wholes from `place` of the chunk on.
+    fn multiply(work: &WorkOf<'_, Self>, panel: usize, place: usize, count: usize, to: &mut [Products; BLOCKS]);
+
+    /// The surpluses of the parts of a panel. Those of parts whose coefficient is 0 may be anything.
     fn surpluses(
         work: &WorkOf<'_, Self>,
-        panels: &[Panel<'_>; ROWS],
-        count: usize,
+        panel: &Panel<'_>,
+        products: &[f64; LANES],
         slot: &mut [f64],
-        to: &mut [[f64; LANES]; ROWS],
+        to: &mut [f64; LANES],
     );
 
     /// Makes wholes ready to be compared with directions.
@@ -335,81 +329,73 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             let step = directions.next_offset() * factored.directions.dtype.size() as isize;
             self.starts[number] = Start(start.wrapping_offset(step));
         }
-        let panels = count.div_ceil(LANES);
-        let blocks = run.norms.len().div_ceil(ROWS);
 
-        let any = AtomicBool::new(false);
+        let needed = AtomicBool::new(false);
         let work = &*self;
         threads.for_each(run.norms.len(), |_, number| {
             let is_there = |offsets: &[isize]| {
                 let mut coefficients = [0.0; LANES];
                 work.factored.coefficients.read(work.bases[run.begin + number], offsets, &mut coefficients);
-                lanes_of(&coefficients) != 0
+                any(&coefficients)
             };
-            if !any.load(Ordering::Relaxed) && work.offsets[..count].chunks(LANES).any(is_there) {
-                any.store(true, Ordering::Relaxed);
+            if !needed.load(Ordering::Relaxed) && work.offsets[..count].chunks(LANES).any(is_there) {
+                needed.store(true, Ordering::Relaxed);
             }
         });
-        if any.into_inner() {
+        if needed.into_inner() {
             self.tile.load(&factored.directions, &self.starts[..count], threads);
         }
 
-        // Tasks are blocks of wholes beside all panels, or beside some, where there are few blocks.
-        let panels_a_task = (panels * blocks / (8 * threads.count())).clamp(1, panels);
-        let tasks = panels.div_ceil(panels_a_task);
+        // Each task takes some wholes beside one panel of parts.
+        let groups = run.norms.len().div_ceil(BLOCKS * ROWS);
         let mut written_out = std::mem::take(&mut self.written_out);
         let slots = Slots::new(&mut written_out, 2 * self.lengths.d);
         let work = &*self;
-        threads.for_each(blocks * tasks, |slot, task| {
+        threads.for_each(groups * count.div_ceil(LANES), |slot, task| {
             // SAFETY: no other task has this slot now, and the buffer outlives all the tasks.
             let slot = unsafe { slots.slot_or_none(slot) };
-            let (block, from) = (task / tasks, task % tasks * panels_a_task);
-            for panel in from..panels.min(from + panels_a_task) {
-                work.panel(run, block, panel, (first, count), slot, rows);
-            }
+            work.panel(run, task % groups, task / groups, (first, count), slot, rows);
         });
         self.written_out = written_out;
     }
 
-    /// Puts the proximities of the parts of one panel to the wholes of one block where they belong.
+    /// Puts the proximities of the parts of one panel to one group of wholes where they belong.
     fn panel(
         &self,
         run: Run<'_>,
-        block: usize,
+        group: usize,
         panel: usize,
         (first, count): (usize, usize),
         slot: &mut [f64],
         rows: &Slots<f64>,
     ) {
-        let numbers = block * ROWS..run.norms.len().min((block + 1) * ROWS);
+        let numbers = group * BLOCKS * ROWS..run.norms.len().min((group + 1) * BLOCKS * ROWS);
         let lanes = panel * LANES..count.min((panel + 1) * LANES);
         let offsets = &self.offsets[lanes.clone()];
-        // Where there are fewer wholes, the last one takes the place of those that are not there.
-        let number = |row: usize| (numbers.start + row).min(numbers.end - 1);
-        let mut coefficients = [[0.0; LANES]; ROWS];
-        for (row, coefficients) in coefficients.iter_mut().enumerate() {
-            self.factored.coefficients.read(self.bases[run.begin + number(row)], offsets, coefficients);
+        let mut coefficients = [[0.0; LANES]; BLOCKS * ROWS];
+        let mut are_there = false;
+        for (number, coefficients) in numbers.clone().zip(&mut coefficients) {
+            self.factored.coefficients.read(self.bases[run.begin + number], offsets, coefficients);
+            are_there |= any(coefficients);
         }
-        let panels: [Panel<'_>; ROWS] = from_fn(|row| Panel {
-            index: run.start + number(row),
-            place: run.begin + number(row),
-            norm: &run.norms[number(row)],
-            panel,
-            coefficients: &coefficients[row],
-            lanes: lanes_of(&coefficients[row]),
-        });
-        let mut surpluses = [[0.0; LANES]; ROWS];
-        if panels.iter().any(|panel| panel.lanes != 0) {
-            N::surpluses(self, &panels, numbers.len(), slot, &mut surpluses);
+        let mut products = [[[0.0; LANES]; ROWS]; BLOCKS];
+        if are_there {
+            N::multiply(self, panel, run.begin + numbers.start, numbers.len(), &mut products);
         }
-        for (panel, surpluses) in panels.iter().zip(&surpluses).take(numbers.len()) {
-            let of_zero = if self.factored.leave_out_zeros { 0.0 } else { proximity(panel.norm.surplus_of_zero()) };
-            let row = rows.pointer(panel.place).wrapping_add(self.first + first + lanes.start);
+        for ((number, coefficients), products) in numbers.zip(&coefficients).zip(products.iter().flatten()) {
+            let (place, norm) = (run.begin + number, &run.norms[number]);
+            let beside = Panel { index: run.start + number, place, norm, panel, coefficients };
+            let mut surpluses = [0.0; LANES];
+            if any(coefficients) {
+                N::surpluses(self, &beside, products, slot, &mut surpluses);
+            }
+            let of_zero = if self.factored.leave_out_zeros { 0.0 } else { proximity(norm.surplus_of_zero()) };
             let mut own = [0.0; LANES];
             for lane in 0..LANES {
                 let not_zero = proximity(surpluses[lane]);
-                own[lane] = if panel.coefficients[lane] == 0.0 { of_zero } else { not_zero };
+                own[lane] = if coefficients[lane] == 0.0 { of_zero } else { not_zero };
             }
+            let row = rows.pointer(place).wrapping_add(self.first + first + lanes.start);
             // SAFETY: the proximities of these parts to one whole, which this task alone writes.
             unsafe {
                 if lanes.len() == LANES {
@@ -421,7 +407,8 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         }
     }
 
-    /// The surpluses of the parts that `lanes` names, each written out and measured in `f64`.
+    /// The surpluses of those of the parts that `lanes` names whose coefficients are not zero, each written out and measured
+    /// in `f64`.
     #[inline(never)]
     fn written_out(&self, panel: &Panel<'_>, lanes: u32, slot: &mut [f64], to: &mut [f64; LANES]) {
         let mut buffers = Buffers::uninit();
@@ -432,7 +419,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             // SAFETY: the vector belongs to the scale's view.
             unsafe { load(scales.dtype, scales.start(panel.index), scales.stride, scale) };
         }
-        for lane in (0..LANES).filter(|lane| lanes >> lane & 1 == 1) {
+        for lane in (0..LANES).filter(|&lane| lanes >> lane & 1 == 1 && panel.coefficients[lane] != 0.0) {
             let direction = self.tile.direction(panel.panel * LANES + lane);
             for (to, x) in part.iter_mut().zip(direction) {
                 *to = panel.coefficients[lane] * x.to_f64();
@@ -451,16 +438,10 @@ impl<'a, N: Measured> WorkOf<'a, N> {
 }
 
 impl Measured for f64 {
-    fn surpluses(
-        work: &WorkOf<'_, f64>,
-        panels: &[Panel<'_>; ROWS],
-        count: usize,
-        slot: &mut [f64],
-        to: &mut [[f64; LANES]; ROWS],
-    ) {
-        for (panel, to) in panels.iter().zip(to).take(count) {
-            work.written_out(panel, panel.lanes, slot, to);
-        }
+    fn multiply(_: &WorkOf<'_, f64>, _: usize, _: usize, _: usize, _: &mut [Products; BLOCKS]) {}
+
+    fn surpluses(work: &WorkOf<'_, f64>, panel: &Panel<'_>, _: &[f64; LANES], slot: &mut [f64], to: &mut [f64; LANES]) {
+        work.written_out(panel, u32::MAX, slot, to);
     }
 
     fn prepare_wholes(_: &mut WorkOf<'_, f64>, _: usize, _: usize, _: Threads<'_>) {}
@@ -469,33 +450,31 @@ impl Measured for f64 {
 }
 
 impl Measured for f32 {
+    fn multiply(work: &WorkOf<'_, f32>, panel: usize, place: usize, count: usize, to: &mut [Products; BLOCKS]) {
+        let rows = |block: usize| from_fn(|row| work.multiplied(place + (block * ROWS + row).min(count - 1)));
+        let inner = work.lengths.inner();
+        let to = &mut to[..count.div_ceil(ROWS)];
+        // SAFETY: rows and columns have `inner` numbers.
+        unsafe { multiply(work.products, rows, work.tile.panel(panel), inner, to) };
+    }
+
     fn surpluses(
         work: &WorkOf<'_, f32>,
-        panels: &[Panel<'_>; ROWS],
-        count: usize,
+        panel: &Panel<'_>,
+        products: &[f64; LANES],
         slot: &mut [f64],
-        to: &mut [[f64; LANES]; ROWS],
+        to: &mut [f64; LANES],
     ) {
-        let inner = work.lengths.inner();
-        let rows = from_fn(|row| work.multiplied(panels[row].place));
-        let mut products = MaybeUninit::<Products>::uninit();
-        // SAFETY: rows and columns have `inner` numbers; the kernel writes all products.
-        let products = unsafe {
-            let columns = work.tile.panel(panels[0].panel);
-            (work.products)(rows, columns, inner, products.as_mut_ptr());
-            products.assume_init_ref()
-        };
-        for ((panel, products), to) in panels.iter().zip(products).zip(to).take(count) {
-            let not_told = if panel.lanes == 0 {
-                0
-            } else if panel.norm.is_small_enough_for_gains() {
-                work.surpluses_of_gains(panel, products, to) & panel.lanes
-            } else {
-                panel.lanes
-            };
-            if not_told != 0 {
-                work.written_out(panel, not_told, slot, to);
+        let not_told = if panel.norm.is_small_enough_for_gains() {
+            match work.factored.gain {
+                Some(Gain::Squares) => work.surpluses_of_squares(panel, products, to),
+                _ => work.surpluses_of_magnitudes(panel, products, to),
             }
+        } else {
+            u32::MAX
+        };
+        if not_told != 0 {
+            work.written_out(panel, not_told, slot, to);
         }
     }
 
@@ -532,18 +511,20 @@ impl Measured for f32 {
         let mut projected = std::mem::take(&mut work.wholes.projected);
         let slots = Slots::new(&mut projected, LANES);
         let compared = &*work;
-        // Each task takes some wholes through the same few rows of the matrix, which stay in the second-level cache.
-        let (panels, some) = (rows.div_ceil(LANES), 16 * ROWS);
+        // Each task takes some wholes through the same few rows of the matrix.
+        let (panels, some) = (rows.div_ceil(LANES), BLOCKS * ROWS);
         threads.for_each(panels * count.div_ceil(some), |_, task| {
             let (panel, first) = (task % panels, task / panels * some);
-            for block in (first..count.min(first + some)).step_by(ROWS) {
-                let place = |row: usize| begin + (block + row).min(count - 1);
-                let products = compared.tile.project_back(from_fn(|row| compared.vector(place(row))), panel * LANES);
-                for (row, products) in products.iter().enumerate().take(count - block) {
-                    // SAFETY: each panel of each whole comes once, and the buffer outlives all the tasks.
-                    let to = unsafe { slots.slot(place(row) * panels + panel) };
-                    to.iter_mut().zip(products).for_each(|(to, &product)| *to = product as f32);
-                }
+            let wholes = some.min(count - first);
+            let place = |number: usize| begin + first + number.min(wholes - 1);
+            let factors = |block: usize| from_fn(|row| compared.factors(place(block * ROWS + row)));
+            let mut products = [[[0.0; LANES]; ROWS]; BLOCKS];
+            let products = &mut products[..wholes.div_ceil(ROWS)];
+            compared.tile.project_back(factors, panel * LANES, products);
+            for (number, products) in products.iter().flatten().enumerate().take(wholes) {
+                // SAFETY: each panel of each whole comes once, and the buffer outlives all the tasks.
+                let to = unsafe { slots.slot(place(number) * panels + panel) };
+                to.iter_mut().zip(products).for_each(|(to, &product)| *to = product as f32);
             }
         });
         work.wholes.projected = projected;
@@ -552,7 +533,7 @@ impl Measured for f32 {
 
 impl WorkOf<'_, f32> {
     /// What is multiplied with directions of the whole at this place of the chunk.
-    fn vector(&self, place: usize) -> *const f32 {
+    fn factors(&self, place: usize) -> *const f32 {
         self.wholes.factors[place * self.lengths.padded..][..self.lengths.padded].as_ptr()
     }
 
@@ -560,27 +541,26 @@ impl WorkOf<'_, f32> {
     fn multiplied(&self, place: usize) -> *const f32 {
         match self.lengths.r {
             Some(r) => self.wholes.projected[place * r.next_multiple_of(LANES)..][..r].as_ptr(),
-            None => self.vector(place),
+            None => self.factors(place),
         }
     }
 
-    /// Puts the surpluses of the parts of a panel into `to`. Returns a bit for each part of which only a distance can tell.
-    fn surpluses_of_gains(&self, panel: &Panel<'_>, products: &[f64; LANES], to: &mut [f64; LANES]) -> u32 {
-        let first = panel.panel * LANES;
-        let mut not_told = 0;
-        if self.factored.gain == Some(Gain::Squares) {
-            for lane in 0..LANES {
-                let coefficient = panel.coefficients[lane];
-                let gain = coefficient * (products[lane] - coefficient * self.tile.square(first + lane));
-                let (surplus, tells) = panel.norm.surplus_of_square_gain(gain);
-                to[lane] = surplus;
-                not_told |= u32::from(!tells) << lane;
-            }
-            return not_told;
+    /// Puts the surpluses of the parts of a panel into `to`, in the 2-norm. Returns a bit for each part of which only a
+    /// distance can tell.
+    fn surpluses_of_squares(&self, panel: &Panel<'_>, products: &[f64; LANES], to: &mut [f64; LANES]) -> u32 {
+        let mut tells = [true; LANES];
+        for lane in 0..LANES {
+            let coefficient = panel.coefficients[lane];
+            let gain = coefficient * (products[lane] - coefficient * self.tile.square(panel.panel * LANES + lane));
+            (to[lane], tells[lane]) = panel.norm.surplus_of_square_gain(gain);
         }
+        bits_of_false(&tells)
+    }
+
+    /// The same in the 1-norm.
+    fn surpluses_of_magnitudes(&self, panel: &Panel<'_>, products: &[f64; LANES], to: &mut [f64; LANES]) -> u32 {
         // The whole is doubled, so the coefficients are, and so is what parts go beyond it.
         let coefficients = panel.coefficients.map(|coefficient| (2.0 * coefficient) as f32);
-        let directions: [Direction; LANES] = from_fn(|lane| self.tile.bounded(first + lane));
         let (Lengths { padded, .. }, bounds) = (self.lengths, self.lengths.bounds());
         let whole = overshoot::Whole {
             magnitudes: self.wholes.magnitudes[panel.place * padded..][..padded].as_ptr(),
@@ -589,13 +569,20 @@ impl WorkOf<'_, f32> {
         };
         let mut beyond = [0.0; LANES];
         // SAFETY: all directions and the whole are padded to whole blocks, and have bounds for them.
-        unsafe { (self.overshoots)(&coefficients, &directions, whole, &mut beyond) };
+        unsafe { (self.overshoots)(&coefficients, self.tile.bounded(panel.panel * LANES), whole, &mut beyond) };
+        let mut tells = [true; LANES];
         for lane in 0..LANES {
             let gain = panel.coefficients[lane] * products[lane] - beyond[lane];
-            let (surplus, tells) = panel.norm.surplus_of_gain(gain);
-            to[lane] = surplus;
-            not_told |= u32::from(!tells) << lane;
+            (to[lane], tells[lane]) = panel.norm.surplus_of_gain(gain);
         }
-        not_told
+        bits_of_false(&tells)
     }
+}
+
+/// A bit for each that is false.
+fn bits_of_false(all: &[bool; LANES]) -> u32 {
+    if all.iter().all(|&is| is) {
+        return 0;
+    }
+    all.iter().enumerate().fold(0, |bits, (lane, &is)| bits | u32::from(!is) << lane)
 }

@@ -7,13 +7,41 @@ use crate::dispatch::ProductsOf;
 use crate::dtype::{DType, Element, with_element};
 use crate::error::Error;
 use crate::kernels::overshoot::{BOUNDED, BOUNDS, Direction};
-use crate::kernels::products::{Products, ROWS};
+use crate::kernels::products::{DEPTH, Products, ROWS};
 use crate::kernels::rows::BLOCK;
 use crate::lanes::{LANES, Number};
-use std::mem::MaybeUninit;
 
 /// Bytes that the directions of one tile may take.
 const TILE_BYTES: usize = 2 << 20;
+
+/// Blocks of [`ROWS`] rows that are multiplied with a panel of columns before the next panel is read.
+pub(super) const BLOCKS: usize = 16;
+
+/// Elements of a panel that are multiplied with all of those rows before the next, so that they stay in the first-level
+/// cache. A multiple of [`DEPTH`], so that the order of additions does not depend on it.
+const SLICE: usize = 8 * DEPTH;
+
+/// Puts into `to` the inner products of some blocks of rows with the columns of a panel: `len` terms each, where
+/// `rows(block)` are the rows of a block.
+///
+/// # Safety
+/// Rows have `len` numbers, and the panel [`LANES`] times as many.
+pub(super) unsafe fn multiply<N: Number>(
+    kernel: ProductsOf<N>,
+    rows: impl Fn(usize) -> [*const N; ROWS],
+    panel: *const N,
+    len: usize,
+    to: &mut [Products],
+) {
+    to.fill([[0.0; LANES]; ROWS]);
+    for start in (0..len).step_by(SLICE) {
+        for (block, products) in to.iter_mut().enumerate() {
+            let rows = rows(block).map(|row| row.wrapping_add(start));
+            // SAFETY: the caller's promise, from `start` on.
+            unsafe { (kernel)(rows, panel.wrapping_add(start * LANES), SLICE.min(len - start), products) };
+        }
+    }
+}
 
 /// The matrices that values are projected through: `[p.., r, d]`.
 #[derive(Clone, Copy)]
@@ -161,7 +189,7 @@ impl<N: Number> Tile<N> {
             let panel_rows = unsafe { panels.slot(panel) }.chunks_exact_mut(LANES);
             for (to, row) in panel_rows.zip(matrix.chunks_exact(d)) {
                 let row = &row[panel * LANES..d.min((panel + 1) * LANES)];
-                to[..row.len()].copy_from_slice(row);
+                to.iter_mut().zip(row).for_each(|(to, &number)| *to = number);
             }
         });
         if self.for_gains {
@@ -175,16 +203,13 @@ impl<N: Number> Tile<N> {
         }
     }
 
-    /// The inner products of rows as long as vectors with [`LANES`] rows of the matrix, from `first` on.
-    pub(super) fn project_back(&self, rows: [*const N; ROWS], first: usize) -> Products {
+    /// Puts into `to` the inner products of blocks of rows as long as vectors with [`LANES`] rows of the matrix, from `first`
+    /// on.
+    pub(super) fn project_back(&self, rows: impl Fn(usize) -> [*const N; ROWS], first: usize, to: &mut [Products]) {
         let d = self.lengths.d;
         let panel = self.row_panels[first * d..][..LANES * d].as_ptr();
-        let mut products = MaybeUninit::<Products>::uninit();
-        // SAFETY: rows have `d` numbers, and so do the columns of a panel; the kernel writes all products.
-        unsafe {
-            (self.products)(rows, panel, d, products.as_mut_ptr());
-            products.assume_init()
-        }
+        // SAFETY: rows have `d` numbers, and so do the columns of a panel.
+        unsafe { multiply(self.products, rows, panel, d, to) };
     }
 
     /// Reads or projects the directions that begin at `starts`.
@@ -240,14 +265,11 @@ impl<N: Number> Tile<N> {
         let directions = Slots::new(&mut self.directions, LANES);
         threads.for_each(d.div_ceil(LANES), |_, panel| {
             let columns = column_panels[panel * LANES * rows..][..LANES * rows].as_ptr();
-            let mut products = MaybeUninit::<Products>::uninit();
             for first in (0..count).step_by(ROWS) {
                 let value = |row: usize| values[(first + row).min(count - 1) * rows..].as_ptr();
-                // SAFETY: values have `rows` numbers, and so do the columns of a panel; the kernel writes all products.
-                let products = unsafe {
-                    (kernel)(std::array::from_fn(value), columns, rows, products.as_mut_ptr());
-                    products.assume_init_ref()
-                };
+                let mut products = [[0.0; LANES]; ROWS];
+                // SAFETY: values have `rows` numbers, and so do the columns of a panel.
+                unsafe { (kernel)(std::array::from_fn(value), columns, rows, &raw mut products) };
                 for (row, products) in products.iter().enumerate().take(count - first) {
                     // SAFETY: each panel of each direction comes once, and the directions outlive all the tasks.
                     let to = unsafe { directions.slot((first + row) * (padded / LANES) + panel) };
@@ -291,9 +313,16 @@ pub(super) unsafe fn load<N: Number>(dtype: DType, from: *const u8, stride: isiz
 /// Writes the elements of up to [`LANES`] rows, `step` apart, in the order of a panel; zeros in place of rows that are not
 /// there.
 fn transpose<N: Number>(rows: &[N], step: usize, count: usize, panel: &mut [N]) {
-    for (index, lanes) in panel.chunks_exact_mut(LANES).enumerate() {
-        for (lane, to) in lanes.iter_mut().enumerate() {
-            *to = if lane < count { rows[lane * step + index] } else { N::ZERO };
+    // Some elements of each row at a time: the same elements of all rows may meet in one set of a cache.
+    for (square, panel) in panel.chunks_mut(LANES * LANES).enumerate() {
+        let len = panel.len() / LANES;
+        for lane in 0..LANES {
+            if lane < count {
+                let row = &rows[lane * step + square * LANES..][..len];
+                row.iter().enumerate().for_each(|(index, &number)| panel[index * LANES + lane] = number);
+            } else {
+                (0..len).for_each(|index| panel[index * LANES + lane] = N::ZERO);
+            }
         }
     }
 }

@@ -17,8 +17,11 @@ pub(crate) const BOUNDED: usize = LANES;
 /// Bounds that are looked at together: what their number is rounded up to.
 pub(crate) const BOUNDS: usize = VECTORS;
 
-/// With so many vectors of a block to look at, all are.
-const MANY: u32 = VECTORS as u32 / 2;
+/// Blocks whose vectors are chosen together.
+const GROUP: usize = u64::BITS as usize / VECTORS;
+
+/// With more vectors of a group to look at than this, all are; so that no more are added in `f32`.
+const FEW: u32 = VECTORS as u32;
 
 /// A direction. Zeros fill the last block.
 #[derive(Clone, Copy)]
@@ -28,6 +31,15 @@ pub(crate) struct Direction {
     pub(crate) bounds: *const f32,
     /// Blocks of [`BLOCK`] elements.
     pub(crate) blocks: usize,
+}
+
+impl Direction {
+    /// The direction so many after this one, where one follows the other.
+    #[inline(always)]
+    pub(crate) fn next(self, number: usize) -> Self {
+        let elements = self.elements.wrapping_add(number * self.blocks * BLOCK);
+        Direction { elements, bounds: self.bounds.wrapping_add(number * self.blocks * BOUNDS), ..self }
+    }
 }
 
 /// A prepared whole, taken apart. Zeros, and infinite bounds, fill the last block.
@@ -51,30 +63,35 @@ pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Directio
         let mut total = V::Doubles::splat(0.0);
         let mut any = false;
         let factor = V::Singles::splat(coefficient);
-        for block in 0..direction.blocks {
-            let largest = V::Singles::load(direction.bounds.add(block * BOUNDS)).mul(factor.abs());
-            let mut vectors = largest.above(V::Singles::load(whole.bounds.add(block * BOUNDS)));
+        for group in (0..direction.blocks).step_by(GROUP) {
+            let blocks = group..direction.blocks.min(group + GROUP);
+            let mut vectors = 0;
+            for block in blocks.clone() {
+                let largest = V::Singles::load(direction.bounds.add(block * BOUNDS)).mul(factor.abs());
+                let above = largest.above(V::Singles::load(whole.bounds.add(block * BOUNDS)));
+                vectors |= u64::from(above) << ((block - group) * VECTORS);
+            }
             if vectors == 0 {
                 continue;
             }
             any = true;
-            let part = direction.elements.add(block * BLOCK);
-            let (magnitudes, signs) = (whole.magnitudes.add(block * BLOCK), whole.signs.add(block * BLOCK));
-            let mut sum = V::Singles::splat(0.0);
-            if vectors.count_ones() >= MANY {
-                let mut index = 0;
-                while index < BLOCK {
-                    sum = sum.add(beyond::<V>(factor, part.add(index), magnitudes.add(index), signs.add(index)));
-                    index += LANES;
-                }
-            } else {
+            if vectors.count_ones() <= FEW {
+                let mut sum = V::Singles::splat(0.0);
                 while vectors != 0 {
-                    let index = vectors.trailing_zeros() as usize * LANES;
-                    sum = sum.add(beyond::<V>(factor, part.add(index), magnitudes.add(index), signs.add(index)));
+                    let index = group * BLOCK + vectors.trailing_zeros() as usize * LANES;
+                    sum = sum.add(beyond::<V>(factor, direction, whole, index));
                     vectors &= vectors - 1;
                 }
+                total = total.add(<f32 as Number>::widened::<V>(sum));
+                continue;
             }
-            total = total.add(<f32 as Number>::widened::<V>(sum));
+            for block in blocks {
+                let mut sum = V::Singles::splat(0.0);
+                for vector in 0..VECTORS {
+                    sum = sum.add(beyond::<V>(factor, direction, whole, block * BLOCK + vector * LANES));
+                }
+                total = total.add(<f32 as Number>::widened::<V>(sum));
+            }
         }
         if !any {
             return 0.0;
@@ -85,22 +102,17 @@ pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Directio
     }
 }
 
+/// By how much the elements from `index` on go beyond the whole's.
+///
 /// # Safety
-/// As for [`overshoot`], for one vector.
+/// As for [`overshoot`].
 #[inline(always)]
-unsafe fn beyond<V: Vectors>(
-    factor: V::Singles,
-    part: *const f32,
-    magnitudes: *const f32,
-    signs: *const f32,
-) -> V::Singles {
+unsafe fn beyond<V: Vectors>(factor: V::Singles, direction: Direction, whole: Whole, index: usize) -> V::Singles {
     // SAFETY: the caller's promise.
     unsafe {
-        let part: V::Singles = LoadAs::<f32>::load(part);
-        part.mul(factor)
-            .xor(LoadAs::<f32>::load(signs))
-            .sub(LoadAs::<f32>::load(magnitudes))
-            .max(V::Singles::splat(0.0))
+        let part = V::Singles::load(direction.elements.add(index)).mul(factor);
+        let signed = part.xor(LoadAs::<f32>::load(whole.signs.add(index)));
+        signed.sub(LoadAs::<f32>::load(whole.magnitudes.add(index))).max(V::Singles::splat(0.0))
     }
 }
 

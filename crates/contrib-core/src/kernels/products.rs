@@ -7,17 +7,17 @@ use crate::lanes::{LANES, Lanes, LoadAs, Number, Vectors};
 pub(crate) const ROWS: usize = 4;
 
 /// Terms that are added in their own type before they join the products, which are in `f64`.
-const DEPTH: usize = 32;
+pub(crate) const DEPTH: usize = 32;
 
 /// What each row gives with each column.
 pub(crate) type Products = [[f64; LANES]; ROWS];
 
-/// The inner products of the rows with the [`LANES`] columns of a panel, which has their elements of one index together:
-/// `len` terms each. The order of additions depends on `len` alone.
+/// Adds to `products` the inner products of the rows with the [`LANES`] columns of a panel, which has their elements of one
+/// index together: `len` terms each. The order of additions depends on `len` alone.
 ///
 /// # Safety
 /// The processor has the instruction set of `V`. `len` numbers can be read at each of the rows, and [`LANES`] times as
-/// many of the panel; the products can be written.
+/// many of the panel; the products can be read and written.
 #[inline(always)]
 pub(crate) unsafe fn products<V: Vectors, N: Number>(
     rows: [*const N; ROWS],
@@ -28,9 +28,6 @@ pub(crate) unsafe fn products<V: Vectors, N: Number>(
     let products = products.cast::<f64>();
     // SAFETY: the caller's promise; every index stays below `len`.
     unsafe {
-        for row in 0..ROWS {
-            V::Doubles::splat(0.0).store(products.add(row * LANES));
-        }
         let mut start = 0;
         while start < len {
             let end = len.min(start + DEPTH);
