@@ -40,7 +40,7 @@ pub(crate) struct FactoredTensors<'a> {
 
 /// How a gain follows from an inner product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gain {
+pub(super) enum Gain {
     Magnitudes,
     Squares,
 }
@@ -262,7 +262,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             count,
             first,
             lengths,
-            tile: Tile::new(lengths, dispatch::products_kernel(factored.set), factored.gain.is_some())?,
+            tile: Tile::new(lengths, dispatch::products_kernel(factored.set), factored.gain)?,
             wholes: Wholes {
                 factors: buffer(kept * lengths.padded, 0.0)?,
                 projected: buffer(kept * r.unwrap_or(0).next_multiple_of(LANES), 0.0)?,

@@ -1,5 +1,6 @@
 //! Directions of a tile of factored parts, read or projected once and then met by many wholes.
 
+use super::factored::Gain;
 use super::{Slots, Vectors, buffer};
 use crate::axes::Axes;
 use crate::context::Threads;
@@ -21,7 +22,7 @@ pub(super) const BLOCKS: usize = 16;
 /// cache. A multiple of [`DEPTH`], so that the order of additions does not depend on it.
 const SLICE: usize = 8 * DEPTH;
 
-/// Puts into `to` the inner products of some blocks of rows with the columns of a panel: `len` terms each, where
+/// Adds to `to` the inner products of some blocks of rows with the columns of a panel: `len` terms each, where
 /// `rows(block)` are the rows of a block.
 ///
 /// # Safety
@@ -33,7 +34,6 @@ pub(super) unsafe fn multiply<N: Number>(
     len: usize,
     to: &mut [Products],
 ) {
-    to.fill([[0.0; LANES]; ROWS]);
     for start in (0..len).step_by(SLICE) {
         for (block, products) in to.iter_mut().enumerate() {
             let rows = rows(block).map(|row| row.wrapping_add(start));
@@ -115,8 +115,8 @@ impl Lengths {
 pub(super) struct Tile<N> {
     lengths: Lengths,
     products: ProductsOf<N>,
-    /// Whether the inner products of wholes and directions are needed, and what goes with them.
-    for_gains: bool,
+    /// How gains are taken of the directions, if they are: what they need beside the directions.
+    gain: Option<Gain>,
     /// The directions, padded.
     directions: Vec<N>,
     values: Vec<N>,
@@ -136,22 +136,22 @@ pub(super) struct Tile<N> {
 }
 
 impl<N: Number> Tile<N> {
-    pub(super) fn new(lengths: Lengths, products: ProductsOf<N>, for_gains: bool) -> Result<Self, Error> {
+    pub(super) fn new(lengths: Lengths, products: ProductsOf<N>, gain: Option<Gain>) -> Result<Self, Error> {
         let Lengths { d, padded, r, tile } = lengths;
         let only = |needed: bool, len: usize| if needed { len } else { 0 };
         let rows = r.unwrap_or(0);
         Ok(Tile {
             lengths,
             products,
-            for_gains,
+            gain,
             directions: buffer(tile * padded, N::ZERO)?,
             values: buffer(tile * rows, N::ZERO)?,
-            panels: buffer(only(for_gains, tile * lengths.inner()), N::ZERO)?,
-            bounds: buffer(only(for_gains, tile * lengths.bounds()), 0.0)?,
-            squares: buffer(only(for_gains, tile), 0.0)?,
+            panels: buffer(only(gain.is_some(), tile * lengths.inner()), N::ZERO)?,
+            bounds: buffer(only(gain == Some(Gain::Magnitudes), tile * lengths.bounds()), 0.0)?,
+            squares: buffer(only(gain == Some(Gain::Squares), tile), 0.0)?,
             matrix: buffer(rows * d, N::ZERO)?,
             column_panels: buffer(rows * padded, N::ZERO)?,
-            row_panels: buffer(only(for_gains, rows.next_multiple_of(LANES) * d), N::ZERO)?,
+            row_panels: buffer(only(gain.is_some(), rows.next_multiple_of(LANES) * d), N::ZERO)?,
         })
     }
 
@@ -192,7 +192,7 @@ impl<N: Number> Tile<N> {
                 to.iter_mut().zip(row).for_each(|(to, &number)| *to = number);
             }
         });
-        if self.for_gains {
+        if self.gain.is_some() {
             let panels = Slots::new(&mut self.row_panels, LANES * d);
             threads.for_each(projection.rows.div_ceil(LANES), |_, panel| {
                 let rows = LANES.min(projection.rows - panel * LANES);
@@ -203,7 +203,7 @@ impl<N: Number> Tile<N> {
         }
     }
 
-    /// Puts into `to` the inner products of blocks of rows as long as vectors with [`LANES`] rows of the matrix, from `first`
+    /// Adds to `to` the inner products of blocks of rows as long as vectors with [`LANES`] rows of the matrix, from `first`
     /// on.
     pub(super) fn project_back(&self, rows: impl Fn(usize) -> [*const N; ROWS], first: usize, to: &mut [Products]) {
         let d = self.lengths.d;
@@ -233,7 +233,7 @@ impl<N: Number> Tile<N> {
         if r.is_some() {
             self.project(count, threads);
         }
-        if self.for_gains {
+        if let Some(gain) = self.gain {
             let read = if r.is_some() { &self.values } else { &self.directions };
             let directions = &self.directions;
             let to = Slots::new(&mut self.panels, LANES * inner);
@@ -242,15 +242,22 @@ impl<N: Number> Tile<N> {
             threads.for_each(panels, |_, panel| {
                 let count = LANES.min(count - panel * LANES);
                 // SAFETY: as above.
-                let (to, bounds, squares) =
-                    unsafe { (to.slot_or_none(panel), bounds.slot(panel), squares.slot(panel)) };
-                transpose(&read[panel * LANES * step..], step, count, to);
-                let directions = directions[panel * LANES * padded..].chunks_exact(padded);
-                let bounds = bounds.chunks_exact_mut(padded / BOUNDED);
-                for ((direction, bounds), square) in directions.zip(bounds).zip(squares).take(count) {
-                    // What is NaN makes a result NaN anyway.
-                    largest_or_least(&direction[..d], 0.0, |a, b| if a > b { a } else { b }, bounds);
-                    *square = square_of_norm(&direction[..d]);
+                transpose(&read[panel * LANES * step..], step, count, unsafe { to.slot_or_none(panel) });
+                let directions = directions[panel * LANES * padded..].chunks_exact(padded).map(|own| &own[..d]);
+                match gain {
+                    Gain::Magnitudes => {
+                        // SAFETY: as above.
+                        let bounds = unsafe { bounds.slot(panel) }.chunks_exact_mut(padded / BOUNDED);
+                        for (direction, bounds) in directions.zip(bounds).take(count) {
+                            // What is NaN makes a result NaN anyway.
+                            largest_or_least(direction, 0.0, |a, b| if a > b { a } else { b }, bounds);
+                        }
+                    }
+                    Gain::Squares => {
+                        // SAFETY: as above.
+                        let squares = unsafe { squares.slot(panel) };
+                        directions.zip(squares).take(count).for_each(|(own, to)| *to = square_of_norm(own));
+                    }
                 }
             });
         }
