@@ -1,18 +1,16 @@
 //! From groups of parts to their contributions: which vectors are read when, and on which thread.
 //!
 //! [`run`] goes through the batch entries, one at a time where all parts are dense ([`entry`]), and some at a time where
-//! parts are factored ([`chunk`], [`factored`]). [`entry`] knows the formula of one whole, [`surplus`] how a part is
+//! parts are factored ([`factored`]). [`entry`] knows the formula of one whole, [`surplus`] how a part is
 //! measured beside it; [`totals`] brings tiles of dense parts to the kernels; [`pack`] copies what does not lie
 //! contiguous; [`results`] writes. Everything that is handed in was checked.
 
-mod chunk;
 mod entry;
 mod factored;
 mod pack;
 mod results;
 mod route;
 mod surplus;
-mod tile;
 mod totals;
 
 pub(crate) use factored::FactoredTensors;
@@ -192,7 +190,7 @@ pub(crate) fn run(whole: &Whole, groups: &[PlannedGroup], options: &Options<'_>)
     let work = whole.entries.saturating_mul(parts).saturating_mul(whole.vectors.len.max(1));
     let threads = Threads::for_work(work, options.context);
     if groups.iter().any(|group| matches!(group.parts, PlannedParts::Factored(_))) {
-        return chunk::run(&entry, parts, threads);
+        return factored::chunk::run(&entry, parts, threads);
     }
     // Either every thread takes whole batch entries, or all threads share the parts of one entry after the other.
     let share_parts = whole.entries < 4 * threads.count() && parts > PARTS_A_TASK;

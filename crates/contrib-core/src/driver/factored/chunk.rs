@@ -1,10 +1,10 @@
 //! Wholes with factored parts, some at a time: as many as the proximities of their parts fit into a bounded memory.
 
-use super::entry::Entry;
-use super::factored::Work;
-use super::surplus::WholeNorm;
-use super::{PlannedParts, Slots, buffer, room_for_indices};
+use super::work::Work;
 use crate::context::Threads;
+use crate::driver::entry::Entry;
+use crate::driver::surplus::WholeNorm;
+use crate::driver::{PlannedParts, Slots, buffer, room_for_indices};
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
 
@@ -12,7 +12,7 @@ use crate::floating_point::DefaultSettings;
 const BYTES_A_THREAD: usize = 10 << 20;
 
 /// Computes the contributions of all groups to all wholes and writes them out.
-pub(super) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'_>) -> Result<(), Error> {
+pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'_>) -> Result<(), Error> {
     // Each factored group, and where its parts begin among all.
     let factored = || {
         let mut first = 0;

@@ -1,10 +1,10 @@
 //! Directions of a tile of factored parts, read or projected once and then met by many wholes.
 
-use super::factored::Gain;
-use super::{Slots, Vectors, buffer};
+use super::Gain;
 use crate::axes::Axes;
 use crate::context::Threads;
 use crate::dispatch::ProductsOf;
+use crate::driver::{Slots, Vectors, buffer};
 use crate::dtype::{DType, Element, with_element};
 use crate::error::Error;
 use crate::kernels::overshoot::{BOUNDED, BOUNDS, Direction};
@@ -79,6 +79,11 @@ unsafe impl Sync for Start {}
 // SAFETY: as above.
 unsafe impl Send for Start {}
 
+/// The length of a vector in whole blocks.
+pub(super) fn padded(d: usize) -> usize {
+    d.next_multiple_of(BLOCK).max(BLOCK)
+}
+
 /// Lengths of what a tile and the wholes beside it hold.
 #[derive(Clone, Copy)]
 pub(super) struct Lengths {
@@ -94,7 +99,7 @@ pub(super) struct Lengths {
 
 impl Lengths {
     pub(super) fn new(d: usize, r: Option<usize>, parts: usize) -> Self {
-        let padded = d.next_multiple_of(BLOCK).max(BLOCK);
+        let padded = padded(d);
         let fits = TILE_BYTES / (padded * size_of::<f32>()) / LANES * LANES;
         let tile = fits.clamp(LANES, 1024).min(parts.next_multiple_of(LANES));
         Lengths { d, padded, r, tile }

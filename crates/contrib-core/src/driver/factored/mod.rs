@@ -1,0 +1,134 @@
+//! Factored parts: a coefficient for each part and whole, times a direction that many wholes share.
+//!
+//! [`chunk`] takes some wholes at a time; [`work`] brings their coefficients together with tiles of directions, which
+//! [`tile`] reads or projects. In the 1-norm and the 2-norm the gain of a part is mostly an inner product of whole and
+//! direction ([`gains`]); other norms, inputs in `f64` and scaled parts are measured one after the other, as dense parts
+//! are ([`written_out`]).
+
+pub(super) mod chunk;
+mod gains;
+mod tile;
+mod work;
+mod written_out;
+
+use super::Vectors;
+use super::route::Route;
+use crate::axes::Axes;
+use crate::dtype::{DType, Element, with_element};
+use crate::instruction_set::InstructionSet;
+use crate::kernels::overshoot::BOUNDED;
+use crate::lanes::LANES;
+use crate::norm::Norm;
+use crate::options::Options;
+use crate::tensor::Tensor;
+use tile::{Projection, padded};
+
+/// The tensors of a group, each with all of its axes: coefficients `[p.., v..]`, directions `[p.., v.., d]` or values
+/// `[p.., v.., r]` with a projection `[p.., r, d]`, scale `[v.., d]`.
+pub(crate) struct FactoredTensors<'a> {
+    pub(crate) coefficients: Tensor<'a>,
+    pub(crate) directions: Tensor<'a>,
+    pub(crate) projection: Option<Tensor<'a>>,
+    pub(crate) scale: Option<Tensor<'a>>,
+    pub(crate) leave_out_zeros: bool,
+}
+
+/// How a gain follows from an inner product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gain {
+    Magnitudes,
+    Squares,
+}
+
+/// The same as the driver reads it.
+#[derive(Clone, Copy)]
+pub(super) struct FactoredParts {
+    coefficients: Coefficients,
+    directions: Vectors,
+    projection: Option<Projection>,
+    scale: Option<Vectors>,
+    leave_out_zeros: bool,
+    /// How gains are taken, in `f32`. Otherwise distances are, in `f64`.
+    gain: Option<Gain>,
+    /// For parts that are written out in `f64`.
+    to_distances: Route,
+    set: InstructionSet,
+}
+
+#[derive(Clone, Copy)]
+struct Coefficients {
+    data: *const u8,
+    dtype: DType,
+    parts: Axes,
+    batch: Axes,
+}
+
+// SAFETY: coefficients are only read, as long as a call lasts, from any thread.
+unsafe impl Sync for Coefficients {}
+
+impl Coefficients {
+    /// Reads those at `offsets` from `base`, all in elements. What is not there is 0.
+    #[inline]
+    fn read(&self, base: isize, offsets: &[isize], to: &mut [f64; LANES]) {
+        with_element!(self.dtype, T => {
+            let start = self.data.cast::<T>().wrapping_offset(base);
+            let read = |offset: isize| {
+                // SAFETY: the element belongs to the view of the coefficients.
+                unsafe { start.wrapping_offset(offset).read() }.to_f64()
+            };
+            let first = offsets[0];
+            if offsets.len() == LANES && offsets.iter().zip(first..).all(|(&offset, next)| offset == next) {
+                to.iter_mut().zip(first..).for_each(|(to, offset)| *to = read(offset));
+            } else {
+                to.fill(0.0);
+                to.iter_mut().zip(offsets).for_each(|(to, &offset)| *to = read(offset));
+            }
+        });
+    }
+}
+
+impl FactoredParts {
+    pub(super) fn new(tensors: FactoredTensors<'_>, part_axes: usize, whole: &Vectors, options: &Options<'_>) -> Self {
+        let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = tensors;
+        let all = [Some(coefficients), Some(directions), projection, scale];
+        let in_f64 = whole.dtype == DType::F64 || all.iter().flatten().any(|tensor| tensor.dtype() == DType::F64);
+        let gain = match options.norm {
+            Norm::ONE => Some(Gain::Magnitudes),
+            Norm::TWO => Some(Gain::Squares),
+            _ => None,
+        };
+        FactoredParts {
+            coefficients: Coefficients {
+                data: coefficients.data(),
+                dtype: coefficients.dtype(),
+                parts: coefficients.axes.range(0, part_axes).merged(),
+                batch: coefficients.axes.range(part_axes, coefficients.shape().len()).merged(),
+            },
+            directions: Vectors::new(&directions, part_axes),
+            projection: projection.map(|tensor| Projection {
+                data: tensor.data(),
+                dtype: tensor.dtype(),
+                parts: tensor.axes.range(0, part_axes).merged(),
+                rows: tensor.shape()[part_axes],
+                row_stride: tensor.strides()[part_axes],
+                stride: tensor.strides()[part_axes + 1],
+            }),
+            scale: scale.map(|tensor| Vectors::new(&tensor, 0)),
+            leave_out_zeros,
+            gain: gain.filter(|_| !in_f64 && scale.is_none()),
+            to_distances: Route::to_distances(options, DType::F64, whole.dtype),
+            set: options.instruction_set(),
+        }
+    }
+
+    /// Bytes that each whole of a chunk takes beside its norm and the proximities of its parts.
+    pub(super) fn bytes_of_whole(&self, d: usize) -> usize {
+        let r = self.projection.as_ref().map_or(0, |projection| projection.rows);
+        let numbers = match self.gain {
+            None => 0,
+            Some(Gain::Squares) => padded(d) + r,
+            Some(Gain::Magnitudes) => 3 * padded(d) + padded(d) / BOUNDED + r,
+        };
+        numbers * size_of::<f32>()
+    }
+}
