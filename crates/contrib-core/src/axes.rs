@@ -97,7 +97,8 @@ impl Axes {
         for axis in (0..self.extents.len()).rev() {
             let extent = self.extents[axis].max(1);
             walk.index[axis] = rest % extent;
-            walk.offset += (rest % extent) as isize * self.strides[axis];
+            // Wraps only where another extent is 0 and nothing is walked.
+            walk.offset = walk.offset.wrapping_add(self.strides[axis].wrapping_mul((rest % extent) as isize));
             rest /= extent;
         }
         if let (Some(&extent), Some(&step)) = (self.extents.last(), self.strides.last()) {

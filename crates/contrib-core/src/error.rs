@@ -229,7 +229,7 @@ impl fmt::Display for Cause {
                 write!(f, "expected indices inside a slice of {len} elements, got {min} to {max}")
             }
             Cause::Misaligned { dtype } => {
-                write!(f, "expected a pointer aligned to {} bytes for {}, got another", dtype.size(), dtype.name())
+                write!(f, "expected a pointer aligned to {} bytes, the size of its elements, got another", dtype.size())
             }
             Cause::Rank { expected, got } => write!(f, "expected {expected}, got {got}"),
             Cause::ShapeMismatch { expected, got, like } => {

@@ -259,7 +259,7 @@ impl<'a> NamedGroup<'a> {
                     Some(scale) => Some(scale.expect_or_one(&joined(&[batch, &[d]]), like)?),
                 };
                 Ok(PlannedGroup::factored(
-                    driver::FactoredTensors {
+                    &driver::FactoredTensors {
                         coefficients: *factored.coefficients.tensor,
                         directions,
                         projection,
@@ -300,10 +300,11 @@ impl<'a> NamedOut<'a> {
             OutForm::Sums => {
                 let kept = got.len().saturating_sub(batch.len()).min(part_axes);
                 out.expect_shape(&shape[part_axes - kept..], like)?;
-                Ok(driver::Results::sums(out.tensor, kept, parts[..part_axes - kept].iter().product()))
+                let rows = parts[..part_axes - kept].iter().fold(1, |rows: usize, &extent| rows.saturating_mul(extent));
+                Ok(driver::Results::sums(out.tensor, kept, rows))
             }
             OutForm::Strongest(indices, index_type) => {
-                let count: usize = parts.iter().product();
+                let count = parts.iter().fold(1, |count: usize, &extent| count.saturating_mul(extent));
                 let strongest = got.last().copied().unwrap_or(0);
                 let mut expected = List::new(batch);
                 if batch.len() == crate::MAX_NDIM {

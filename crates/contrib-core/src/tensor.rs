@@ -181,9 +181,12 @@ impl<'a> Tensor<'a> {
     /// nothing changes.
     pub(crate) fn with_axes(&self, axes: &[Axis]) -> Self {
         let of = |axis: &Axis| match *axis {
-            Axis::Own(axis) => (self.axes.extents[axis], self.axes.strides[axis]),
-            Axis::Major(axis, minor) => (self.axes.extents[axis] / minor, self.axes.strides[axis] * minor as isize),
-            Axis::Minor(axis, minor) => (minor, self.axes.strides[axis]),
+            Axis::Own(own) => (self.axes.extents[own], self.axes.strides[own]),
+            // Wraps only where there are no elements.
+            Axis::Major(own, minor) => {
+                (self.axes.extents[own] / minor, self.axes.strides[own].wrapping_mul(minor as isize))
+            }
+            Axis::Minor(own, minor) => (minor, self.axes.strides[own]),
             Axis::Same(extent) => (extent, 0),
         };
         let axes = Axes {

@@ -118,7 +118,9 @@ impl<'a> Entry<'a> {
             first,
             proximities,
         );
-        proximities.iter_mut().for_each(|surplus| *surplus = proximity(*surplus));
+        for surplus in proximities {
+            *surplus = proximity(*surplus);
+        }
     }
 
     /// Writes the contributions to the whole with this index, whose parts have these proximities.

@@ -45,23 +45,19 @@ struct Vectors {
 unsafe impl Sync for Vectors {}
 
 /// One group of parts and the place of its results.
-#[derive(Clone, Copy)]
 pub(crate) struct PlannedGroup {
     parts: PlannedParts,
     results: Results,
     count: usize,
 }
 
-/// The parts of a group.
-#[derive(Clone, Copy)]
-#[allow(clippy::large_enum_variant, reason = "small calls need no heap")]
+/// The parts of a group. Dense ones need no heap, and factored ones no room on a stack where all are dense.
 enum PlannedParts {
     Dense(DenseParts),
-    Factored(FactoredParts),
+    Factored(Box<FactoredParts>),
 }
 
 /// Parts that are given as they are.
-#[derive(Clone, Copy)]
 struct DenseParts {
     vectors: Vectors,
     routes: Routes,
@@ -159,7 +155,7 @@ impl PlannedGroup {
 
     /// The group of factored parts whose coefficients are `[p.., v..]`, with so many part axes, of wholes `[v.., d]`.
     pub(crate) fn factored(
-        tensors: FactoredTensors<'_>,
+        tensors: &FactoredTensors<'_>,
         part_axes: usize,
         results: Results,
         whole: &Whole,
@@ -167,12 +163,15 @@ impl PlannedGroup {
     ) -> Self {
         let count = tensors.coefficients.axes.range(0, part_axes).count();
         let parts = FactoredParts::new(tensors, part_axes, &whole.vectors, options);
-        PlannedGroup { parts: PlannedParts::Factored(parts), results, count }
+        PlannedGroup { parts: PlannedParts::Factored(Box::new(parts)), results, count }
     }
 }
 
 /// Parts that one task measures where one whole has enough of them to share out.
 const PARTS_A_TASK: usize = 128;
+
+/// How many elements of factored parts take as long as one that is read; and threads wait for each other more often.
+const FACTORED: usize = 16;
 
 /// The proximities of so few parts are kept on the stack.
 const STACK_PROXIMITIES: usize = 256;
@@ -182,16 +181,19 @@ const STACK_PROXIMITIES: usize = 256;
 /// # Errors
 /// [`Cause::OutOfMemory`], before anything is written.
 pub(crate) fn run(whole: &Whole, groups: &[PlannedGroup], options: &Options<'_>) -> Result<(), Error> {
-    let parts: usize = groups.iter().map(|group| group.count).sum();
+    let Some(parts) = groups.iter().try_fold(0_usize, |parts, group| parts.checked_add(group.count)) else {
+        return Err(out_of_memory(usize::MAX));
+    };
     if whole.entries == 0 || parts == 0 {
         return Ok(());
     }
     let entry = Entry::new(whole, groups, options.threshold);
     let work = whole.entries.saturating_mul(parts).saturating_mul(whole.vectors.len.max(1));
-    let threads = Threads::for_work(work, options.context);
     if groups.iter().any(|group| matches!(group.parts, PlannedParts::Factored(_))) {
+        let threads = Threads::for_work(work / FACTORED, options.context);
         return factored::chunk::run(&entry, parts, threads);
     }
+    let threads = Threads::for_work(work, options.context);
     // Either every thread takes whole batch entries, or all threads share the parts of one entry after the other.
     let share_parts = whole.entries < 4 * threads.count() && parts > PARTS_A_TASK;
     let slots = if share_parts { 1 } else { threads.count() };
@@ -211,12 +213,15 @@ fn room_for_indices(groups: &[PlannedGroup], room: usize) -> Result<Vec<usize>, 
     buffer(if groups.iter().any(|group| group.results.needs_indices()) { room } else { 0 }, 0)
 }
 
+fn out_of_memory(bytes: usize) -> Error {
+    Error::new(Argument::named("contributions"), Cause::OutOfMemory { bytes })
+}
+
 /// Working memory for so many values, or an error.
 fn buffer<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Error> {
     let mut buffer = Vec::new();
     if buffer.try_reserve_exact(len).is_err() {
-        let cause = Cause::OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) };
-        return Err(Error::new(Argument::named("contributions"), cause));
+        return Err(out_of_memory(len.saturating_mul(size_of::<T>())));
     }
     buffer.resize(len, value);
     Ok(buffer)

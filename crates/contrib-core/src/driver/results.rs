@@ -6,25 +6,22 @@ use crate::indices::IndexType;
 use crate::tensor::Tensor;
 
 /// Where the results of a group go.
-#[derive(Clone, Copy)]
 pub(crate) struct Results {
     place: Place,
     form: Form,
 }
 
 /// What is written.
-#[derive(Clone, Copy)]
 enum Form {
     /// A number for each part.
     Each,
     /// So many numbers, of parts one row of results apart, are added for each result.
     Sums(usize),
     /// The largest, and which parts they are.
-    Strongest(Place, IndexType),
+    Strongest(Box<Place>, IndexType),
 }
 
 /// The elements of an output: some for each batch entry.
-#[derive(Clone, Copy)]
 struct Place {
     data: *mut u8,
     dtype: DType,
@@ -93,7 +90,7 @@ impl Results {
     pub(crate) fn strongest(out: &Tensor<'_>, indices: &Tensor<'_>, index_type: IndexType) -> Self {
         let k = out.shape().len() - 1;
         let place = |tensor: &Tensor<'_>| Place::new(tensor, k..k + 1);
-        Results { place: place(out), form: Form::Strongest(place(indices), index_type) }
+        Results { place: place(out), form: Form::Strongest(Box::new(place(indices)), index_type) }
     }
 
     /// Whether writing needs room for an index of each part.
@@ -113,15 +110,17 @@ impl Results {
         indices: &mut [usize],
         contribution: impl Fn(f64) -> f64,
     ) {
-        match self.form {
+        match &self.form {
             Form::Each => {
                 let contributions = proximities.iter().map(|&proximity| contribution(proximity));
                 // SAFETY: the caller's promise.
                 unsafe { self.place.write(index, contributions) };
             }
-            Form::Sums(rows) => {
+            &Form::Sums(rows) => {
                 let kept = self.place.count;
-                proximities.iter_mut().for_each(|proximity| *proximity = contribution(*proximity));
+                for proximity in &mut *proximities {
+                    *proximity = contribution(*proximity);
+                }
                 let sums = (0..kept).map(|column| (0..rows).map(|row| proximities[row * kept + column]).sum());
                 // SAFETY: the caller's promise.
                 unsafe { self.place.write(index, sums) };
@@ -132,7 +131,7 @@ impl Results {
                 // SAFETY: the caller's promise.
                 unsafe {
                     self.place.write(index, contributions);
-                    match index_type {
+                    match *index_type {
                         IndexType::I32 => to_indices.write_as(index, strongest.iter().map(|&part| part as i32)),
                         IndexType::I64 => to_indices.write_as(index, strongest.iter().map(|&part| part as i64)),
                     }

@@ -100,7 +100,9 @@ pub(super) fn surpluses(
     let to_distances = Comparison { route: &routes.to_distances, origin, vectors };
     let Some(route) = routes.to_gains.as_ref().filter(|_| norm.is_small_enough_for_gains()) else {
         distances(workspace, &to_distances, entry, first, surpluses);
-        surpluses.iter_mut().for_each(|distance| *distance = norm.surplus_of_distance(*distance));
+        for distance in surpluses {
+            *distance = norm.surplus_of_distance(*distance);
+        }
         return;
     };
     let is_square = route.measure.is_square();

@@ -131,7 +131,7 @@ where
         }
         if full < len {
             let (own, of_whole) = (load_partial::<_, T>(part.add(full), len - full), LoadAs::load(whole.add(full)));
-            if full % (CHAINS * LANES) == 0 {
+            if full.is_multiple_of(CHAINS * LANES) {
                 even = measure.add(even, own, of_whole);
             } else {
                 odd = measure.add(odd, own, of_whole);

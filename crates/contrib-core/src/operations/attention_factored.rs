@@ -110,7 +110,7 @@ pub fn attention_factored(
             let (kv_heads, d_head) = (values.tensor.shape()[2], values.tensor.shape()[3]);
             w_o.expect_rank(3, "[head, d_head, d_model]")?;
             w_o.expect_shape(&[heads, d_head, d_model], Argument::named("pattern, values and resid_mid"))?;
-            if heads.checked_rem(kv_heads).is_some_and(|rest| rest > 0) || (kv_heads == 0 && heads > 0) {
+            if kv_heads > heads || heads.checked_rem(kv_heads).unwrap_or(heads) > 0 {
                 return Err(Error::new(values.argument, Cause::Heads { heads, kv_heads }));
             }
             let group = heads.checked_div(kv_heads).unwrap_or(1).max(1);
@@ -149,12 +149,18 @@ pub fn attention_factored(
         }),
         out: NamedOut { contributions: Named { tensor: &out, argument: out_attn.argument }, form },
     };
-    let mut parts = Vec::with_capacity(one_offs.len());
+    let no_room = |_| {
+        let bytes = one_offs.len().saturating_mul(size_of::<NamedGroup<'_>>());
+        Error::new(Argument::named("one_offs"), Cause::OutOfMemory { bytes })
+    };
+    let (mut parts, mut groups) = (Vec::new(), Vec::new());
+    parts.try_reserve_exact(one_offs.len()).map_err(no_room)?;
+    groups.try_reserve_exact(one_offs.len() + 2).map_err(no_room)?;
     for (index, one_off) in one_offs.iter().enumerate() {
         let part = Named { argument: Argument::of_list("one_offs", index, "part"), tensor: &one_off.part };
         parts.push(part.expect_or_one(shape, resid_mid.argument)?);
     }
-    let mut groups = vec![attn, NamedGroup::dense(resid_pre, out_resid)];
+    groups.extend([attn, NamedGroup::dense(resid_pre, out_resid)]);
     for (index, (one_off, part)) in one_offs.iter().zip(&parts).enumerate() {
         let argument = |name| Argument::of_list("one_offs", index, name);
         let out = Named { argument: argument("out"), tensor: one_off.out.as_tensor() };

@@ -20,7 +20,7 @@ pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'
             let begins = first;
             first += group.count;
             match &group.parts {
-                PlannedParts::Factored(factored) => Some((factored, group.count, begins)),
+                PlannedParts::Factored(factored) => Some((&**factored, group.count, begins)),
                 PlannedParts::Dense(_) => None,
             }
         })

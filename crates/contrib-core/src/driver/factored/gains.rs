@@ -50,7 +50,7 @@ impl Wholes {
 }
 
 impl Measured for f32 {
-    fn multiply(work: &WorkOf<'_, f32>, panel: usize, place: usize, count: usize, to: &mut [Products; BLOCKS]) {
+    fn multiply(work: &WorkOf<'_, f32>, panel: usize, place: usize, count: usize, to: &mut [Products]) {
         let rows = |block: usize| from_fn(|row| work.multiplied(place + (block * ROWS + row).min(count - 1)));
         let inner = work.lengths.inner();
         let to = &mut to[..count.div_ceil(ROWS)];
@@ -91,7 +91,9 @@ impl Measured for f32 {
                 load(vectors.dtype, vectors.start(start + number), vectors.stride, factors);
                 factors
             };
-            factors.iter_mut().for_each(|w| *w = (*w - DIFFERENCE_EPSILON as f32) * Arithmetic::F32.factor() as f32);
+            for w in &mut *factors {
+                *w = (*w - DIFFERENCE_EPSILON as f32) * Arithmetic::F32.factor() as f32;
+            }
             if !are_apart {
                 return;
             }
@@ -151,7 +153,7 @@ impl WorkOf<'_, f32> {
         let mut tells = [true; LANES];
         for lane in 0..LANES {
             let coefficient = panel.coefficients[lane];
-            let gain = coefficient * (products[lane] - coefficient * self.tile.square(panel.panel * LANES + lane));
+            let gain = coefficient * (products[lane] - coefficient * self.tile.square(panel.number * LANES + lane));
             (to[lane], tells[lane]) = panel.norm.surplus_of_square_gain(gain);
         }
         bits_of_false(&tells)
@@ -169,7 +171,7 @@ impl WorkOf<'_, f32> {
         };
         let mut beyond = [0.0; LANES];
         // SAFETY: all directions and the whole are padded to whole blocks, and have bounds for them.
-        unsafe { (self.wholes.overshoots)(&coefficients, self.tile.bounded(panel.panel * LANES), whole, &mut beyond) };
+        unsafe { (self.wholes.overshoots)(&coefficients, self.tile.bounded(panel.number * LANES), whole, &mut beyond) };
         let mut tells = [true; LANES];
         for lane in 0..LANES {
             let gain = panel.coefficients[lane] * products[lane] - beyond[lane];

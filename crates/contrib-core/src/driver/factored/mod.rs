@@ -25,6 +25,7 @@ use tile::{Projection, padded};
 
 /// The tensors of a group, each with all of its axes: coefficients `[p.., v..]`, directions `[p.., v.., d]` or values
 /// `[p.., v.., r]` with a projection `[p.., r, d]`, scale `[v.., d]`.
+#[derive(Clone, Copy)]
 pub(crate) struct FactoredTensors<'a> {
     pub(crate) coefficients: Tensor<'a>,
     pub(crate) directions: Tensor<'a>,
@@ -88,8 +89,8 @@ impl Coefficients {
 }
 
 impl FactoredParts {
-    pub(super) fn new(tensors: FactoredTensors<'_>, part_axes: usize, whole: &Vectors, options: &Options<'_>) -> Self {
-        let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = tensors;
+    pub(super) fn new(tensors: &FactoredTensors<'_>, part_axes: usize, whole: &Vectors, options: &Options<'_>) -> Self {
+        let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = *tensors;
         let all = [Some(coefficients), Some(directions), projection, scale];
         let in_f64 = whole.dtype == DType::F64 || all.iter().flatten().any(|tensor| tensor.dtype() == DType::F64);
         let gain = match options.norm {

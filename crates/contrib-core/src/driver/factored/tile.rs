@@ -229,8 +229,8 @@ impl<N: Number> Tile<N> {
         let panels = count.div_ceil(LANES);
         let rows = Slots::new(read, step);
         threads.for_each(panels, |_, panel| {
-            for number in panel * LANES..count.min((panel + 1) * LANES) {
-                let Start(start) = starts[number];
+            let numbers = panel * LANES..count.min((panel + 1) * LANES);
+            for (number, &Start(start)) in numbers.clone().zip(&starts[numbers]) {
                 // SAFETY: each number comes once, and the buffer outlives all the tasks; the vector belongs to its view.
                 unsafe { load(vectors.dtype, start, vectors.stride, &mut rows.slot_or_none(number)[..inner]) };
             }

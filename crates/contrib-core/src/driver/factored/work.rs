@@ -60,8 +60,9 @@ pub(super) struct WorkOf<'a, N> {
     offsets: Vec<isize>,
     /// Where the directions of a tile, or their values, begin.
     starts: Vec<Start>,
-    /// For each slot of the threads a part and a scale.
-    written_out: Vec<f64>,
+    /// For each slot of the threads the coefficients and products of a panel, and a part and a scale. (Some hosts give a
+    /// thread a stack of 64 KiB.)
+    scratch: Vec<f64>,
 }
 
 /// Wholes that share their directions: the index of the first, its place in the chunk, and their norms.
@@ -79,8 +80,13 @@ pub(super) struct Panel<'a> {
     pub(super) place: usize,
     pub(super) norm: &'a WholeNorm,
     /// The number of the panel in the tile, and its coefficients.
-    pub(super) panel: usize,
+    pub(super) number: usize,
     pub(super) coefficients: &'a [f64; LANES],
+}
+
+/// Numbers of scratch memory that a task needs for vectors of length `d`.
+fn scratch_len(d: usize) -> usize {
+    2 * BLOCKS * ROWS * LANES + 2 * d
 }
 
 /// Whether a number is not zero.
@@ -91,7 +97,7 @@ fn any(numbers: &[f64; LANES]) -> bool {
 /// A type that directions are kept in, and how the surpluses of parts follow from them.
 pub(super) trait Measured: Number {
     /// The inner products that gains need, of the parts of a panel with the wholes from `place` of the chunk on.
-    fn multiply(work: &WorkOf<'_, Self>, panel: usize, place: usize, count: usize, to: &mut [Products; BLOCKS]);
+    fn multiply(work: &WorkOf<'_, Self>, panel: usize, place: usize, count: usize, to: &mut [Products]);
 
     /// The surpluses of the parts of a panel. Those of parts whose coefficient is 0 may be anything.
     fn surpluses(
@@ -131,7 +137,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             bases: buffer(wholes, 0)?,
             offsets: buffer(lengths.tile, 0)?,
             starts: buffer(lengths.tile, Start::default())?,
-            written_out: buffer(slots * 2 * lengths.d, 0.0)?,
+            scratch: buffer(slots * scratch_len(lengths.d), 0.0)?,
         })
     }
 
@@ -204,15 +210,15 @@ impl<'a, N: Measured> WorkOf<'a, N> {
 
         // Each task takes some wholes beside one panel of parts.
         let groups = run.norms.len().div_ceil(BLOCKS * ROWS);
-        let mut written_out = std::mem::take(&mut self.written_out);
-        let slots = Slots::new(&mut written_out, 2 * self.lengths.d);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let slots = Slots::new(&mut scratch, scratch_len(self.lengths.d));
         let work = &*self;
         threads.for_each(groups * count.div_ceil(LANES), |slot, task| {
             // SAFETY: no other task has this slot now, and the buffer outlives all the tasks.
-            let slot = unsafe { slots.slot_or_none(slot) };
+            let slot = unsafe { slots.slot(slot) };
             work.panel(run, task % groups, task / groups, (first, count), slot, rows);
         });
-        self.written_out = written_out;
+        self.scratch = scratch;
     }
 
     /// Puts the proximities of the parts of one panel to one group of wholes where they belong.
@@ -228,19 +234,20 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let numbers = group * BLOCKS * ROWS..run.norms.len().min((group + 1) * BLOCKS * ROWS);
         let lanes = panel * LANES..count.min((panel + 1) * LANES);
         let offsets = &self.offsets[lanes.clone()];
-        let mut coefficients = [[0.0; LANES]; BLOCKS * ROWS];
+        let (numbers_of_panel, slot) = slot.split_at_mut(2 * BLOCKS * ROWS * LANES);
+        let (coefficients, products) = numbers_of_panel.as_chunks_mut::<LANES>().0.split_at_mut(BLOCKS * ROWS);
         let mut are_there = false;
-        for (number, coefficients) in numbers.clone().zip(&mut coefficients) {
+        for (number, coefficients) in numbers.clone().zip(&mut *coefficients) {
             self.factored.coefficients.read(self.bases[run.begin + number], offsets, coefficients);
             are_there |= any(coefficients);
         }
-        let mut products = [[[0.0; LANES]; ROWS]; BLOCKS];
         if are_there {
-            N::multiply(self, panel, run.begin + numbers.start, numbers.len(), &mut products);
+            products.fill([0.0; LANES]);
+            N::multiply(self, panel, run.begin + numbers.start, numbers.len(), products.as_chunks_mut::<ROWS>().0);
         }
-        for ((number, coefficients), products) in numbers.zip(&coefficients).zip(products.iter().flatten()) {
+        for ((number, coefficients), products) in numbers.zip(&*coefficients).zip(&*products) {
             let (place, norm) = (run.begin + number, &run.norms[number]);
-            let beside = Panel { index: run.start + number, place, norm, panel, coefficients };
+            let beside = Panel { index: run.start + number, place, norm, number: panel, coefficients };
             let mut surpluses = [0.0; LANES];
             if any(coefficients) {
                 N::surpluses(self, &beside, products, slot, &mut surpluses);

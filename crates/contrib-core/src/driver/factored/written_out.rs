@@ -1,6 +1,6 @@
 //! Factored parts written out one after the other, in `f64`, and measured as dense parts are.
 
-use super::tile::{BLOCKS, load};
+use super::tile::load;
 use super::work::{Measured, Panel, WorkOf};
 use crate::context::Threads;
 use crate::driver::Vectors;
@@ -24,7 +24,7 @@ impl<N: Measured> WorkOf<'_, N> {
             unsafe { load(scales.dtype, scales.start(panel.index), scales.stride, scale) };
         }
         for lane in (0..LANES).filter(|&lane| lanes >> lane & 1 == 1 && panel.coefficients[lane] != 0.0) {
-            let direction = self.tile.direction(panel.panel * LANES + lane);
+            let direction = self.tile.direction(panel.number * LANES + lane);
             for (to, x) in part.iter_mut().zip(direction) {
                 *to = panel.coefficients[lane] * x.to_f64();
             }
@@ -42,7 +42,7 @@ impl<N: Measured> WorkOf<'_, N> {
 }
 
 impl Measured for f64 {
-    fn multiply(_: &WorkOf<'_, f64>, _: usize, _: usize, _: usize, _: &mut [Products; BLOCKS]) {}
+    fn multiply(_: &WorkOf<'_, f64>, _: usize, _: usize, _: usize, _: &mut [Products]) {}
 
     fn surpluses(work: &WorkOf<'_, f64>, panel: &Panel<'_>, _: &[f64; LANES], slot: &mut [f64], to: &mut [f64; LANES]) {
         work.written_out(panel, u32::MAX, slot, to);
