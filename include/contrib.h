@@ -4,7 +4,7 @@
  * contributed to the sum (the whole), by the measure of "Information Flow Routes" (arXiv 2403.00824).
  *
  *     contrib_tensor   a view of a tensor, the same as DLPack's DLTensor
- *     contrib_options  the norm and the threads; NULL: the defaults
+ *     contrib_options  the norm, the threads and a threshold; NULL: the defaults
  *     contrib_status   what every operation returns: CONTRIB_OK, or an error whose sentence
  *                      contrib_last_error_message() gives
  *
@@ -25,6 +25,10 @@
 #define CONTRIB_VERSION_PATCH 0
 #define CONTRIB_VERSION_STRING "0.1.0"
 
+// Flag of `contrib_attention_extras`: parts whose pattern is 0 (masked keys) contribute 0, and are not counted in the
+// sum by which the others are divided. Without it they count as the zero vectors that they are.
+#define CONTRIB_ATTENTION_LEAVE_OUT_MASKED 1
+
 // The kernels that the library was compiled for: SSE2 on x86-64, NEON on 64-bit Arm.
 #define CONTRIB_INSTRUCTION_SET_PORTABLE 1
 
@@ -33,6 +37,14 @@
 
 // Kernels for x86-64 with AVX-512F.
 #define CONTRIB_INSTRUCTION_SET_AVX512 3
+
+// Flag of a group with `coefficients`: parts whose coefficient is 0 (masked keys) contribute 0, and are not counted in
+// the sum by which the others are divided. Without it they count as the zero vectors that they are.
+#define CONTRIB_GROUP_LEAVE_OUT_ZEROS 1
+
+// Flag of a group: `out` lacks one or more of the leading part axes, or all, and gets sums over them. Of parts
+// `[p, q, v]`, for example, it is `[q, v]` or `[v]`. Not with `indices`.
+#define CONTRIB_GROUP_SUM 2
 
 // `device_type` of ordinary memory (DLPack's `kDLCPU`).
 #define CONTRIB_DEVICE_CPU 1
@@ -45,6 +57,9 @@
 
 // `device_type` of CUDA's managed memory (DLPack's `kDLCUDAManaged`).
 #define CONTRIB_DEVICE_CUDA_MANAGED 13
+
+// `code` of int32 and int64 (DLPack's `kDLInt`), which indices are written as.
+#define CONTRIB_DTYPE_INT 0
 
 // `code` of float16, float32 and float64 (DLPack's `kDLFloat`).
 #define CONTRIB_DTYPE_FLOAT 2
@@ -61,11 +76,11 @@ typedef struct contrib_context contrib_context;
 typedef int32_t contrib_status;
 
 // The type of a tensor's elements, laid out as DLPack's `DLDataType`: float32 is `{CONTRIB_DTYPE_FLOAT, 32, 1}`,
-// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`.
+// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`. Indices are int64, `{CONTRIB_DTYPE_INT, 64, 1}`, or int32.
 typedef struct contrib_dtype {
-    // `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`.
+    // `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`; for indices `CONTRIB_DTYPE_INT`.
     uint8_t code;
-    // 16, 32 or 64 for `CONTRIB_DTYPE_FLOAT`; 16 for `CONTRIB_DTYPE_BFLOAT`.
+    // 16, 32 or 64 for `CONTRIB_DTYPE_FLOAT`; 16 for `CONTRIB_DTYPE_BFLOAT`; 32 or 64 for `CONTRIB_DTYPE_INT`.
     uint8_t bits;
     // 1.
     uint16_t lanes;
@@ -96,19 +111,41 @@ typedef struct contrib_tensor {
     uint64_t byte_offset;
 } contrib_tensor;
 
-// A group of parts of a whole, and the place for their contributions.
+// A group of parts of a whole `[v.., d]`, and the place for their contributions.
 //
-// Later versions may append fields, for which zero means what this version does.
+// *Dense* parts are the vectors themselves. *Factored* parts are a number times a vector: an attended token through a
+// head, its pattern times what the head moves; a neuron, its activation times its output vector. Their vectors
+// `[p.., v.., d]` never exist in memory. A group is factored where `coefficients` is not NULL.
+//
+// Begin with zeros and `struct_size`. Later versions may append fields, for which zero means what this version does.
 typedef struct contrib_group {
     // `sizeof(contrib_group)`; the same for all groups of an array.
     size_t struct_size;
-    // The parts `[p.., v.., d]`: any part axes, or none for one part, then the whole's own axes.
+    // Dense: the parts `[p.., v.., d]`: any part axes, or none for one part, then the whole's own axes. Factored: the
+    // directions `[p.., v.., d]`, or with `projection` the values `[p.., v.., r]`, where any extent of `p..` and `v..`
+    // may be 1: the same for all along that axis.
     const struct contrib_tensor *parts;
-    // Their contributions `[p.., v..]`; written.
+    // Their contributions `[p.., v..]`; written. With `CONTRIB_GROUP_SUM` or `indices` it has another shape.
     const struct contrib_tensor *out;
+    // The coefficients `[p.., v..]` of factored parts, or NULL: the parts are dense. A part whose coefficient is 0 is
+    // the zero vector, whatever its direction.
+    const struct contrib_tensor *coefficients;
+    // `[p.., r, d]`, or NULL: the matrix by which the values in `parts` become directions, `values @ projection`. Any
+    // extent of `p..` may be 1. Only with `coefficients`.
+    const struct contrib_tensor *projection;
+    // `[v.., d]`, or NULL: by what each channel of the parts of a batch entry is multiplied, as where a model
+    // normalises what a block adds. Any extent may be 1. Only with `coefficients`. Calculation with a scale is many
+    // times slower.
+    const struct contrib_tensor *scale;
+    // NULL, or a place for indices, int32 or int64, `[v.., k]`; written. Then `out` is `[v.., k]` too, and gets the
+    // contributions of the k strongest parts of each batch entry, the strongest first, of equal ones the first; this
+    // gets their row-major indices in `p..`. The other parts count in the sum by which all are divided.
+    const struct contrib_tensor *indices;
+    // `CONTRIB_GROUP_` flags, or 0.
+    uint64_t flags;
 } contrib_group;
 
-// Choices for a call. NULL in its place means the defaults: the 1-norm, and the context that NULL means.
+// Choices for a call. NULL in its place means the defaults: the 1-norm, the context that NULL means, and no threshold.
 //
 // Begin with `contrib_options options = CONTRIB_OPTIONS_INIT;`. Later versions may append fields, for which zero
 // means what this version does.
@@ -120,7 +157,39 @@ typedef struct contrib_options {
     // The threads to use, or NULL: a pool with a thread for each core, shared by all such calls and started by the
     // first that is large enough.
     const struct contrib_context *context;
+    // Contributions that are not greater than this become 0, and the others are divided by what is left of their
+    // whole, so that they sum to 1 again: `contrib_threshold_and_renormalise` in the same call, over all results
+    // together. Where nothing is left, 0/0: NaN. 0: all contributions stay as they are. NaN is an error.
+    double threshold;
 } contrib_options;
+
+// One more part of the stream after attention, such as the output bias, and the place for its contributions. Unlike
+// the other structs this one never grows.
+typedef struct contrib_one_off {
+    // The part `[batch, pos, d_model]`. Any extent may be 1: the same for all along that axis.
+    const struct contrib_tensor *part;
+    // Its contributions `[batch, pos]`; written.
+    const struct contrib_tensor *out;
+} contrib_one_off;
+
+// What else `contrib_attention_factored` can take. NULL in its place means nothing else.
+//
+// Begin with `contrib_attention_extras extras = CONTRIB_ATTENTION_EXTRAS_INIT;`. Later versions may append fields, for
+// which zero means what this version does.
+typedef struct contrib_attention_extras {
+    // `sizeof(contrib_attention_extras)`.
+    size_t struct_size;
+    // `[batch, pos, d_model]`, or NULL: by what each channel of what a query's heads add is multiplied, as where a
+    // model normalises the output of attention before it adds it. Any extent may be 1. Calculation with a scale is
+    // many times slower.
+    const struct contrib_tensor *scale;
+    // An array of further parts; may be NULL where `n_one_offs` is 0.
+    const struct contrib_one_off *one_offs;
+    // How many there are.
+    size_t n_one_offs;
+    // `CONTRIB_ATTENTION_` flags, or 0.
+    uint64_t flags;
+} contrib_attention_extras;
 
 // The call did what it says.
 #define CONTRIB_OK 0
@@ -138,7 +207,7 @@ typedef struct contrib_options {
 // A tensor is on a device whose memory the host cannot read.
 #define CONTRIB_ERROR_DEVICE 200
 
-// A tensor's dtype is not float32, float64, float16 or bfloat16, with one lane.
+// A tensor's dtype is not float32, float64, float16 or bfloat16, or for indices int32 or int64, with one lane.
 #define CONTRIB_ERROR_DTYPE 201
 
 // A tensor has a negative number of axes, or more than 16.
@@ -165,6 +234,12 @@ typedef struct contrib_options {
 // Two elements of an output share memory.
 #define CONTRIB_ERROR_SELF_OVERLAP 303
 
+// A number of key-value heads that does not divide the number of heads.
+#define CONTRIB_ERROR_HEADS 304
+
+// More strongest parts are asked for than there are, or there are more parts than the indices' dtype can count.
+#define CONTRIB_ERROR_TOO_MANY_STRONGEST 305
+
 // The norm is NaN or less than 1.
 #define CONTRIB_ERROR_NORM 400
 
@@ -176,6 +251,9 @@ typedef struct contrib_options {
 
 // A number that is not one of `CONTRIB_INSTRUCTION_SET_`.
 #define CONTRIB_ERROR_INSTRUCTION_SET 403
+
+// A flag that this version of the library does not know, or one that another field rules out.
+#define CONTRIB_ERROR_FLAGS 404
 
 // Working memory could not be allocated.
 #define CONTRIB_ERROR_OUT_OF_MEMORY 500
@@ -236,15 +314,17 @@ int32_t contrib_context_instruction_set(const struct contrib_context *context);
 // What all parts of all groups contribute to their whole, normalised together: for each batch entry the contributions
 // of all its parts sum to 1. The other operations are this one with named groups.
 //
-// `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]` and results `[p.., v..]`, with part
-// axes of its own. Every tensor has its own dtype: float32, float64, float16 or bfloat16. For the norm n of the
-// options:
+// `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]`, given as they are or as coefficients
+// and directions, and results `[p.., v..]` or fewer, with part axes of its own: see `contrib_group`. Every tensor has
+// its own dtype: float32, float64, float16 or bfloat16, but for indices. For the norm n of the options:
 //
 // ```text
 // distance(p, v)     = || parts[p, v, :] - whole[v, :] + 1e-6 ||_n
 // proximity(p, v)    = max(|| whole[v, :] ||_n - distance(p, v), 1e-5)
 // contribution(p, v) = proximity(p, v) / sum over all parts of all groups of proximity(., v)
 // ```
+//
+// With a threshold in the options, small contributions become 0, and the others are renormalised.
 //
 // From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch entry NaN and no other;
 // an infinite part of a finite whole has the least proximity; an infinite whole gives NaN. Results have the same bits
@@ -254,7 +334,9 @@ int32_t contrib_context_instruction_set(const struct contrib_context *context);
 //
 // Errors, here and in every operation below, after which the outputs are untouched: `CONTRIB_ERROR_NULL_POINTER`,
 // `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
-// `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_OUT_OF_MEMORY`.
+// `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
+// `CONTRIB_ERROR_TOO_MANY_STRONGEST`, and `_FLAGS`; a group with `projection`, `scale` or
+// `CONTRIB_GROUP_LEAVE_OUT_ZEROS` and no `coefficients` is a `CONTRIB_ERROR_NULL_POINTER`.
 //
 // # Safety
 // Pointers are null or point to what the types say; every element that a tensor's shape and strides reach may be
@@ -306,6 +388,46 @@ contrib_status contrib_attention(const struct contrib_tensor *resid_pre,
                                  const struct contrib_tensor *out_resid,
                                  const struct contrib_options *options);
 
+// As `contrib_attention`, from the pattern and the values of the heads: the vectors
+// `[batch, pos, key_pos, head, d_model]` never exist in memory.
+//
+// | argument | shape |
+// |---|---|
+// | `resid_pre`, `resid_mid` | `[batch, pos, d_model]`: any queries, all or some or one that is new |
+// | `pattern` | `[batch, head, pos, key_pos]`: how much each head attends to which token |
+// | `values` | `[batch, key_pos, kv_head, d_head]`; where `w_o` is NULL, `[batch, key_pos, head, d_model]` |
+// | `w_o` | `[head, d_head, d_model]`, or NULL |
+// | `extras` | a scale, further parts, flags; or NULL |
+// | `out_attn` | `[batch, pos, key_pos, head]`, or `[batch, pos, key_pos]`: summed over heads |
+// | `out_resid` | `[batch, pos]` |
+//
+// Head h uses the values of key-value head h / (head / kv_head): as many as there are heads, fewer (grouped queries),
+// or one (multi-query attention). head * d_head need not be d_model. Where `w_o` is NULL, `values` are what each head
+// would write for each token, the products of both, which a caller may keep between decoding steps.
+//
+// A part whose pattern is 0 is the zero vector, whatever its value; it counts unless it is left out. For each position
+// of each batch entry, `out_attn`, `out_resid` and the results of the extras together sum to 1. Every tensor has its
+// own dtype.
+//
+// Beside the outputs some 10 MB of memory are needed for each thread, and a few MB for directions. Outputs must not
+// overlap an input, one another, or themselves. May be called from many threads at once.
+//
+// Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the
+// heads, `CONTRIB_ERROR_FLAGS` where a flag of the extras is not known.
+//
+// # Safety
+// As for `contrib_group_contributions`; `extras` is null or points to a struct of the size that it says, and its
+// `one_offs` to as many structs as it says.
+contrib_status contrib_attention_factored(const struct contrib_tensor *resid_pre,
+                                          const struct contrib_tensor *resid_mid,
+                                          const struct contrib_tensor *pattern,
+                                          const struct contrib_tensor *values,
+                                          const struct contrib_tensor *w_o,
+                                          const struct contrib_attention_extras *extras,
+                                          const struct contrib_tensor *out_attn,
+                                          const struct contrib_tensor *out_resid,
+                                          const struct contrib_options *options);
+
 // What the MLP, and the residual stream before it, contribute to the residual stream after it.
 //
 // `resid_mid`, `resid_post` and `mlp_out` are `[batch, pos, d_model]`, `out_mlp` and `out_resid` `[batch, pos]`. For
@@ -335,12 +457,43 @@ contrib_status contrib_decomposed_mlp(const struct contrib_tensor *resid_mid,
                                       const struct contrib_tensor *out_resid,
                                       const struct contrib_options *options);
 
+// As `contrib_decomposed_mlp`, from the activations and the output vectors of the neurons: the vectors
+// `[v.., hidden, d_model]` never exist in memory.
+//
+// | argument | shape |
+// |---|---|
+// | `resid_mid`, `resid_post` | `[v.., d_model]`, with any batch axes or none |
+// | `activations` | `[v.., hidden]`: what each neuron's output vector is multiplied by |
+// | `w_out` | `[hidden, d_model]`; one that is stored as `[d_model, hidden]` has the strides `{1, hidden}` |
+// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the k strongest, the strongest first |
+// | `out_indices` | `[v.., k]`, int32 or int64: which neurons those are; or NULL: all neurons |
+// | `out_resid` | `[v..]` |
+//
+// For each batch entry, the contributions of all neurons, whether they are among the strongest or not, and `out_resid`
+// together sum to 1. Of equally strong neurons the first comes first. Every tensor has its own dtype.
+//
+// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once. Errors: see
+// `contrib_group_contributions`; and `CONTRIB_ERROR_TOO_MANY_STRONGEST` where k is above hidden, or the indices' dtype
+// cannot count the neurons.
+//
+// # Safety
+// As for `contrib_group_contributions`.
+contrib_status contrib_mlp_neurons(const struct contrib_tensor *resid_mid,
+                                   const struct contrib_tensor *resid_post,
+                                   const struct contrib_tensor *activations,
+                                   const struct contrib_tensor *w_out,
+                                   const struct contrib_tensor *out_neurons,
+                                   const struct contrib_tensor *out_indices,
+                                   const struct contrib_tensor *out_resid,
+                                   const struct contrib_options *options);
+
 // Keeps the contributions that are greater than `threshold`, makes the others 0, and divides what is left of each
 // representation by its sum, so that it sums to 1 again.
 //
 // `c_blocks` and `out_blocks` are `[r.., b..]`: the blocks of each representation, or no further axis for one block;
 // `c_residual` and `out_residual` are `[r..]`. Contributions are compared with the threshold as doubles. NaN makes its
-// representation NaN, as does having nothing left (0/0). The options' norm is checked and not used.
+// representation NaN, as does having nothing left (0/0). The norm and the threshold of the options are checked and not
+// used.
 //
 // In place: `out_blocks` may be the very tensor `c_blocks` (the same memory, dtype, shape and strides), and
 // `out_residual` the very tensor `c_residual`; no other overlap is allowed. Errors: see
@@ -373,7 +526,10 @@ const char *contrib_version(void);
 #endif  // __cplusplus
 
 /* `contrib_options options = CONTRIB_OPTIONS_INIT;` */
-#define CONTRIB_OPTIONS_INIT {sizeof(contrib_options), 1.0, NULL}
+#define CONTRIB_OPTIONS_INIT {sizeof(contrib_options), 1.0, NULL, 0.0}
+
+/* `contrib_attention_extras extras = CONTRIB_ATTENTION_EXTRAS_INIT;` */
+#define CONTRIB_ATTENTION_EXTRAS_INIT {sizeof(contrib_attention_extras), NULL, NULL, 0, 0}
 
 /* The layout that all versions keep, and that a DLTensor has. */
 #if UINTPTR_MAX != UINT64_MAX
@@ -399,9 +555,23 @@ CONTRIB_STATIC_ASSERT(sizeof(contrib_tensor) == 48);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_options, struct_size) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_options, norm) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_options, context) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_options, threshold) == 24);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, struct_size) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, parts) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, out) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, coefficients) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, projection) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, scale) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, indices) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, flags) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, part) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, out) == 8);
+CONTRIB_STATIC_ASSERT(sizeof(contrib_one_off) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, scale) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, one_offs) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, n_one_offs) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, flags) == 32);
 #undef CONTRIB_STATIC_ASSERT
 #endif
 

@@ -1,27 +1,11 @@
 //! The operations, one function each: inputs, then outputs, then options.
 
-use crate::options::{self, contrib_options, sized_struct};
-use crate::status::{Failure, contrib_status, guard};
-use crate::tensor::{contrib_tensor, input, output};
-use contrib_core::{Argument, Cause, DenseGroup};
-use std::mem::offset_of;
-
-/// A group of parts of a whole, and the place for their contributions.
-///
-/// Later versions may append fields, for which zero means what this version does.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct contrib_group {
-    /// `sizeof(contrib_group)`; the same for all groups of an array.
-    pub struct_size: usize,
-    /// The parts `[p.., v.., d]`: any part axes, or none for one part, then the whole's own axes.
-    pub parts: *const contrib_tensor,
-    /// Their contributions `[p.., v..]`; written.
-    pub out: *const contrib_tensor,
-}
-
-/// The size of the first version's `contrib_group`, which every later one accepts.
-const FIRST_GROUP_SIZE: usize = offset_of!(contrib_group, out) + size_of::<*const contrib_tensor>();
+use crate::attention_extras::{self, contrib_attention_extras};
+use crate::groups::{self, contrib_group};
+use crate::options::{self, contrib_options};
+use crate::status::{contrib_status, guard, with_names};
+use crate::tensor::{contrib_tensor, indices, input, output};
+use contrib_core::{Argument, FactoredAttention, Heads, MlpNeurons};
 
 /// Reads the inputs of a call into views of the same names.
 macro_rules! inputs {
@@ -50,15 +34,17 @@ macro_rules! options {
 /// What all parts of all groups contribute to their whole, normalised together: for each batch entry the contributions
 /// of all its parts sum to 1. The other operations are this one with named groups.
 ///
-/// `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]` and results `[p.., v..]`, with part
-/// axes of its own. Every tensor has its own dtype: float32, float64, float16 or bfloat16. For the norm n of the
-/// options:
+/// `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]`, given as they are or as coefficients
+/// and directions, and results `[p.., v..]` or fewer, with part axes of its own: see `contrib_group`. Every tensor has
+/// its own dtype: float32, float64, float16 or bfloat16, but for indices. For the norm n of the options:
 ///
 /// ```text
 /// distance(p, v)     = || parts[p, v, :] - whole[v, :] + 1e-6 ||_n
 /// proximity(p, v)    = max(|| whole[v, :] ||_n - distance(p, v), 1e-5)
 /// contribution(p, v) = proximity(p, v) / sum over all parts of all groups of proximity(., v)
 /// ```
+///
+/// With a threshold in the options, small contributions become 0, and the others are renormalised.
 ///
 /// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch entry NaN and no other;
 /// an infinite part of a finite whole has the least proximity; an infinite whole gives NaN. Results have the same bits
@@ -68,7 +54,9 @@ macro_rules! options {
 ///
 /// Errors, here and in every operation below, after which the outputs are untouched: `CONTRIB_ERROR_NULL_POINTER`,
 /// `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
-/// `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_OUT_OF_MEMORY`.
+/// `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
+/// `CONTRIB_ERROR_TOO_MANY_STRONGEST`, and `_FLAGS`; a group with `projection`, `scale` or
+/// `CONTRIB_GROUP_LEAVE_OUT_ZEROS` and no `coefficients` is a `CONTRIB_ERROR_NULL_POINTER`.
 ///
 /// # Safety
 /// Pointers are null or point to what the types say; every element that a tensor's shape and strides reach may be
@@ -83,44 +71,11 @@ pub unsafe extern "C" fn contrib_group_contributions(
     guard(|| {
         inputs!(whole);
         // SAFETY: the caller's promise.
-        let mut groups = unsafe { read_groups(groups, n_groups)? };
+        let mut groups = unsafe { groups::read(groups, n_groups)? };
         options!(options);
-        Ok(contrib_core::group_contributions(&whole, &mut groups, &options)?)
+        contrib_core::group_contributions(&whole, &mut groups, &options)
+            .map_err(|error| groups::with_names_of_fields(&error, n_groups).into())
     })
-}
-
-/// # Safety
-/// As [`contrib_group_contributions`].
-unsafe fn read_groups<'a>(groups: *const contrib_group, n_groups: usize) -> Result<Vec<DenseGroup<'a>>, Failure> {
-    const GROUPS: Argument = Argument::named("groups");
-    if n_groups == 0 {
-        return Ok(Vec::new());
-    }
-    if groups.is_null() {
-        return Err(Failure::Null(GROUPS));
-    }
-    let mut read = Vec::new();
-    let bytes = n_groups.saturating_mul(size_of::<DenseGroup<'_>>());
-    read.try_reserve_exact(n_groups).map_err(|_| Failure::of(GROUPS, Cause::OutOfMemory { bytes }))?;
-    let mut expected = FIRST_GROUP_SIZE;
-    for index in 0..n_groups {
-        let argument = |name| Argument::of_group(index, name);
-        // SAFETY: the caller's promise: an array of structs of the size that each of them says.
-        unsafe {
-            let group = groups.byte_add(index * expected * usize::from(index > 0));
-            let size = sized_struct(argument("struct_size"), group.cast(), expected, size_of::<contrib_group>())?;
-            if index > 0 && size != expected {
-                return Err(Failure::StructSize { argument: argument("struct_size"), expected, got: size });
-            }
-            expected = size;
-            let group = group.read_unaligned();
-            read.push(DenseGroup {
-                parts: input(argument("parts"), group.parts)?,
-                out: output(argument("out"), group.out)?,
-            });
-        }
-    }
-    Ok(read)
 }
 
 /// What each part contributes to its whole.
@@ -202,6 +157,72 @@ pub unsafe extern "C" fn contrib_attention(
     })
 }
 
+/// As `contrib_attention`, from the pattern and the values of the heads: the vectors
+/// `[batch, pos, key_pos, head, d_model]` never exist in memory.
+///
+/// | argument | shape |
+/// |---|---|
+/// | `resid_pre`, `resid_mid` | `[batch, pos, d_model]`: any queries, all or some or one that is new |
+/// | `pattern` | `[batch, head, pos, key_pos]`: how much each head attends to which token |
+/// | `values` | `[batch, key_pos, kv_head, d_head]`; where `w_o` is NULL, `[batch, key_pos, head, d_model]` |
+/// | `w_o` | `[head, d_head, d_model]`, or NULL |
+/// | `extras` | a scale, further parts, flags; or NULL |
+/// | `out_attn` | `[batch, pos, key_pos, head]`, or `[batch, pos, key_pos]`: summed over heads |
+/// | `out_resid` | `[batch, pos]` |
+///
+/// Head h uses the values of key-value head h / (head / kv_head): as many as there are heads, fewer (grouped queries),
+/// or one (multi-query attention). head * d_head need not be d_model. Where `w_o` is NULL, `values` are what each head
+/// would write for each token, the products of both, which a caller may keep between decoding steps.
+///
+/// A part whose pattern is 0 is the zero vector, whatever its value; it counts unless it is left out. For each position
+/// of each batch entry, `out_attn`, `out_resid` and the results of the extras together sum to 1. Every tensor has its
+/// own dtype.
+///
+/// Beside the outputs some 10 MB of memory are needed for each thread, and a few MB for directions. Outputs must not
+/// overlap an input, one another, or themselves. May be called from many threads at once.
+///
+/// Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the
+/// heads, `CONTRIB_ERROR_FLAGS` where a flag of the extras is not known.
+///
+/// # Safety
+/// As for `contrib_group_contributions`; `extras` is null or points to a struct of the size that it says, and its
+/// `one_offs` to as many structs as it says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_attention_factored(
+    resid_pre: *const contrib_tensor,
+    resid_mid: *const contrib_tensor,
+    pattern: *const contrib_tensor,
+    values: *const contrib_tensor,
+    w_o: *const contrib_tensor,
+    extras: *const contrib_attention_extras,
+    out_attn: *const contrib_tensor,
+    out_resid: *const contrib_tensor,
+    options: *const contrib_options,
+) -> contrib_status {
+    guard(|| {
+        inputs!(resid_pre, resid_mid, pattern, values);
+        let heads = if w_o.is_null() {
+            Heads::ValueOutput(values)
+        } else {
+            inputs!(w_o);
+            Heads::Values { values, w_o }
+        };
+        // SAFETY: the caller's promise.
+        let mut extras = unsafe { attention_extras::read(extras)? };
+        outputs!(out_attn, out_resid);
+        options!(options);
+        let (scale, leave_out_masked) = (extras.scale, extras.leave_out_masked);
+        let inputs = FactoredAttention { resid_pre, resid_mid, pattern, heads, scale, leave_out_masked };
+        contrib_core::attention_factored(&inputs, &mut extras.one_offs, &mut out_attn, &mut out_resid, &options)
+            .map_err(|error| with_names(&error, name_of_values).into())
+    })
+}
+
+/// The name that C callers know where the core has one of its own: for values without `w_o`.
+fn name_of_values(argument: Argument) -> Argument {
+    if argument == Argument::named("value_output") { Argument::named("values") } else { argument }
+}
+
 /// What the MLP, and the residual stream before it, contribute to the residual stream after it.
 ///
 /// `resid_mid`, `resid_post` and `mlp_out` are `[batch, pos, d_model]`, `out_mlp` and `out_resid` `[batch, pos]`. For
@@ -258,12 +279,61 @@ pub unsafe extern "C" fn contrib_decomposed_mlp(
     })
 }
 
+/// As `contrib_decomposed_mlp`, from the activations and the output vectors of the neurons: the vectors
+/// `[v.., hidden, d_model]` never exist in memory.
+///
+/// | argument | shape |
+/// |---|---|
+/// | `resid_mid`, `resid_post` | `[v.., d_model]`, with any batch axes or none |
+/// | `activations` | `[v.., hidden]`: what each neuron's output vector is multiplied by |
+/// | `w_out` | `[hidden, d_model]`; one that is stored as `[d_model, hidden]` has the strides `{1, hidden}` |
+/// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the k strongest, the strongest first |
+/// | `out_indices` | `[v.., k]`, int32 or int64: which neurons those are; or NULL: all neurons |
+/// | `out_resid` | `[v..]` |
+///
+/// For each batch entry, the contributions of all neurons, whether they are among the strongest or not, and `out_resid`
+/// together sum to 1. Of equally strong neurons the first comes first. Every tensor has its own dtype.
+///
+/// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once. Errors: see
+/// `contrib_group_contributions`; and `CONTRIB_ERROR_TOO_MANY_STRONGEST` where k is above hidden, or the indices' dtype
+/// cannot count the neurons.
+///
+/// # Safety
+/// As for `contrib_group_contributions`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_mlp_neurons(
+    resid_mid: *const contrib_tensor,
+    resid_post: *const contrib_tensor,
+    activations: *const contrib_tensor,
+    w_out: *const contrib_tensor,
+    out_neurons: *const contrib_tensor,
+    out_indices: *const contrib_tensor,
+    out_resid: *const contrib_tensor,
+    options: *const contrib_options,
+) -> contrib_status {
+    guard(|| {
+        inputs!(resid_mid, resid_post, activations, w_out);
+        outputs!(out_neurons);
+        let mut out_indices = if out_indices.is_null() {
+            None
+        } else {
+            // SAFETY: the caller's promise.
+            Some(unsafe { indices(Argument::named("out_indices"), out_indices)? })
+        };
+        outputs!(out_resid);
+        options!(options);
+        let inputs = MlpNeurons { resid_mid, resid_post, activations, w_out };
+        Ok(contrib_core::mlp_neurons(&inputs, &mut out_neurons, out_indices.as_mut(), &mut out_resid, &options)?)
+    })
+}
+
 /// Keeps the contributions that are greater than `threshold`, makes the others 0, and divides what is left of each
 /// representation by its sum, so that it sums to 1 again.
 ///
 /// `c_blocks` and `out_blocks` are `[r.., b..]`: the blocks of each representation, or no further axis for one block;
 /// `c_residual` and `out_residual` are `[r..]`. Contributions are compared with the threshold as doubles. NaN makes its
-/// representation NaN, as does having nothing left (0/0). The options' norm is checked and not used.
+/// representation NaN, as does having nothing left (0/0). The norm and the threshold of the options are checked and not
+/// used.
 ///
 /// In place: `out_blocks` may be the very tensor `c_blocks` (the same memory, dtype, shape and strides), and
 /// `out_residual` the very tensor `c_residual`; no other overlap is allowed. Errors: see

@@ -1,11 +1,12 @@
-//! A caller's options, and structs that begin with their own size so that they can grow.
+//! A caller's options.
 
 use crate::context::contrib_context;
+use crate::sized_struct::{self, SizedStruct};
 use crate::status::Failure;
-use contrib_core::{Argument, Norm, Options};
-use std::slice;
+use contrib_core::{Argument, Cause, Norm, Options};
+use std::mem::offset_of;
 
-/// Choices for a call. NULL in its place means the defaults: the 1-norm, and the context that NULL means.
+/// Choices for a call. NULL in its place means the defaults: the 1-norm, the context that NULL means, and no threshold.
 ///
 /// Begin with `contrib_options options = CONTRIB_OPTIONS_INIT;`. Later versions may append fields, for which zero
 /// means what this version does.
@@ -19,13 +20,16 @@ pub struct contrib_options {
     /// The threads to use, or NULL: a pool with a thread for each core, shared by all such calls and started by the
     /// first that is large enough.
     pub context: *const contrib_context,
+    /// Contributions that are not greater than this become 0, and the others are divided by what is left of their
+    /// whole, so that they sum to 1 again: `contrib_threshold_and_renormalise` in the same call, over all results
+    /// together. Where nothing is left, 0/0: NaN. 0: all contributions stay as they are. NaN is an error.
+    pub threshold: f64,
 }
 
-/// The size of the first version's `contrib_options`, which every later one accepts.
-const FIRST_SIZE: usize = size_of::<contrib_options>();
-
-/// A `struct_size` above this was never set: no version will have so large a struct.
-pub(crate) const MAX_STRUCT_SIZE: usize = 4096;
+// SAFETY: numbers and a pointer after the size.
+unsafe impl SizedStruct for contrib_options {
+    const FIRST_SIZE: usize = offset_of!(contrib_options, threshold);
+}
 
 /// The options of a call.
 ///
@@ -37,34 +41,11 @@ pub(crate) unsafe fn read<'a>(options: *const contrib_options) -> Result<Options
         return Ok(Options::default());
     }
     // SAFETY: the caller's promise.
-    unsafe {
-        sized_struct(OPTIONS, options.cast(), FIRST_SIZE, size_of::<contrib_options>())?;
-        let options = options.read_unaligned();
-        let read = Options::default().norm(Norm::new(options.norm)?);
-        Ok(options.context.as_ref().map_or(read, |context| read.context(context.get())))
-    }
-}
-
-/// Checks a struct that begins with its own size, and returns that: at least `first` bytes, and nothing but zeros
-/// after the `known` ones.
-///
-/// # Safety
-/// `start` points to as many bytes as the `usize` there says, which need not be aligned.
-pub(crate) unsafe fn sized_struct(
-    argument: Argument,
-    start: *const u8,
-    first: usize,
-    known: usize,
-) -> Result<usize, Failure> {
-    // SAFETY: the caller's promise; whoever says that a struct is smaller than its size field is not read further.
-    let size = unsafe { start.cast::<usize>().read_unaligned() };
-    if !(first..=MAX_STRUCT_SIZE).contains(&size) {
-        return Err(Failure::StructSize { argument, expected: first, got: size });
+    let (options, _) = unsafe { sized_struct::read(OPTIONS, options, contrib_options::FIRST_SIZE)? };
+    let read = Options::default().norm(Norm::new(options.norm)?).threshold(options.threshold);
+    if options.threshold.is_nan() {
+        return Err(Failure::of(Argument::named("threshold"), Cause::InvalidThreshold));
     }
     // SAFETY: the caller's promise.
-    let unknown = unsafe { slice::from_raw_parts(start.add(known.min(size)), size - known.min(size)) };
-    if unknown.iter().any(|&byte| byte != 0) {
-        return Err(Failure::UnknownField { argument, known });
-    }
-    Ok(size)
+    Ok(unsafe { options.context.as_ref() }.map_or(read, |context| read.context(context.get())))
 }

@@ -1,6 +1,6 @@
 //! What a call returns: a number that never changes its meaning, and for a failure a sentence kept for its thread.
 
-use crate::options::MAX_STRUCT_SIZE;
+use crate::sized_struct::MAX_STRUCT_SIZE;
 use contrib_core::{Argument, Cause, Error, MAX_NDIM};
 use std::cell::RefCell;
 use std::ffi::c_char;
@@ -23,7 +23,7 @@ pub const CONTRIB_ERROR_STRUCT_SIZE: contrib_status = 101;
 pub const CONTRIB_ERROR_UNKNOWN_FIELD: contrib_status = 102;
 /// A tensor is on a device whose memory the host cannot read.
 pub const CONTRIB_ERROR_DEVICE: contrib_status = 200;
-/// A tensor's dtype is not float32, float64, float16 or bfloat16, with one lane.
+/// A tensor's dtype is not float32, float64, float16 or bfloat16, or for indices int32 or int64, with one lane.
 pub const CONTRIB_ERROR_DTYPE: contrib_status = 201;
 /// A tensor has a negative number of axes, or more than 16.
 pub const CONTRIB_ERROR_NDIM: contrib_status = 202;
@@ -41,6 +41,10 @@ pub const CONTRIB_ERROR_SHAPE: contrib_status = 301;
 pub const CONTRIB_ERROR_OVERLAP: contrib_status = 302;
 /// Two elements of an output share memory.
 pub const CONTRIB_ERROR_SELF_OVERLAP: contrib_status = 303;
+/// A number of key-value heads that does not divide the number of heads.
+pub const CONTRIB_ERROR_HEADS: contrib_status = 304;
+/// More strongest parts are asked for than there are, or there are more parts than the indices' dtype can count.
+pub const CONTRIB_ERROR_TOO_MANY_STRONGEST: contrib_status = 305;
 /// The norm is NaN or less than 1.
 pub const CONTRIB_ERROR_NORM: contrib_status = 400;
 /// The threshold is NaN.
@@ -49,6 +53,8 @@ pub const CONTRIB_ERROR_THRESHOLD: contrib_status = 401;
 pub const CONTRIB_ERROR_TOO_MANY_THREADS: contrib_status = 402;
 /// A number that is not one of `CONTRIB_INSTRUCTION_SET_`.
 pub const CONTRIB_ERROR_INSTRUCTION_SET: contrib_status = 403;
+/// A flag that this version of the library does not know, or one that another field rules out.
+pub const CONTRIB_ERROR_FLAGS: contrib_status = 404;
 /// Working memory could not be allocated.
 pub const CONTRIB_ERROR_OUT_OF_MEMORY: contrib_status = 500;
 /// A bug in the library, caught before it could reach the caller. Outputs may have been written.
@@ -84,10 +90,13 @@ pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
         CONTRIB_ERROR_SHAPE,
         CONTRIB_ERROR_OVERLAP,
         CONTRIB_ERROR_SELF_OVERLAP,
+        CONTRIB_ERROR_HEADS,
+        CONTRIB_ERROR_TOO_MANY_STRONGEST,
         CONTRIB_ERROR_NORM,
         CONTRIB_ERROR_THRESHOLD,
         CONTRIB_ERROR_TOO_MANY_THREADS,
         CONTRIB_ERROR_INSTRUCTION_SET,
+        CONTRIB_ERROR_FLAGS,
         CONTRIB_ERROR_OUT_OF_MEMORY,
         CONTRIB_ERROR_INTERNAL,
     )
@@ -110,6 +119,8 @@ pub(crate) enum Failure {
     Core(Error),
     /// A pointer that must not be null.
     Null(Argument),
+    /// A pointer that must not be null where this other field or flag is given.
+    NullBeside { argument: Argument, with: &'static str },
     /// A tensor with axes but no extents.
     NullShape(Argument),
     /// A struct that says it is smaller than it can be, or than another that must have its size.
@@ -119,9 +130,13 @@ pub(crate) enum Failure {
     /// A tensor on another device.
     Device { argument: Argument, got: i32 },
     /// A tensor of another type.
-    Dtype { argument: Argument, code: u8, bits: u8, lanes: u16 },
+    Dtype { argument: Argument, expected: &'static str, code: u8, bits: u8, lanes: u16 },
     /// A number that is no instruction set's.
     InstructionSet { got: i32 },
+    /// Flags that this version does not know.
+    Flags { argument: Argument, known: u64, got: u64 },
+    /// A flag that another field rules out.
+    FlagBeside { argument: Argument, flag: &'static str, other: Argument },
 }
 
 impl Failure {
@@ -133,12 +148,13 @@ impl Failure {
 
     fn status(&self) -> contrib_status {
         match self {
-            Failure::Null(_) | Failure::NullShape(_) => CONTRIB_ERROR_NULL_POINTER,
+            Failure::Null(_) | Failure::NullBeside { .. } | Failure::NullShape(_) => CONTRIB_ERROR_NULL_POINTER,
             Failure::StructSize { .. } => CONTRIB_ERROR_STRUCT_SIZE,
             Failure::UnknownField { .. } => CONTRIB_ERROR_UNKNOWN_FIELD,
             Failure::Device { .. } => CONTRIB_ERROR_DEVICE,
             Failure::Dtype { .. } => CONTRIB_ERROR_DTYPE,
             Failure::InstructionSet { .. } => CONTRIB_ERROR_INSTRUCTION_SET,
+            Failure::Flags { .. } | Failure::FlagBeside { .. } => CONTRIB_ERROR_FLAGS,
             Failure::Core(error) => match error.cause() {
                 Cause::NullPointer => CONTRIB_ERROR_NULL_POINTER,
                 Cause::NdimOutOfRange { .. } => CONTRIB_ERROR_NDIM,
@@ -149,6 +165,8 @@ impl Failure {
                 Cause::ShapeMismatch { .. } => CONTRIB_ERROR_SHAPE,
                 Cause::Overlap { .. } => CONTRIB_ERROR_OVERLAP,
                 Cause::OverlapsItself => CONTRIB_ERROR_SELF_OVERLAP,
+                Cause::Heads { .. } => CONTRIB_ERROR_HEADS,
+                Cause::TooManyStrongest { .. } => CONTRIB_ERROR_TOO_MANY_STRONGEST,
                 Cause::InvalidNorm { .. } => CONTRIB_ERROR_NORM,
                 Cause::InvalidThreshold => CONTRIB_ERROR_THRESHOLD,
                 Cause::TooManyThreads { .. } => CONTRIB_ERROR_TOO_MANY_THREADS,
@@ -171,6 +189,9 @@ impl fmt::Display for Failure {
         match self {
             Failure::Core(error) => write!(f, "{error}"),
             Failure::Null(argument) => write!(f, "{argument}: expected a pointer, got NULL"),
+            Failure::NullBeside { argument, with } => {
+                write!(f, "{argument}: expected a pointer, as there must be with {with}, got NULL")
+            }
             Failure::NullShape(argument) => write!(f, "{argument}: expected a shape for its axes, got NULL"),
             Failure::StructSize { argument, expected, got } => {
                 write!(
@@ -187,13 +208,27 @@ impl fmt::Display for Failure {
             Failure::InstructionSet { got } => {
                 write!(f, "instruction_set: expected one of CONTRIB_INSTRUCTION_SET_ (1, 2 or 3), got {got}")
             }
-            Failure::Dtype { argument, code, bits, lanes } => write!(
-                f,
-                "{argument}: expected float32, float64, float16 or bfloat16 with one lane, got code {code}, {bits} bits, \
-                 {lanes} lanes"
-            ),
+            Failure::Flags { argument, known, got } => {
+                write!(f, "{argument}: expected none but the flags {known:#x} that this version knows, got {got:#x}")
+            }
+            Failure::FlagBeside { argument, flag, other } => {
+                write!(f, "{argument}: expected no {flag} where there is {other}, got both")
+            }
+            Failure::Dtype { argument, expected, code, bits, lanes } => {
+                write!(f, "{argument}: expected {expected} with one lane, got code {code}, {bits} bits, {lanes} lanes")
+            }
         }
     }
+}
+
+/// The same error with each argument as `name` calls it.
+pub(crate) fn with_names(error: &Error, name: impl Fn(Argument) -> Argument) -> Error {
+    let cause = match *error.cause() {
+        Cause::ShapeMismatch { expected, got, like } => Cause::ShapeMismatch { expected, got, like: name(like) },
+        Cause::Overlap { with } => Cause::Overlap { with: name(with) },
+        cause => cause,
+    };
+    Error::new(name(error.argument()), cause)
 }
 
 /// The longest sentence: names of arguments and two shapes of `MAX_NDIM` extents of 20 digits.

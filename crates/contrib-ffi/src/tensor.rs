@@ -1,7 +1,7 @@
 //! A caller's tensor, read field by field into a checked view.
 
 use crate::status::Failure;
-use contrib_core::{Argument, Cause, DType, Error, MAX_NDIM, Tensor, TensorMut};
+use contrib_core::{Argument, Cause, DType, Error, IndexType, IndicesMut, MAX_NDIM, Tensor, TensorMut};
 use std::ffi::c_void;
 
 /// `device_type` of ordinary memory (DLPack's `kDLCPU`).
@@ -13,19 +13,21 @@ pub const CONTRIB_DEVICE_ROCM_HOST: i32 = 11;
 /// `device_type` of CUDA's managed memory (DLPack's `kDLCUDAManaged`).
 pub const CONTRIB_DEVICE_CUDA_MANAGED: i32 = 13;
 
+/// `code` of int32 and int64 (DLPack's `kDLInt`), which indices are written as.
+pub const CONTRIB_DTYPE_INT: u8 = 0;
 /// `code` of float16, float32 and float64 (DLPack's `kDLFloat`).
 pub const CONTRIB_DTYPE_FLOAT: u8 = 2;
 /// `code` of bfloat16 (DLPack's `kDLBfloat`).
 pub const CONTRIB_DTYPE_BFLOAT: u8 = 4;
 
 /// The type of a tensor's elements, laid out as DLPack's `DLDataType`: float32 is `{CONTRIB_DTYPE_FLOAT, 32, 1}`,
-/// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`.
+/// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`. Indices are int64, `{CONTRIB_DTYPE_INT, 64, 1}`, or int32.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct contrib_dtype {
-    /// `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`.
+    /// `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`; for indices `CONTRIB_DTYPE_INT`.
     pub code: u8,
-    /// 16, 32 or 64 for `CONTRIB_DTYPE_FLOAT`; 16 for `CONTRIB_DTYPE_BFLOAT`.
+    /// 16, 32 or 64 for `CONTRIB_DTYPE_FLOAT`; 16 for `CONTRIB_DTYPE_BFLOAT`; 32 or 64 for `CONTRIB_DTYPE_INT`.
     pub bits: u8,
     /// 1.
     pub lanes: u16,
@@ -58,13 +60,58 @@ pub struct contrib_tensor {
     pub byte_offset: u64,
 }
 
+/// The types that elements of one sort of tensor can have.
+trait ElementType: Sized {
+    /// Their names, for an error.
+    const NAMES: &'static str;
+
+    /// The type with this code and so many bits.
+    fn of(code: u8, bits: u8) -> Option<Self>;
+}
+
+impl ElementType for DType {
+    const NAMES: &'static str = "float32, float64, float16 or bfloat16";
+
+    fn of(code: u8, bits: u8) -> Option<Self> {
+        match (code, bits) {
+            (CONTRIB_DTYPE_FLOAT, 32) => Some(DType::F32),
+            (CONTRIB_DTYPE_FLOAT, 64) => Some(DType::F64),
+            (CONTRIB_DTYPE_FLOAT, 16) => Some(DType::F16),
+            (CONTRIB_DTYPE_BFLOAT, 16) => Some(DType::Bf16),
+            _ => None,
+        }
+    }
+}
+
+impl ElementType for IndexType {
+    const NAMES: &'static str = "int32 or int64";
+
+    fn of(code: u8, bits: u8) -> Option<Self> {
+        match (code, bits) {
+            (CONTRIB_DTYPE_INT, 32) => Some(IndexType::I32),
+            (CONTRIB_DTYPE_INT, 64) => Some(IndexType::I64),
+            _ => None,
+        }
+    }
+}
+
 /// What a caller's tensor says, checked as far as the core does not check it.
-struct Fields {
+struct Fields<T> {
     data: *mut c_void,
-    dtype: DType,
+    dtype: T,
     ndim: usize,
     shape: [usize; MAX_NDIM],
     strides: Option<[isize; MAX_NDIM]>,
+}
+
+impl<T> Fields<T> {
+    fn shape(&self) -> &[usize] {
+        &self.shape[..self.ndim]
+    }
+
+    fn strides(&self) -> Option<&[isize]> {
+        self.strides.as_ref().map(|strides| &strides[..self.ndim])
+    }
 }
 
 /// The view of an input.
@@ -75,9 +122,8 @@ struct Fields {
 pub(crate) unsafe fn input<'a>(argument: Argument, tensor: *const contrib_tensor) -> Result<Tensor<'a>, Failure> {
     // SAFETY: the caller's promise.
     let fields = unsafe { fields(argument, tensor)? };
-    let strides = fields.strides.as_ref().map(|strides| &strides[..fields.ndim]);
     // SAFETY: the caller's promise.
-    unsafe { Tensor::from_raw_parts(fields.data, fields.dtype, &fields.shape[..fields.ndim], strides) }
+    unsafe { Tensor::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
         .map_err(|error| Error::new(argument, *error.cause()).into())
 }
 
@@ -88,15 +134,26 @@ pub(crate) unsafe fn input<'a>(argument: Argument, tensor: *const contrib_tensor
 pub(crate) unsafe fn output<'a>(argument: Argument, tensor: *const contrib_tensor) -> Result<TensorMut<'a>, Failure> {
     // SAFETY: the caller's promise.
     let fields = unsafe { fields(argument, tensor)? };
-    let strides = fields.strides.as_ref().map(|strides| &strides[..fields.ndim]);
     // SAFETY: the caller's promise.
-    unsafe { TensorMut::from_raw_parts(fields.data, fields.dtype, &fields.shape[..fields.ndim], strides) }
+    unsafe { TensorMut::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
+        .map_err(|error| Error::new(argument, *error.cause()).into())
+}
+
+/// The view of an output that indices are written to.
+///
+/// # Safety
+/// As for [`output`].
+pub(crate) unsafe fn indices<'a>(argument: Argument, tensor: *const contrib_tensor) -> Result<IndicesMut<'a>, Failure> {
+    // SAFETY: the caller's promise.
+    let fields = unsafe { fields(argument, tensor)? };
+    // SAFETY: the caller's promise.
+    unsafe { IndicesMut::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
         .map_err(|error| Error::new(argument, *error.cause()).into())
 }
 
 /// # Safety
 /// `tensor` is null, or points to a tensor whose `shape` and `strides` are null or have `ndim` numbers.
-unsafe fn fields(argument: Argument, tensor: *const contrib_tensor) -> Result<Fields, Failure> {
+unsafe fn fields<T: ElementType>(argument: Argument, tensor: *const contrib_tensor) -> Result<Fields<T>, Failure> {
     let fail = |cause| Err(Failure::of(argument, cause));
     if tensor.is_null() {
         return Err(Failure::Null(argument));
@@ -110,12 +167,8 @@ unsafe fn fields(argument: Argument, tensor: *const contrib_tensor) -> Result<Fi
         return Err(Failure::Device { argument, got: tensor.device_type });
     }
     let contrib_dtype { code, bits, lanes } = tensor.dtype;
-    let dtype = match (code, bits, lanes) {
-        (CONTRIB_DTYPE_FLOAT, 32, 1) => DType::F32,
-        (CONTRIB_DTYPE_FLOAT, 64, 1) => DType::F64,
-        (CONTRIB_DTYPE_FLOAT, 16, 1) => DType::F16,
-        (CONTRIB_DTYPE_BFLOAT, 16, 1) => DType::Bf16,
-        _ => return Err(Failure::Dtype { argument, code, bits, lanes }),
+    let Some(dtype) = T::of(code, bits).filter(|_| lanes == 1) else {
+        return Err(Failure::Dtype { argument, expected: T::NAMES, code, bits, lanes });
     };
     let ndim = match usize::try_from(tensor.ndim) {
         Ok(ndim) if ndim <= MAX_NDIM => ndim,

@@ -4,8 +4,9 @@ mod common;
 
 use common::harm::{fails, gives_the_same, goes_well};
 use common::{Arg, Call, Function, Size, for_each_argument, message, small};
+use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM};
 use contrib::status::*;
-use contrib_testing::Kind;
+use contrib_testing::{Kind, Layout, Stored};
 use std::ptr;
 
 /// What can be wrong with any tensor, by itself.
@@ -105,13 +106,13 @@ const DEFECTS: &[Defect] = &[
         "data off by one byte",
         |arg| arg.data = arg.data.wrapping_byte_add(1),
         CONTRIB_ERROR_MISALIGNED,
-        "expected a pointer aligned to 4 bytes for float32, got another",
+        "expected a pointer aligned to 4 bytes, the size of its elements, got another",
     ),
     (
         "an offset off by two bytes",
         |arg| arg.byte_offset = 2,
         CONTRIB_ERROR_MISALIGNED,
-        "expected a pointer aligned to 4 bytes for float32, got another",
+        "expected a pointer aligned to 4 bytes, the size of its elements, got another",
     ),
 ];
 
@@ -132,9 +133,122 @@ fn a_null_in_place_of_any_tensor_is_found_and_named() {
         let mut call = small(function);
         let number = call.number(name);
         call.args[number] = None;
+        if function.may_be_null(name) {
+            return;
+        }
         let sentence = format!("{name}: expected a pointer, got NULL");
         fails(&format!("NULL {name}"), &mut call, CONTRIB_ERROR_NULL_POINTER, Some(&sentence));
     });
+}
+
+#[test]
+fn a_null_that_changes_what_other_tensors_are_is_found_by_their_shapes() {
+    #[rustfmt::skip]
+    let rows = [
+        (Function::AttentionFactored, "w_o", CONTRIB_ERROR_SHAPE,
+            "values: expected [2, 3, 4, 4] to match pattern, got [2, 3, 2, 3]"),
+        (Function::StrongestNeurons, "out_indices", CONTRIB_ERROR_SHAPE,
+            "out_neurons: expected [3, 5] to match activations, got [3, 2]"),
+        (Function::FactoredGroups, "groups[0].projection", CONTRIB_ERROR_SHAPE,
+            "groups[0].parts: expected [5, 3, 4] to match groups[0].coefficients, got [5, 3, 3]"),
+        (Function::FactoredGroups, "groups[0].indices", CONTRIB_ERROR_SHAPE,
+            "groups[0].out: expected [5, 3] to match groups[0].coefficients, got [3, 2]"),
+        (Function::FactoredGroups, "groups[0].coefficients", CONTRIB_ERROR_NULL_POINTER,
+            "groups[0].coefficients: expected a pointer, as there must be with projection, got NULL"),
+    ];
+    for (function, name, status, sentence) in rows {
+        let mut call = small(function);
+        let number = call.number(name);
+        call.args[number] = None;
+        fails(&format!("NULL {name}"), &mut call, status, Some(sentence));
+    }
+}
+
+#[test]
+fn what_only_coefficients_can_have_is_found_without_them() {
+    for (given, with) in [
+        (Some("groups[0].projection"), "projection"),
+        (Some("groups[0].scale"), "scale"),
+        (None, "CONTRIB_GROUP_LEAVE_OUT_ZEROS"),
+    ] {
+        let mut call = small(Function::FactoredGroups);
+        for name in ["groups[0].coefficients", "groups[0].projection", "groups[0].scale", "groups[0].indices"] {
+            let number = call.number(name);
+            if given != Some(name) {
+                call.args[number] = None;
+            }
+        }
+        if given.is_none() {
+            call.flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS;
+        }
+        let sentence = format!("groups[0].coefficients: expected a pointer, as there must be with {with}, got NULL");
+        fails(with, &mut call, CONTRIB_ERROR_NULL_POINTER, Some(&sentence));
+    }
+    let mut call = small(Function::Groups);
+    call.flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS;
+    fails("dense parts", &mut call, CONTRIB_ERROR_NULL_POINTER, None);
+}
+
+#[test]
+fn flags_that_are_not_known_or_ruled_out_are_found_and_named() {
+    for bit in 0..64 {
+        for (function, name, known) in
+            [(Function::FactoredGroups, "groups[0].flags", 3), (Function::AttentionExtras, "flags", 1)]
+        {
+            if known & (1_u64 << bit) != 0 {
+                continue;
+            }
+            let mut call = small(function);
+            call.flags = known | 1 << bit;
+            let sentence = format!(
+                "{name}: expected none but the flags {known:#x} that this version knows, got {:#x}",
+                call.flags
+            );
+            fails(&format!("bit {bit}"), &mut call, CONTRIB_ERROR_FLAGS, Some(&sentence));
+        }
+    }
+    let mut call = small(Function::FactoredGroups);
+    call.flags = CONTRIB_GROUP_SUM;
+    let sentence = "groups[0].flags: expected no CONTRIB_GROUP_SUM where there is groups[0].indices, got both";
+    fails("a sum of the strongest", &mut call, CONTRIB_ERROR_FLAGS, Some(sentence));
+}
+
+#[test]
+fn key_value_heads_that_do_not_divide_the_heads_are_found() {
+    for kv_heads in [0, 3, 5] {
+        let mut call = small(Function::AttentionFactored);
+        call.arg("values").shape()[2] = kv_heads;
+        call.arg("values").strides()[2] = 0;
+        let sentence = format!("values: expected a number of key-value heads that divides 4 heads, got {kv_heads}");
+        fails("key-value heads", &mut call, CONTRIB_ERROR_HEADS, Some(&sentence));
+    }
+}
+
+#[test]
+fn more_strongest_parts_than_there_are_or_can_be_counted_are_found() {
+    for (function, out, indices, before) in [
+        (Function::StrongestNeurons, "out_neurons", "out_indices", &[3][..]),
+        (Function::FactoredGroups, "groups[0].out", "groups[0].indices", &[3]),
+    ] {
+        let with = |k: usize| {
+            let mut call = small(function);
+            for (name, kind) in [(out, Kind::F32), (indices, Kind::F32)] {
+                let number = call.number(name);
+                call.place(number, Stored::blank(kind, Layout::row_major(&[before, &[k]].concat())));
+            }
+            call
+        };
+        goes_well("all five", &mut with(5));
+        let sentence = format!("{out}: expected room for at most all 5 parts, and indices that can count them, got 6");
+        fails("six of five", &mut with(6), CONTRIB_ERROR_TOO_MANY_STRONGEST, Some(&sentence));
+    }
+    // More neurons than an int32 can count, all of them the same, of vectors without elements.
+    let mut call = small(Function::StrongestNeurons);
+    call.arg("activations").reshape(&[3, 1 << 31], Some(&[1, 0]));
+    call.arg("w_out").reshape(&[1 << 31, 4], Some(&[0, 1]));
+    let sentence =
+        "out_neurons: expected room for at most all 2147483648 parts, and indices that can count them, got 2";
+    fails("int32", &mut call, CONTRIB_ERROR_TOO_MANY_STRONGEST, Some(sentence));
 }
 
 #[test]
@@ -145,14 +259,22 @@ fn unknown_dtypes_of_any_tensor_are_found_and_named() {
         (255, 255, u16::MAX), (255, 32, 1), (2, 0, 1), (2, 8, 1), (2, 31, 1), (2, 128, 1), (2, 255, 1),
         (2, 32, 0), (2, 32, 2), (2, 16, 2), (2, 64, 4), (2, 32, u16::MAX), (4, 32, 1), (4, 8, 1), (4, 16, 0), (4, 16, 2),
     ];
+    #[rustfmt::skip]
+    let unknown_of_indices = [
+        (2, 32, 1), (2, 64, 1), (4, 16, 1), (1, 32, 1), (1, 64, 1), (0, 8, 1), (0, 16, 1), (0, 128, 1), (0, 31, 1),
+        (0, 0, 1), (0, 32, 0), (0, 64, 2), (0, 32, u16::MAX), (255, 255, u16::MAX),
+    ];
     for_each_argument(|function, name| {
-        for (code, bits, lanes) in unknown {
+        let (unknown, expected) = if name.ends_with("indices") {
+            (&unknown_of_indices[..], "int32 or int64")
+        } else {
+            (&unknown[..], "float32, float64, float16 or bfloat16")
+        };
+        for &(code, bits, lanes) in unknown {
             let mut call = small(function);
             call.arg(name).dtype = (code, bits, lanes);
-            let sentence = format!(
-                "{name}: expected float32, float64, float16 or bfloat16 with one lane, got code {code}, {bits} bits, \
-                 {lanes} lanes"
-            );
+            let sentence =
+                format!("{name}: expected {expected} with one lane, got code {code}, {bits} bits, {lanes} lanes");
             fails(&format!("dtype of {name}"), &mut call, CONTRIB_ERROR_DTYPE, Some(&sentence));
         }
     });
@@ -175,8 +297,13 @@ fn devices_that_the_host_cannot_read_are_found_and_named() {
 fn data_of_any_type_must_be_aligned_to_its_elements_and_no_more() {
     for kind in Kind::ALL {
         for_each_argument(|function, name| {
-            let sentence =
-                format!("{name}: expected a pointer aligned to {} bytes for {}, got another", kind.size(), kind.name());
+            let call = Call::random(function, kind, Size::Small);
+            // Indices are not of the kind of the others.
+            let kind = call.stored[call.number(name)].kind();
+            let sentence = format!(
+                "{name}: expected a pointer aligned to {} bytes, the size of its elements, got another",
+                kind.size()
+            );
             let sentence = Some(sentence.as_str());
             for bytes in 1..kind.size() {
                 let mut call = Call::random(function, kind, Size::Small);
@@ -199,7 +326,9 @@ fn data_of_any_type_must_be_aligned_to_its_elements_and_no_more() {
 fn an_extent_that_disagrees_is_found_on_any_axis_of_any_tensor() {
     for_each_argument(|function, name| {
         let axes = small(function).arg(name).shape().len();
-        for axis in 0..axes {
+        // Some numbers of key-value heads are as good as others.
+        let is_free = |axis| (function, name, axis) == (Function::AttentionFactored, "values", 2);
+        for axis in (0..axes).filter(|&axis| !is_free(axis)) {
             for change in [-1, 1, 2] {
                 let mut call = small(function);
                 call.arg(name).shape()[axis] += change;
@@ -209,86 +338,165 @@ fn an_extent_that_disagrees_is_found_on_any_axis_of_any_tensor() {
             }
             let mut call = small(function);
             call.arg(name).shape()[axis] = 0;
-            fails(&format!("no axis {axis} of {name}"), &mut call, CONTRIB_ERROR_SHAPE, None);
+            // Of no parts none is the strongest, whatever the shape of the others.
+            let no_parts = (name, axis) == ("groups[0].coefficients", 0);
+            let status = if no_parts { CONTRIB_ERROR_TOO_MANY_STRONGEST } else { CONTRIB_ERROR_SHAPE };
+            fails(&format!("no axis {axis} of {name}"), &mut call, status, None);
         }
     });
 }
 
+/// A shape that disagrees, of which tensor of which function, and what is said then.
+type BadShape = (Function, &'static str, &'static [i64], contrib_status, &'static str);
+
+const SHAPE: contrib_status = CONTRIB_ERROR_SHAPE;
+const RANK: contrib_status = CONTRIB_ERROR_RANK;
+
+#[rustfmt::skip]
+const BAD_SHAPES: &[BadShape] = &[
+    (Function::Contributions, "whole", &[], RANK, "whole: expected [.., d], got []"),
+    (Function::Contributions, "whole", &[2, 4], SHAPE, "parts: expected [*, 2, 4] to match whole, got [2, 3, 4]"),
+    (Function::Contributions, "whole", &[3, 5], SHAPE, "parts: expected [*, 3, 5] to match whole, got [2, 3, 4]"),
+    (Function::Contributions, "whole", &[1, 2, 3, 4], SHAPE,
+        "parts: expected [1, 2, 3, 4] to match whole, got [2, 3, 4]"),
+    (Function::Contributions, "parts", &[2, 3, 5], SHAPE, "parts: expected [*, 3, 4] to match whole, got [2, 3, 5]"),
+    (Function::Contributions, "parts", &[], SHAPE, "parts: expected [3, 4] to match whole, got []"),
+    (Function::Contributions, "parts", &[4], SHAPE, "parts: expected [3, 4] to match whole, got [4]"),
+    (Function::Contributions, "parts", &[3, 4], SHAPE, "out: expected [3] to match parts, got [2, 3]"),
+    (Function::Contributions, "parts", &[1, 2, 3, 4], SHAPE, "out: expected [1, 2, 3] to match parts, got [2, 3]"),
+    (Function::Contributions, "out", &[3, 2], SHAPE, "out: expected [2, 3] to match parts, got [3, 2]"),
+    (Function::Contributions, "out", &[6], SHAPE, "out: expected [2, 3] to match parts, got [6]"),
+    (Function::Contributions, "out", &[2, 3, 1], SHAPE, "out: expected [2, 3] to match parts, got [2, 3, 1]"),
+    (Function::Contributions, "out", &[], SHAPE, "out: expected [2, 3] to match parts, got []"),
+    (Function::Groups, "whole", &[], RANK, "whole: expected [.., d], got []"),
+    (Function::Groups, "groups[0].parts", &[2, 3, 3], SHAPE,
+        "groups[0].parts: expected [*, 3, 4] to match whole, got [2, 3, 3]"),
+    (Function::Groups, "groups[1].parts", &[5, 4], SHAPE,
+        "groups[1].parts: expected [3, 4] to match whole, got [5, 4]"),
+    (Function::Groups, "groups[0].out", &[2], SHAPE,
+        "groups[0].out: expected [2, 3] to match groups[0].parts, got [2]"),
+    (Function::Groups, "groups[1].out", &[], SHAPE, "groups[1].out: expected [3] to match groups[1].parts, got []"),
+    (Function::OneOff, "whole", &[], SHAPE, "one_off: expected [] to match whole, got [3, 4]"),
+    (Function::OneOff, "one_off", &[4], SHAPE, "one_off: expected [3, 4] to match whole, got [4]"),
+    (Function::OneOff, "one_off", &[1, 3, 4], SHAPE, "one_off: expected [3, 4] to match whole, got [1, 3, 4]"),
+    (Function::OneOff, "parts", &[2, 4, 4], SHAPE, "parts: expected [*, 3, 4] to match whole, got [2, 4, 4]"),
+    (Function::OneOff, "out_parts", &[3, 3], SHAPE, "out_parts: expected [2, 3] to match parts, got [3, 3]"),
+    (Function::OneOff, "out_one_off", &[1, 3], SHAPE, "out_one_off: expected [3] to match one_off, got [1, 3]"),
+    (Function::Attention, "resid_mid", &[3, 4], RANK, "resid_mid: expected [batch, pos, d_model], got [3, 4]"),
+    (Function::Attention, "resid_pre", &[2, 3, 3], SHAPE,
+        "resid_pre: expected [2, 3, 4] to match resid_mid, got [2, 3, 3]"),
+    (Function::Attention, "resid_pre", &[3, 4], SHAPE,
+        "resid_pre: expected [2, 3, 4] to match resid_mid, got [3, 4]"),
+    (Function::Attention, "decomposed_attn", &[2, 3, 2, 4], RANK,
+        "decomposed_attn: expected [batch, pos, key_pos, head, d_model], got [2, 3, 2, 4]"),
+    (Function::Attention, "decomposed_attn", &[3, 2, 2, 2, 4], SHAPE,
+        "decomposed_attn: expected [2, 3, *, *, 4] to match resid_mid, got [3, 2, 2, 2, 4]"),
+    (Function::Attention, "out_attn", &[2, 3, 4], SHAPE,
+        "out_attn: expected [2, 3, 2, 2] to match decomposed_attn, got [2, 3, 4]"),
+    (Function::Attention, "out_attn", &[2, 2, 2, 3], SHAPE,
+        "out_attn: expected [2, 3, 2, 2] to match decomposed_attn, got [2, 2, 2, 3]"),
+    (Function::Attention, "out_resid", &[3, 2], SHAPE, "out_resid: expected [2, 3] to match resid_mid, got [3, 2]"),
+    (Function::Attention, "out_resid", &[2, 3, 1], SHAPE,
+        "out_resid: expected [2, 3] to match resid_mid, got [2, 3, 1]"),
+    (Function::Mlp, "resid_post", &[4], RANK, "resid_post: expected [batch, pos, d_model], got [4]"),
+    (Function::Mlp, "resid_mid", &[3, 4], SHAPE, "resid_mid: expected [2, 3, 4] to match resid_post, got [3, 4]"),
+    (Function::Mlp, "mlp_out", &[2, 3, 5], SHAPE, "mlp_out: expected [2, 3, 4] to match resid_post, got [2, 3, 5]"),
+    (Function::Mlp, "mlp_out", &[1, 2, 3, 4], SHAPE,
+        "mlp_out: expected [2, 3, 4] to match resid_post, got [1, 2, 3, 4]"),
+    (Function::Mlp, "out_mlp", &[2], SHAPE, "out_mlp: expected [2, 3] to match mlp_out, got [2]"),
+    (Function::Mlp, "out_resid", &[3, 2], SHAPE, "out_resid: expected [2, 3] to match resid_mid, got [3, 2]"),
+    (Function::DecomposedMlp, "resid_post", &[], RANK, "resid_post: expected [.., d_model], got []"),
+    (Function::DecomposedMlp, "resid_mid", &[4], SHAPE, "resid_mid: expected [3, 4] to match resid_post, got [4]"),
+    (Function::DecomposedMlp, "decomposed_mlp_out", &[5, 4], SHAPE,
+        "decomposed_mlp_out: expected [3, *, 4] to match resid_post, got [5, 4]"),
+    (Function::DecomposedMlp, "decomposed_mlp_out", &[5, 3, 4], SHAPE,
+        "decomposed_mlp_out: expected [3, *, 4] to match resid_post, got [5, 3, 4]"),
+    (Function::DecomposedMlp, "out_neurons", &[5, 3], SHAPE,
+        "out_neurons: expected [3, 5] to match decomposed_mlp_out, got [5, 3]"),
+    (Function::DecomposedMlp, "out_resid", &[], SHAPE, "out_resid: expected [3] to match resid_mid, got []"),
+    (Function::Threshold, "c_blocks", &[], SHAPE, "c_blocks: expected [3] to match c_residual, got []"),
+    (Function::Threshold, "c_blocks", &[4, 3], SHAPE, "c_blocks: expected [3, *] to match c_residual, got [4, 3]"),
+    (Function::Threshold, "c_residual", &[3, 4, 1], SHAPE,
+        "c_blocks: expected [3, 4, 1] to match c_residual, got [3, 4]"),
+    (Function::Threshold, "out_blocks", &[3], SHAPE, "out_blocks: expected [3, 4] to match c_blocks, got [3]"),
+    (Function::Threshold, "out_residual", &[3, 1], SHAPE,
+        "out_residual: expected [3] to match c_residual, got [3, 1]"),
+];
+
+#[rustfmt::skip]
+const BAD_SHAPES_OF_FACTORS: &[BadShape] = &[
+    (Function::FactoredGroups, "whole", &[], RANK, "whole: expected [.., d], got []"),
+    (Function::FactoredGroups, "groups[0].coefficients", &[5], SHAPE,
+        "groups[0].coefficients: expected [3] to match whole, got [5]"),
+    (Function::FactoredGroups, "groups[0].coefficients", &[5, 4], SHAPE,
+        "groups[0].coefficients: expected [*, 3] to match whole, got [5, 4]"),
+    (Function::FactoredGroups, "groups[0].parts", &[3, 3], SHAPE,
+        "groups[0].parts: expected [5, 3, 3] to match groups[0].projection, got [3, 3]"),
+    (Function::FactoredGroups, "groups[0].parts", &[5, 2, 3], SHAPE,
+        "groups[0].parts: expected [5, 3, 3] to match groups[0].projection, got [5, 2, 3]"),
+    (Function::FactoredGroups, "groups[0].projection", &[3, 4], RANK,
+        "groups[0].projection: expected [p.., r, d], got [3, 4]"),
+    (Function::FactoredGroups, "groups[0].projection", &[2, 3, 4], SHAPE,
+        "groups[0].projection: expected [5, 3, 4] to match groups[0].coefficients, got [2, 3, 4]"),
+    (Function::FactoredGroups, "groups[0].scale", &[4], SHAPE,
+        "groups[0].scale: expected [3, 4] to match groups[0].coefficients, got [4]"),
+    (Function::FactoredGroups, "groups[0].out", &[2], SHAPE,
+        "groups[0].out: expected [3, 2] to match groups[0].coefficients, got [2]"),
+    (Function::FactoredGroups, "groups[0].indices", &[3], SHAPE,
+        "groups[0].indices: expected [3, 2] to match groups[0].out, got [3]"),
+    (Function::AttentionFactored, "resid_mid", &[2, 4], RANK,
+        "resid_mid: expected [batch, pos, d_model], got [2, 4]"),
+    (Function::AttentionFactored, "resid_pre", &[2, 4], SHAPE,
+        "resid_pre: expected [2, 2, 4] to match resid_mid, got [2, 4]"),
+    (Function::AttentionFactored, "pattern", &[4, 2, 3], RANK,
+        "pattern: expected [batch, head, pos, key_pos], got [4, 2, 3]"),
+    (Function::AttentionFactored, "pattern", &[2, 4, 3, 2], SHAPE,
+        "pattern: expected [2, *, 2, *] to match resid_mid, got [2, 4, 3, 2]"),
+    (Function::AttentionFactored, "values", &[2, 3, 6], RANK,
+        "values: expected [batch, key_pos, kv_head, d_head], got [2, 3, 6]"),
+    (Function::AttentionFactored, "values", &[2, 2, 2, 3], SHAPE,
+        "values: expected [2, 3, *, *] to match pattern, got [2, 2, 2, 3]"),
+    (Function::AttentionFactored, "w_o", &[12, 4], RANK, "w_o: expected [head, d_head, d_model], got [12, 4]"),
+    (Function::AttentionFactored, "w_o", &[2, 3, 4], SHAPE,
+        "w_o: expected [4, 3, 4] to match pattern, values and resid_mid, got [2, 3, 4]"),
+    (Function::AttentionFactored, "out_attn", &[2, 2], RANK,
+        "out_attn: expected [batch, pos, key_pos, head] or [batch, pos, key_pos], got [2, 2]"),
+    (Function::AttentionFactored, "out_attn", &[2, 2, 4], SHAPE,
+        "out_attn: expected [2, 2, 3] to match pattern, got [2, 2, 4]"),
+    (Function::AttentionFactored, "out_attn", &[2, 2, 4, 3], SHAPE,
+        "out_attn: expected [2, 2, 3, 4] to match pattern, got [2, 2, 4, 3]"),
+    (Function::AttentionFactored, "out_resid", &[4], SHAPE,
+        "out_resid: expected [2, 2] to match resid_mid, got [4]"),
+    (Function::AttentionExtras, "values", &[3, 2, 2], RANK,
+        "values: expected [batch, key_pos, head, d_model], got [3, 2, 2]"),
+    (Function::AttentionExtras, "values", &[3, 2, 1, 4], SHAPE,
+        "values: expected [3, 2, 2, 4] to match pattern, got [3, 2, 1, 4]"),
+    (Function::AttentionExtras, "scale", &[3, 4], SHAPE,
+        "scale: expected [3, 3, 4] to match pattern, got [3, 4]"),
+    (Function::AttentionExtras, "one_offs[0].part", &[4], SHAPE,
+        "one_offs[0].part: expected [3, 3, 4] to match resid_mid, got [4]"),
+    (Function::AttentionExtras, "one_offs[1].part", &[2, 3, 4], SHAPE,
+        "one_offs[1].part: expected [3, 3, 4] to match resid_mid, got [2, 3, 4]"),
+    (Function::AttentionExtras, "one_offs[1].out", &[3], SHAPE,
+        "one_offs[1].out: expected [3, 3] to match one_offs[1].part, got [3]"),
+    (Function::MlpNeurons, "resid_post", &[], RANK, "resid_post: expected [.., d_model], got []"),
+    (Function::MlpNeurons, "resid_mid", &[4], SHAPE, "resid_mid: expected [3, 4] to match resid_post, got [4]"),
+    (Function::MlpNeurons, "activations", &[5, 3], SHAPE,
+        "activations: expected [3, 5] to match w_out, got [5, 3]"),
+    (Function::MlpNeurons, "w_out", &[20], RANK, "w_out: expected [hidden, d_model], got [20]"),
+    (Function::MlpNeurons, "w_out", &[4, 5], SHAPE, "w_out: expected [*, 4] to match resid_post, got [4, 5]"),
+    (Function::MlpNeurons, "out_neurons", &[5, 3], SHAPE,
+        "out_neurons: expected [3, 5] to match activations, got [5, 3]"),
+    (Function::MlpNeurons, "out_resid", &[], SHAPE, "out_resid: expected [3] to match resid_post, got []"),
+    (Function::StrongestNeurons, "out_neurons", &[2, 3], SHAPE,
+        "out_neurons: expected [3, 3] to match activations, got [2, 3]"),
+    (Function::StrongestNeurons, "out_indices", &[2], SHAPE,
+        "out_indices: expected [3, 2] to match out_neurons, got [2]"),
+];
+
 #[test]
 fn shapes_and_ranks_that_disagree_are_said_in_a_sentence() {
-    const SHAPE: contrib_status = CONTRIB_ERROR_SHAPE;
-    const RANK: contrib_status = CONTRIB_ERROR_RANK;
-    #[rustfmt::skip]
-    let rows: &[(Function, &str, &[i64], contrib_status, &str)] = &[
-        (Function::Contributions, "whole", &[], RANK, "whole: expected [.., d], got []"),
-        (Function::Contributions, "whole", &[2, 4], SHAPE, "parts: expected [*, 2, 4] to match whole, got [2, 3, 4]"),
-        (Function::Contributions, "whole", &[3, 5], SHAPE, "parts: expected [*, 3, 5] to match whole, got [2, 3, 4]"),
-        (Function::Contributions, "whole", &[1, 2, 3, 4], SHAPE,
-            "parts: expected [1, 2, 3, 4] to match whole, got [2, 3, 4]"),
-        (Function::Contributions, "parts", &[2, 3, 5], SHAPE, "parts: expected [*, 3, 4] to match whole, got [2, 3, 5]"),
-        (Function::Contributions, "parts", &[], SHAPE, "parts: expected [3, 4] to match whole, got []"),
-        (Function::Contributions, "parts", &[4], SHAPE, "parts: expected [3, 4] to match whole, got [4]"),
-        (Function::Contributions, "parts", &[3, 4], SHAPE, "out: expected [3] to match parts, got [2, 3]"),
-        (Function::Contributions, "parts", &[1, 2, 3, 4], SHAPE, "out: expected [1, 2, 3] to match parts, got [2, 3]"),
-        (Function::Contributions, "out", &[3, 2], SHAPE, "out: expected [2, 3] to match parts, got [3, 2]"),
-        (Function::Contributions, "out", &[6], SHAPE, "out: expected [2, 3] to match parts, got [6]"),
-        (Function::Contributions, "out", &[2, 3, 1], SHAPE, "out: expected [2, 3] to match parts, got [2, 3, 1]"),
-        (Function::Contributions, "out", &[], SHAPE, "out: expected [2, 3] to match parts, got []"),
-        (Function::Groups, "whole", &[], RANK, "whole: expected [.., d], got []"),
-        (Function::Groups, "groups[0].parts", &[2, 3, 3], SHAPE,
-            "groups[0].parts: expected [*, 3, 4] to match whole, got [2, 3, 3]"),
-        (Function::Groups, "groups[1].parts", &[5, 4], SHAPE,
-            "groups[1].parts: expected [3, 4] to match whole, got [5, 4]"),
-        (Function::Groups, "groups[0].out", &[2], SHAPE,
-            "groups[0].out: expected [2, 3] to match groups[0].parts, got [2]"),
-        (Function::Groups, "groups[1].out", &[], SHAPE, "groups[1].out: expected [3] to match groups[1].parts, got []"),
-        (Function::OneOff, "whole", &[], SHAPE, "one_off: expected [] to match whole, got [3, 4]"),
-        (Function::OneOff, "one_off", &[4], SHAPE, "one_off: expected [3, 4] to match whole, got [4]"),
-        (Function::OneOff, "one_off", &[1, 3, 4], SHAPE, "one_off: expected [3, 4] to match whole, got [1, 3, 4]"),
-        (Function::OneOff, "parts", &[2, 4, 4], SHAPE, "parts: expected [*, 3, 4] to match whole, got [2, 4, 4]"),
-        (Function::OneOff, "out_parts", &[3, 3], SHAPE, "out_parts: expected [2, 3] to match parts, got [3, 3]"),
-        (Function::OneOff, "out_one_off", &[1, 3], SHAPE, "out_one_off: expected [3] to match one_off, got [1, 3]"),
-        (Function::Attention, "resid_mid", &[3, 4], RANK, "resid_mid: expected [batch, pos, d_model], got [3, 4]"),
-        (Function::Attention, "resid_pre", &[2, 3, 3], SHAPE,
-            "resid_pre: expected [2, 3, 4] to match resid_mid, got [2, 3, 3]"),
-        (Function::Attention, "resid_pre", &[3, 4], SHAPE,
-            "resid_pre: expected [2, 3, 4] to match resid_mid, got [3, 4]"),
-        (Function::Attention, "decomposed_attn", &[2, 3, 2, 4], RANK,
-            "decomposed_attn: expected [batch, pos, key_pos, head, d_model], got [2, 3, 2, 4]"),
-        (Function::Attention, "decomposed_attn", &[3, 2, 2, 2, 4], SHAPE,
-            "decomposed_attn: expected [2, 3, *, *, 4] to match resid_mid, got [3, 2, 2, 2, 4]"),
-        (Function::Attention, "out_attn", &[2, 3, 4], SHAPE,
-            "out_attn: expected [2, 3, 2, 2] to match decomposed_attn, got [2, 3, 4]"),
-        (Function::Attention, "out_attn", &[2, 2, 2, 3], SHAPE,
-            "out_attn: expected [2, 3, 2, 2] to match decomposed_attn, got [2, 2, 2, 3]"),
-        (Function::Attention, "out_resid", &[3, 2], SHAPE, "out_resid: expected [2, 3] to match resid_mid, got [3, 2]"),
-        (Function::Attention, "out_resid", &[2, 3, 1], SHAPE,
-            "out_resid: expected [2, 3] to match resid_mid, got [2, 3, 1]"),
-        (Function::Mlp, "resid_post", &[4], RANK, "resid_post: expected [batch, pos, d_model], got [4]"),
-        (Function::Mlp, "resid_mid", &[3, 4], SHAPE, "resid_mid: expected [2, 3, 4] to match resid_post, got [3, 4]"),
-        (Function::Mlp, "mlp_out", &[2, 3, 5], SHAPE, "mlp_out: expected [2, 3, 4] to match resid_post, got [2, 3, 5]"),
-        (Function::Mlp, "mlp_out", &[1, 2, 3, 4], SHAPE,
-            "mlp_out: expected [2, 3, 4] to match resid_post, got [1, 2, 3, 4]"),
-        (Function::Mlp, "out_mlp", &[2], SHAPE, "out_mlp: expected [2, 3] to match mlp_out, got [2]"),
-        (Function::Mlp, "out_resid", &[3, 2], SHAPE, "out_resid: expected [2, 3] to match resid_mid, got [3, 2]"),
-        (Function::DecomposedMlp, "resid_post", &[], RANK, "resid_post: expected [.., d_model], got []"),
-        (Function::DecomposedMlp, "resid_mid", &[4], SHAPE, "resid_mid: expected [3, 4] to match resid_post, got [4]"),
-        (Function::DecomposedMlp, "decomposed_mlp_out", &[5, 4], SHAPE,
-            "decomposed_mlp_out: expected [3, *, 4] to match resid_post, got [5, 4]"),
-        (Function::DecomposedMlp, "decomposed_mlp_out", &[5, 3, 4], SHAPE,
-            "decomposed_mlp_out: expected [3, *, 4] to match resid_post, got [5, 3, 4]"),
-        (Function::DecomposedMlp, "out_neurons", &[5, 3], SHAPE,
-            "out_neurons: expected [3, 5] to match decomposed_mlp_out, got [5, 3]"),
-        (Function::DecomposedMlp, "out_resid", &[], SHAPE, "out_resid: expected [3] to match resid_mid, got []"),
-        (Function::Threshold, "c_blocks", &[], SHAPE, "c_blocks: expected [3] to match c_residual, got []"),
-        (Function::Threshold, "c_blocks", &[4, 3], SHAPE, "c_blocks: expected [3, *] to match c_residual, got [4, 3]"),
-        (Function::Threshold, "c_residual", &[3, 4, 1], SHAPE,
-            "c_blocks: expected [3, 4, 1] to match c_residual, got [3, 4]"),
-        (Function::Threshold, "out_blocks", &[3], SHAPE, "out_blocks: expected [3, 4] to match c_blocks, got [3]"),
-        (Function::Threshold, "out_residual", &[3, 1], SHAPE,
-            "out_residual: expected [3] to match c_residual, got [3, 1]"),
-    ];
-    for &(function, name, shape, status, sentence) in rows {
+    for &(function, name, shape, status, sentence) in BAD_SHAPES.iter().chain(BAD_SHAPES_OF_FACTORS) {
         let mut call = small(function);
         call.arg(name).reshape(shape, None);
         fails(&format!("{name} {shape:?}"), &mut call, status, Some(sentence));
@@ -302,6 +510,23 @@ fn the_most_axes_that_a_tensor_can_have_are_not_enough_for_neurons_of_as_many_ba
         call.arg(name).reshape(&[1; 16], None);
     }
     let sentence = format!("decomposed_mlp_out: expected [.., hidden, d_model], got [{}1]", "1, ".repeat(15));
+    fails("16 axes", &mut call, CONTRIB_ERROR_RANK, Some(&sentence));
+}
+
+#[test]
+fn the_most_axes_that_a_tensor_can_have_are_not_enough_for_factored_parts_of_as_many_batch_axes() {
+    let ones = format!("[{}1]", "1, ".repeat(15));
+    let mut call = small(Function::MlpNeurons);
+    for name in ["resid_mid", "resid_post", "activations", "out_neurons"] {
+        call.arg(name).reshape(&[1; 16], None);
+    }
+    call.arg("w_out").reshape(&[1, 1], None);
+    fails("16 axes", &mut call, CONTRIB_ERROR_RANK, Some(&format!("resid_post: expected [.., d_model], got {ones}")));
+
+    let mut call = small(Function::FactoredGroups);
+    call.arg("whole").reshape(&[1; 2], None);
+    call.arg("groups[0].coefficients").reshape(&[1; 16], None);
+    let sentence = format!("groups[0].coefficients: expected [p.., v..], got {ones}");
     fails("16 axes", &mut call, CONTRIB_ERROR_RANK, Some(&sentence));
 }
 
@@ -355,6 +580,15 @@ fn a_very_large_norm_is_nearly_the_largest_difference() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_threshold_of_nan_in_the_options_is_found_by_every_function() {
+    for function in Function::ALL {
+        let mut call = small(function);
+        call.options_threshold = f64::NAN;
+        fails("NaN", &mut call, CONTRIB_ERROR_THRESHOLD, Some("threshold: expected a number, got NaN"));
     }
 }
 

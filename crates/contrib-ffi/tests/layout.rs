@@ -2,10 +2,11 @@
 
 #![cfg(target_pointer_width = "64")]
 
-use contrib::operations::contrib_group;
+use contrib::attention_extras::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, contrib_attention_extras, contrib_one_off};
+use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, contrib_group};
 use contrib::options::contrib_options;
 use contrib::status::contrib_status;
-use contrib::tensor::{contrib_dtype, contrib_tensor};
+use contrib::tensor::{CONTRIB_DTYPE_BFLOAT, CONTRIB_DTYPE_FLOAT, CONTRIB_DTYPE_INT, contrib_dtype, contrib_tensor};
 use std::mem::offset_of;
 
 #[test]
@@ -36,12 +37,38 @@ fn structs_that_can_grow_begin_with_their_size_and_keep_their_first_fields() {
     assert_eq!(offset_of!(contrib_options, struct_size), 0);
     assert_eq!(offset_of!(contrib_options, norm), 8);
     assert_eq!(offset_of!(contrib_options, context), 16);
-    assert!(size_of::<contrib_options>() >= 24 && align_of::<contrib_options>() == 8);
+    assert_eq!(offset_of!(contrib_options, threshold), 24);
+    assert!(size_of::<contrib_options>() >= 32 && align_of::<contrib_options>() == 8);
 
     assert_eq!(offset_of!(contrib_group, struct_size), 0);
     assert_eq!(offset_of!(contrib_group, parts), 8);
     assert_eq!(offset_of!(contrib_group, out), 16);
-    assert!(size_of::<contrib_group>() >= 24 && align_of::<contrib_group>() == 8);
+    assert_eq!(offset_of!(contrib_group, coefficients), 24);
+    assert_eq!(offset_of!(contrib_group, projection), 32);
+    assert_eq!(offset_of!(contrib_group, scale), 40);
+    assert_eq!(offset_of!(contrib_group, indices), 48);
+    assert_eq!(offset_of!(contrib_group, flags), 56);
+    assert!(size_of::<contrib_group>() >= 64 && align_of::<contrib_group>() == 8);
+
+    assert_eq!(offset_of!(contrib_attention_extras, struct_size), 0);
+    assert_eq!(offset_of!(contrib_attention_extras, scale), 8);
+    assert_eq!(offset_of!(contrib_attention_extras, one_offs), 16);
+    assert_eq!(offset_of!(contrib_attention_extras, n_one_offs), 24);
+    assert_eq!(offset_of!(contrib_attention_extras, flags), 32);
+    assert!(size_of::<contrib_attention_extras>() >= 40 && align_of::<contrib_attention_extras>() == 8);
+}
+
+#[test]
+fn a_one_off_has_two_pointers() {
+    assert_eq!(offset_of!(contrib_one_off, part), 0);
+    assert_eq!(offset_of!(contrib_one_off, out), 8);
+    assert_eq!((size_of::<contrib_one_off>(), align_of::<contrib_one_off>()), (16, 8));
+}
+
+#[test]
+fn flags_and_dtypes_keep_their_numbers() {
+    assert_eq!((CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, CONTRIB_ATTENTION_LEAVE_OUT_MASKED), (1, 2, 1));
+    assert_eq!((CONTRIB_DTYPE_INT, CONTRIB_DTYPE_FLOAT, CONTRIB_DTYPE_BFLOAT), (0, 2, 4));
 }
 
 #[test]

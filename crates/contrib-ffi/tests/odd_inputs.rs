@@ -3,9 +3,8 @@
 mod common;
 
 use common::harm::{gives_the_same, goes_well, results_where_said};
-use common::{Function, for_each_argument, message, small};
-use contrib::operations::{contrib_group, contrib_group_contributions};
-use contrib::options::contrib_options;
+use common::{Function, dense_group, for_each_argument, message, plain_options, small};
+use contrib::operations::contrib_group_contributions;
 use contrib::status::*;
 use contrib::tensor::contrib_tensor;
 use std::ptr;
@@ -42,6 +41,28 @@ fn data_may_be_null_where_an_extent_is_zero() {
         (Function::Mlp, &[&[2, 3, 0], &[2, 3, 0], &[2, 3, 0], &[2, 3], &[2, 3]]),
         (Function::DecomposedMlp, &[&[3, 4], &[3, 4], &[3, 0, 4], &[3, 0], &[3]]),
         (Function::DecomposedMlp, &[&[0, 4], &[0, 4], &[0, 5, 4], &[0, 5], &[0]]),
+        (Function::FactoredGroups, &[&[3, 4], &[0, 3], &[0, 3, 3], &[0, 3, 4], &[3, 4], &[2, 3, 4], &[3, 0], &[3, 0],
+            &[2, 3]]),
+        (Function::FactoredGroups, &[&[3, 4], &[5, 3], &[5, 3, 0], &[5, 0, 4], &[3, 4], &[2, 3, 4], &[3, 2], &[3, 2],
+            &[2, 3]]),
+        (Function::FactoredGroups, &[&[3, 0], &[5, 3], &[5, 3, 3], &[5, 3, 0], &[3, 0], &[2, 3, 0], &[3, 2], &[3, 2],
+            &[2, 3]]),
+        (Function::AttentionFactored, &[&[2, 2, 4], &[2, 2, 4], &[2, 4, 2, 0], &[2, 0, 2, 3], &[4, 3, 4],
+            &[2, 2, 0, 4], &[2, 2]]),
+        (Function::AttentionFactored, &[&[2, 2, 4], &[2, 2, 4], &[2, 0, 2, 3], &[2, 3, 0, 3], &[0, 3, 4],
+            &[2, 2, 3, 0], &[2, 2]]),
+        (Function::AttentionFactored, &[&[2, 2, 4], &[2, 2, 4], &[2, 4, 2, 3], &[2, 3, 2, 0], &[4, 0, 4],
+            &[2, 2, 3, 4], &[2, 2]]),
+        (Function::AttentionFactored, &[&[2, 0, 4], &[2, 0, 4], &[2, 4, 0, 3], &[2, 3, 2, 3], &[4, 3, 4],
+            &[2, 0, 3, 4], &[2, 0]]),
+        (Function::AttentionFactored, &[&[2, 2, 0], &[2, 2, 0], &[2, 4, 2, 3], &[2, 3, 2, 3], &[4, 3, 0],
+            &[2, 2, 3, 4], &[2, 2]]),
+        (Function::AttentionExtras, &[&[3, 3, 4], &[3, 3, 4], &[3, 0, 3, 2], &[3, 2, 0, 4], &[3, 3, 4], &[3, 3, 4],
+            &[3, 3, 4], &[3, 3, 2], &[3, 3], &[3, 3], &[3, 3]]),
+        (Function::MlpNeurons, &[&[3, 4], &[3, 4], &[3, 0], &[0, 4], &[3, 0], &[3]]),
+        (Function::MlpNeurons, &[&[0, 4], &[0, 4], &[0, 5], &[5, 4], &[0, 5], &[0]]),
+        (Function::StrongestNeurons, &[&[3, 4], &[3, 4], &[3, 5], &[5, 4], &[3, 0], &[3, 0], &[3]]),
+        (Function::StrongestNeurons, &[&[3, 4], &[3, 4], &[3, 0], &[0, 4], &[3, 0], &[3, 0], &[3]]),
         (Function::Threshold, &[&[3, 0], &[3], &[3, 0], &[3]]),
         (Function::Threshold, &[&[0, 4], &[0], &[0, 4], &[0]]),
     ];
@@ -69,6 +90,8 @@ fn shape_may_be_null_where_there_are_no_axes() {
     for (function, shapes, scalar) in [
         (Function::Contributions, &[&[4][..], &[4], &[]][..], "out"),
         (Function::DecomposedMlp, &[&[4], &[4], &[5, 4], &[5], &[]], "out_resid"),
+        (Function::MlpNeurons, &[&[4], &[4], &[5], &[5, 4], &[5], &[]], "out_resid"),
+        (Function::StrongestNeurons, &[&[4], &[4], &[5], &[5, 4], &[3], &[3], &[]], "out_resid"),
         (Function::OneOff, &[&[4], &[3, 4], &[4], &[3], &[]], "out_one_off"),
         (Function::Threshold, &[&[4], &[], &[4], &[]], "c_residual"),
         (Function::Threshold, &[&[4], &[], &[4], &[]], "out_residual"),
@@ -112,6 +135,25 @@ fn strides_of_one_element_or_of_none_may_be_anything() {
             let mut call = make(&|_| 0);
             call.args.iter_mut().flatten().for_each(|arg| arg.strides().fill(stride));
             goes_well(&format!("stride {stride} of nothing"), &mut call);
+        }
+    }
+}
+
+#[test]
+fn strides_of_nothing_may_be_anything_on_axes_that_have_elements() {
+    // Tensors of each function without keys or neurons, and the axis of those.
+    for (function, emptied) in [
+        (Function::DecomposedMlp, &[("decomposed_mlp_out", 1), ("out_neurons", 1)][..]),
+        (Function::MlpNeurons, &[("activations", 1), ("w_out", 0), ("out_neurons", 1)]),
+        (Function::AttentionFactored, &[("pattern", 3), ("values", 1), ("out_attn", 2)]),
+    ] {
+        for stride in [1 << 40, i64::MAX, i64::MIN] {
+            let mut call = small(function);
+            for &(name, axis) in emptied {
+                call.arg(name).shape()[axis] = 0;
+                call.arg(name).strides().fill(stride);
+            }
+            goes_well(&format!("stride {stride}"), &mut call);
         }
     }
 }
@@ -169,17 +211,15 @@ fn structs_and_their_arrays_may_lie_at_odd_addresses() {
         }
         let tensors: Vec<*const contrib_tensor> =
             structs.iter().map(|bytes| pointer::<contrib_tensor>(bytes).cast_const()).collect();
-        let options = contrib_options { struct_size: 24, norm: 1.0, context: ptr::null() };
-        let options = at_odd_address(&[options]);
+        let options = at_odd_address(&[plain_options()]);
         let status = if function == Function::Groups {
-            let group =
-                |index: usize| contrib_group { struct_size: 24, parts: tensors[1 + index], out: tensors[3 + index] };
+            let group = |index: usize| dense_group(tensors[1 + index], tensors[3 + index]);
             let groups = at_odd_address(&[group(0), group(1)]);
             // SAFETY: everything is alive, and pointers to it need no alignment.
             unsafe { contrib_group_contributions(tensors[0], pointer(&groups), 2, pointer(&options)) }
         } else {
             // SAFETY: as above.
-            unsafe { function.call(&tensors, call.threshold, pointer(&options)) }
+            unsafe { function.call(&tensors, call.threshold, call.flags, pointer(&options)) }
         };
         assert_eq!(status, CONTRIB_OK, "{function:?}: {}", message());
         assert_eq!(call.results(), small(function).results_of_run(), "{function:?}");

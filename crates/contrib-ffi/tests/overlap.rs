@@ -108,6 +108,7 @@ fn outputs_may_be_columns_of_one_matrix() {
         (Function::Attention, [&[27, 9, 2, 1], &[27, 9]], 4),
         (Function::Mlp, [&[27, 9], &[27, 9]], 8),
         (Function::DecomposedMlp, [&[9, 1], &[9]], 7),
+        (Function::MlpNeurons, [&[9, 1], &[9]], 7),
         (Function::Threshold, [&[9, 2], &[9]], 3),
     ];
     for &(function, strides, column) in rows {

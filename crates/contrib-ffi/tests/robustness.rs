@@ -36,10 +36,13 @@ fn statuses_keep_their_numbers_and_have_names() {
         (CONTRIB_ERROR_SHAPE, 301, "CONTRIB_ERROR_SHAPE"),
         (CONTRIB_ERROR_OVERLAP, 302, "CONTRIB_ERROR_OVERLAP"),
         (CONTRIB_ERROR_SELF_OVERLAP, 303, "CONTRIB_ERROR_SELF_OVERLAP"),
+        (CONTRIB_ERROR_HEADS, 304, "CONTRIB_ERROR_HEADS"),
+        (CONTRIB_ERROR_TOO_MANY_STRONGEST, 305, "CONTRIB_ERROR_TOO_MANY_STRONGEST"),
         (CONTRIB_ERROR_NORM, 400, "CONTRIB_ERROR_NORM"),
         (CONTRIB_ERROR_THRESHOLD, 401, "CONTRIB_ERROR_THRESHOLD"),
         (CONTRIB_ERROR_TOO_MANY_THREADS, 402, "CONTRIB_ERROR_TOO_MANY_THREADS"),
         (CONTRIB_ERROR_INSTRUCTION_SET, 403, "CONTRIB_ERROR_INSTRUCTION_SET"),
+        (CONTRIB_ERROR_FLAGS, 404, "CONTRIB_ERROR_FLAGS"),
         (CONTRIB_ERROR_OUT_OF_MEMORY, 500, "CONTRIB_ERROR_OUT_OF_MEMORY"),
         (CONTRIB_ERROR_INTERNAL, 900, "CONTRIB_ERROR_INTERNAL"),
     ];
@@ -99,7 +102,7 @@ fn run(function: Function, size: Size, context: Option<&Context>) -> Vec<Vec<u64
     let mut call = Call::random(function, Kind::F32, size);
     call.context = context.map_or(ptr::null(), Context::get);
     let results = call.results_of_run();
-    assert!(call.outputs().iter().all(Stored::is_untouched_around), "{function:?} {size:?}");
+    assert!(call.outputs().into_iter().all(Stored::is_untouched_around), "{function:?} {size:?}");
     results
 }
 
@@ -108,8 +111,17 @@ fn large_calls_are_large_enough_for_threads() {
     for function in Function::ALL {
         let shapes = function.shapes(Size::Large)[..function.inputs()].iter();
         let largest = shapes.map(|shape| shape.iter().product::<usize>()).max().unwrap();
-        // An MLP has two parts for each whole.
-        let elements = if function == Function::Mlp { 2 * largest } else { largest };
+        let coefficients = function.arguments().iter().zip(function.shapes(Size::Large)).find_map(|(&name, shape)| {
+            let are_coefficients = ["groups[0].coefficients", "pattern", "activations"].contains(&name);
+            are_coefficients.then(|| shape.iter().product::<usize>())
+        });
+        let vector = function.shapes(Size::Large)[0].last().unwrap();
+        // An MLP has two parts for each whole; factored parts are vectors that do not exist.
+        let elements = match coefficients {
+            Some(coefficients) => coefficients * vector,
+            None if function == Function::Mlp => 2 * largest,
+            None => largest,
+        };
         assert!(elements > 1 << 18, "{function:?}: {elements}");
     }
 }
@@ -206,6 +218,8 @@ fn data_at_any_multiple_of_its_elements_size_gives_the_same_bits() {
             for shift in 0..64 / kind.size() {
                 let mut call = Call::random(function, kind, Size::Small);
                 for index in 0..call.stored.len() {
+                    // Indices are not of the kind of the others.
+                    let kind = call.stored[index].kind();
                     let mut layout = Layout::row_major(&call.stored[index].layout.shape);
                     let misaligned = call.stored[index].numbers.as_ptr().addr() % 64 / kind.size();
                     // As many elements after a multiple of 64 bytes; the next tensor one more.
@@ -217,11 +231,10 @@ fn data_at_any_multiple_of_its_elements_size_gives_the_same_bits() {
                     } else {
                         Stored::blank(kind, layout)
                     };
-                    call.stored[index] = moved;
-                    call.args[index] = Some(common::Arg::of(&mut call.stored[index]));
+                    call.place(index, moved);
                 }
                 assert_eq!(call.results_of_run(), expected, "{function:?} of {} after {shift}", kind.name());
-                assert!(call.outputs().iter().all(Stored::is_untouched_around), "{function:?}");
+                assert!(call.outputs().into_iter().all(Stored::is_untouched_around), "{function:?}");
             }
         }
     }
@@ -232,10 +245,9 @@ fn f32_data_four_bytes_after_a_cache_line_gives_the_same_bits() {
     for function in Function::ALL {
         let expected = run(function, Size::Large, None);
         let mut call = Call::random(function, Kind::F32, Size::Large);
-        for (index, stored) in call.stored.iter_mut().enumerate() {
-            let elements = stored.elements();
-            let blank = Stored::blank(Kind::F32, stored.layout.clone());
-            *stored = blank;
+        for index in 0..call.stored.len() {
+            let elements = call.stored[index].elements();
+            let mut stored = Stored::blank(Kind::F32, call.stored[index].layout.clone());
             let start = stored.numbers.as_ptr().addr() / 4;
             stored.layout.offset = ROOM - start % 16 + 1;
             if index < function.inputs() {
@@ -243,11 +255,10 @@ fn f32_data_four_bytes_after_a_cache_line_gives_the_same_bits() {
                     stored.numbers.set(index, elements.get(number));
                 }
             }
-            let arg = common::Arg::of(stored);
-            assert_eq!(arg.data.addr() % 64, 4);
-            call.args[index] = Some(arg);
+            call.place(index, stored);
+            assert_eq!(call.args[index].as_ref().unwrap().data.addr() % 64, 4);
         }
         assert_eq!(call.results_of_run(), expected, "{function:?}");
-        assert!(call.outputs().iter().all(Stored::is_untouched_around), "{function:?}");
+        assert!(call.outputs().into_iter().all(Stored::is_untouched_around), "{function:?}");
     }
 }

@@ -13,7 +13,7 @@ const ABOUT: &str = "\
  * contributed to the sum (the whole), by the measure of \"Information Flow Routes\" (arXiv 2403.00824).
  *
  *     contrib_tensor   a view of a tensor, the same as DLPack's DLTensor
- *     contrib_options  the norm and the threads; NULL: the defaults
+ *     contrib_options  the norm, the threads and a threshold; NULL: the defaults
  *     contrib_status   what every operation returns: CONTRIB_OK, or an error whose sentence
  *                      contrib_last_error_message() gives
  *
@@ -27,7 +27,10 @@ const ABOUT: &str = "\
 /// What can only be said in C.
 const EPILOGUE: &str = "\
 /* `contrib_options options = CONTRIB_OPTIONS_INIT;` */
-#define CONTRIB_OPTIONS_INIT {sizeof(contrib_options), 1.0, NULL}
+#define CONTRIB_OPTIONS_INIT {sizeof(contrib_options), 1.0, NULL, 0.0}
+
+/* `contrib_attention_extras extras = CONTRIB_ATTENTION_EXTRAS_INIT;` */
+#define CONTRIB_ATTENTION_EXTRAS_INIT {sizeof(contrib_attention_extras), NULL, NULL, 0, 0}
 
 /* The layout that all versions keep, and that a DLTensor has. */
 #if UINTPTR_MAX != UINT64_MAX
@@ -53,9 +56,23 @@ CONTRIB_STATIC_ASSERT(sizeof(contrib_tensor) == 48);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_options, struct_size) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_options, norm) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_options, context) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_options, threshold) == 24);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, struct_size) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, parts) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, out) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, coefficients) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, projection) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, scale) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, indices) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, flags) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, part) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, out) == 8);
+CONTRIB_STATIC_ASSERT(sizeof(contrib_one_off) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, scale) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, one_offs) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, n_one_offs) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_extras, flags) == 32);
 #undef CONTRIB_STATIC_ASSERT
 #endif
 ";

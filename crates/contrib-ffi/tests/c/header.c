@@ -17,6 +17,13 @@ int main(void) {
     contrib_status (*threshold)(const contrib_tensor *, const contrib_tensor *, double, const contrib_tensor *,
                                 const contrib_tensor *, const contrib_options *) = contrib_threshold_and_renormalise;
     contrib_status (*context_new)(size_t, contrib_context **) = contrib_context_new;
+    contrib_status (*attention_factored)(const contrib_tensor *, const contrib_tensor *, const contrib_tensor *,
+                                         const contrib_tensor *, const contrib_tensor *,
+                                         const contrib_attention_extras *, const contrib_tensor *,
+                                         const contrib_tensor *, const contrib_options *) = contrib_attention_factored;
+    contrib_status (*mlp_neurons)(const contrib_tensor *, const contrib_tensor *, const contrib_tensor *,
+                                  const contrib_tensor *, const contrib_tensor *, const contrib_tensor *,
+                                  const contrib_tensor *, const contrib_options *) = contrib_mlp_neurons;
     void (*context_free)(contrib_context *) = contrib_context_free;
     size_t (*context_threads)(const contrib_context *) = contrib_context_threads;
     contrib_status (*limit_instruction_set)(contrib_context *, int32_t) = contrib_context_limit_instruction_set;
@@ -41,10 +48,13 @@ int main(void) {
         CONTRIB_ERROR_SHAPE,
         CONTRIB_ERROR_OVERLAP,
         CONTRIB_ERROR_SELF_OVERLAP,
+        CONTRIB_ERROR_HEADS,
+        CONTRIB_ERROR_TOO_MANY_STRONGEST,
         CONTRIB_ERROR_NORM,
         CONTRIB_ERROR_THRESHOLD,
         CONTRIB_ERROR_TOO_MANY_THREADS,
         CONTRIB_ERROR_INSTRUCTION_SET,
+        CONTRIB_ERROR_FLAGS,
         CONTRIB_ERROR_OUT_OF_MEMORY,
         CONTRIB_ERROR_INTERNAL,
     };
@@ -61,7 +71,12 @@ int main(void) {
     };
     contrib_dtype float32 = {CONTRIB_DTYPE_FLOAT, 32, 1};
     contrib_dtype bfloat16 = {CONTRIB_DTYPE_BFLOAT, 16, 1};
+    contrib_dtype int64 = {CONTRIB_DTYPE_INT, 64, 1};
+    uint64_t flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS | CONTRIB_GROUP_SUM | CONTRIB_ATTENTION_LEAVE_OUT_MASKED;
     contrib_options options = CONTRIB_OPTIONS_INIT;
+    contrib_attention_extras extras = CONTRIB_ATTENTION_EXTRAS_INIT;
+    contrib_one_off one_off = {NULL, NULL};
+    contrib_group group = {sizeof(contrib_group), NULL, NULL, NULL, NULL, NULL, NULL, 0};
     contrib_context *context = NULL;
     const char *said = CONTRIB_VERSION_STRING;
     const char *linked;
@@ -74,11 +89,16 @@ int main(void) {
     operations[2] = contrib_mlp;
     operations[3] = contrib_decomposed_mlp;
 
-    if (float32.code == bfloat16.code || devices[0] != 1 || parts[0] < 0) {
+    if (float32.code == bfloat16.code || int64.code == float32.code || devices[0] != 1 || parts[0] < 0) {
         return 1;
     }
-    if (options.struct_size != sizeof(contrib_options) || options.norm != 1.0 || options.context != NULL) {
+    if (options.struct_size != sizeof(contrib_options) || options.norm != 1.0 || options.context != NULL ||
+        options.threshold != 0.0) {
         return 2;
+    }
+    if (extras.struct_size != sizeof(contrib_attention_extras) || extras.scale != NULL || extras.one_offs != NULL ||
+        extras.n_one_offs != 0 || extras.flags != 0 || flags != 3) {
+        return 12;
     }
     for (i = 1; i < sizeof statuses / sizeof *statuses; i++) {
         if (statuses[i] <= statuses[i - 1]) {
@@ -105,8 +125,17 @@ int main(void) {
     /* NULL everywhere is an error, not a crash. */
     if (group_contributions(NULL, NULL, 0, NULL) != CONTRIB_ERROR_NULL_POINTER ||
         contributions(NULL, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER ||
-        threshold(NULL, NULL, 0.0, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER) {
+        threshold(NULL, NULL, 0.0, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER ||
+        mlp_neurons(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER) {
         return 6;
+    }
+    extras.one_offs = &one_off;
+    extras.n_one_offs = 1;
+    if (group_contributions(NULL, &group, 1, &options) != CONTRIB_ERROR_NULL_POINTER ||
+        attention_factored(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER ||
+        attention_factored(NULL, NULL, NULL, NULL, NULL, &extras, NULL, NULL, &options) !=
+            CONTRIB_ERROR_NULL_POINTER) {
+        return 13;
     }
     for (i = 0; i < sizeof operations / sizeof *operations; i++) {
         if (operations[i](NULL, NULL, NULL, NULL, NULL, &options) != CONTRIB_ERROR_NULL_POINTER) {

@@ -70,6 +70,7 @@ test_program() {
 
 for standard in c99 c11 c++17; do
     test_program header.c $standard
+    test_program factored.c $standard
 done
 for standard in c11 c++17; do
     test_program dlpack.c $standard

@@ -4,14 +4,19 @@
 
 pub mod harm;
 
+use contrib::attention_extras::{contrib_attention_extras, contrib_one_off};
 use contrib::context::{contrib_context, contrib_context_free, contrib_context_new};
+use contrib::groups::contrib_group;
 use contrib::operations::{
-    contrib_attention, contrib_contributions, contrib_contributions_with_one_off, contrib_decomposed_mlp,
-    contrib_group, contrib_group_contributions, contrib_mlp, contrib_threshold_and_renormalise,
+    contrib_attention, contrib_attention_factored, contrib_contributions, contrib_contributions_with_one_off,
+    contrib_decomposed_mlp, contrib_group_contributions, contrib_mlp, contrib_mlp_neurons,
+    contrib_threshold_and_renormalise,
 };
 use contrib::options::contrib_options;
 use contrib::status::{CONTRIB_OK, contrib_last_error_message, contrib_status};
-use contrib::tensor::{CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_BFLOAT, CONTRIB_DTYPE_FLOAT, contrib_dtype, contrib_tensor};
+use contrib::tensor::{
+    CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_BFLOAT, CONTRIB_DTYPE_FLOAT, CONTRIB_DTYPE_INT, contrib_dtype, contrib_tensor,
+};
 use contrib_testing::{Kind, Layout, Operation, Random, Stored};
 use std::ffi::{CStr, c_void};
 use std::mem;
@@ -61,6 +66,16 @@ impl Arg {
         }
     }
 
+    /// This tensor as one of indices: of int32 in place of float32, or int64 in place of float64.
+    pub fn of_indices(stored: &mut Stored) -> Self {
+        let bits = match stored.kind() {
+            Kind::F32 => 32,
+            Kind::F64 => 64,
+            other => panic!("no indices are as large as {other:?}"),
+        };
+        Arg { dtype: (CONTRIB_DTYPE_INT, bits, 1), ..Self::of(stored) }
+    }
+
     /// The struct, with pointers into this.
     pub fn tensor(&mut self) -> contrib_tensor {
         let (code, bits, lanes) = self.dtype;
@@ -108,7 +123,9 @@ impl Arg {
         let strides = self.strides.clone().unwrap_or(strides);
         let mut addresses = vec![self.data.addr() as i64 + self.byte_offset as i64];
         for (&extent, &stride) in shape.iter().zip(&strides) {
-            let step = |address: i64| (0..extent).map(move |i| address + i * stride * self.size() as i64);
+            let step = |address: i64| {
+                (0..extent).map(move |i| address.wrapping_add(i.wrapping_mul(stride).wrapping_mul(self.size() as i64)))
+            };
             addresses = addresses.into_iter().flat_map(step).collect();
         }
         addresses.into_iter().map(|address| address as usize).collect()
@@ -120,15 +137,42 @@ impl Arg {
     }
 }
 
-/// The operations of the C API.
+/// Options with the 1-norm and nothing else.
+pub const fn plain_options() -> contrib_options {
+    contrib_options { struct_size: size_of::<contrib_options>(), norm: 1.0, context: ptr::null(), threshold: 0.0 }
+}
+
+/// A group of dense parts.
+pub const fn dense_group(parts: *const contrib_tensor, out: *const contrib_tensor) -> contrib_group {
+    contrib_group {
+        struct_size: size_of::<contrib_group>(),
+        parts,
+        out,
+        coefficients: ptr::null(),
+        projection: ptr::null(),
+        scale: ptr::null(),
+        indices: ptr::null(),
+        flags: 0,
+    }
+}
+
+/// The operations of the C API, some in more than one form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
     Groups,
+    /// A group of factored parts with all that such a group can have, and a group of dense parts.
+    FactoredGroups,
     Contributions,
     OneOff,
     Attention,
+    AttentionFactored,
+    /// Factored attention from what each head would write, with all extras, summed over heads.
+    AttentionExtras,
     Mlp,
     DecomposedMlp,
+    MlpNeurons,
+    /// The strongest of the neurons.
+    StrongestNeurons,
     Threshold,
 }
 
@@ -142,13 +186,18 @@ pub enum Size {
 }
 
 impl Function {
-    pub const ALL: [Function; 7] = [
+    pub const ALL: [Function; 12] = [
         Function::Groups,
+        Function::FactoredGroups,
         Function::Contributions,
         Function::OneOff,
         Function::Attention,
+        Function::AttentionFactored,
+        Function::AttentionExtras,
         Function::Mlp,
         Function::DecomposedMlp,
+        Function::MlpNeurons,
+        Function::StrongestNeurons,
         Function::Threshold,
     ];
 
@@ -157,8 +206,10 @@ impl Function {
             Operation::Contributions => Function::Contributions,
             Operation::OneOff => Function::OneOff,
             Operation::Attention => Function::Attention,
+            Operation::AttentionFactored => Function::AttentionFactored,
             Operation::Mlp => Function::Mlp,
             Operation::DecomposedMlp => Function::DecomposedMlp,
+            Operation::MlpNeurons => Function::MlpNeurons,
             Operation::Threshold => Function::Threshold,
         }
     }
@@ -167,11 +218,42 @@ impl Function {
     pub const fn arguments(self) -> &'static [&'static str] {
         match self {
             Function::Groups => &["whole", "groups[0].parts", "groups[1].parts", "groups[0].out", "groups[1].out"],
+            Function::FactoredGroups => &[
+                "whole",
+                "groups[0].coefficients",
+                "groups[0].parts",
+                "groups[0].projection",
+                "groups[0].scale",
+                "groups[1].parts",
+                "groups[0].out",
+                "groups[0].indices",
+                "groups[1].out",
+            ],
             Function::Contributions => &["whole", "parts", "out"],
             Function::OneOff => &["whole", "parts", "one_off", "out_parts", "out_one_off"],
             Function::Attention => &["resid_pre", "resid_mid", "decomposed_attn", "out_attn", "out_resid"],
+            Function::AttentionFactored => {
+                &["resid_pre", "resid_mid", "pattern", "values", "w_o", "out_attn", "out_resid"]
+            }
+            Function::AttentionExtras => &[
+                "resid_pre",
+                "resid_mid",
+                "pattern",
+                "values",
+                "scale",
+                "one_offs[0].part",
+                "one_offs[1].part",
+                "out_attn",
+                "out_resid",
+                "one_offs[0].out",
+                "one_offs[1].out",
+            ],
             Function::Mlp => &["resid_mid", "resid_post", "mlp_out", "out_mlp", "out_resid"],
             Function::DecomposedMlp => &["resid_mid", "resid_post", "decomposed_mlp_out", "out_neurons", "out_resid"],
+            Function::MlpNeurons => &["resid_mid", "resid_post", "activations", "w_out", "out_neurons", "out_resid"],
+            Function::StrongestNeurons => {
+                &["resid_mid", "resid_post", "activations", "w_out", "out_neurons", "out_indices", "out_resid"]
+            }
             Function::Threshold => &["c_blocks", "c_residual", "out_blocks", "out_residual"],
         }
     }
@@ -180,14 +262,41 @@ impl Function {
     pub const fn inputs(self) -> usize {
         match self {
             Function::Contributions | Function::Threshold => 2,
+            Function::MlpNeurons | Function::StrongestNeurons => 4,
+            Function::AttentionFactored => 5,
+            Function::FactoredGroups => 6,
+            Function::AttentionExtras => 7,
             _ => 3,
         }
     }
 
-    /// Shapes that agree.
+    /// Whether NULL in place of this tensor means something.
+    pub fn may_be_null(self, name: &str) -> bool {
+        let names: &[&str] = match self {
+            Function::FactoredGroups => {
+                &["groups[0].coefficients", "groups[0].projection", "groups[0].scale", "groups[0].indices"]
+            }
+            Function::AttentionFactored => &["w_o"],
+            Function::AttentionExtras => &["scale"],
+            Function::StrongestNeurons => &["out_indices"],
+            _ => &[],
+        };
+        names.contains(&name)
+    }
+
+    /// Shapes that agree. Small tensors fit into [`ROOM`].
     pub const fn shapes(self, size: Size) -> &'static [&'static [usize]] {
         match (self, size) {
             (Function::Groups, Size::Large) => &[&[5, 192], &[500, 5, 192], &[20, 5, 5, 192], &[500, 5], &[20, 5, 5]],
+            #[rustfmt::skip]
+            (Function::FactoredGroups, Size::Small) => &[
+                &[3, 4], &[5, 3], &[5, 3, 3], &[5, 3, 4], &[3, 4], &[2, 3, 4], &[3, 2], &[3, 2], &[2, 3],
+            ],
+            #[rustfmt::skip]
+            (Function::FactoredGroups, Size::Large) => &[
+                &[5, 192], &[30, 12, 5], &[30, 1, 1, 16], &[1, 12, 16, 192], &[1, 192], &[20, 5, 192],
+                &[5, 7], &[5, 7], &[20, 5],
+            ],
             (Function::Contributions, Size::Small) => &[&[3, 4], &[2, 3, 4], &[2, 3]],
             (Function::Contributions, Size::Large) => &[&[3, 193], &[700, 3, 193], &[700, 3]],
             (Function::Groups | Function::OneOff, Size::Small) => &[&[3, 4], &[2, 3, 4], &[3, 4], &[2, 3], &[3]],
@@ -196,10 +305,34 @@ impl Function {
             (Function::Attention, Size::Large) => {
                 &[&[2, 8, 192], &[2, 8, 192], &[2, 8, 9, 12, 192], &[2, 8, 9, 12], &[2, 8]]
             }
+            #[rustfmt::skip]
+            (Function::AttentionFactored, Size::Small) => &[
+                &[2, 2, 4], &[2, 2, 4], &[2, 4, 2, 3], &[2, 3, 2, 3], &[4, 3, 4], &[2, 2, 3, 4], &[2, 2],
+            ],
+            #[rustfmt::skip]
+            (Function::AttentionFactored, Size::Large) => &[
+                &[2, 8, 192], &[2, 8, 192], &[2, 12, 8, 9], &[2, 9, 4, 24], &[12, 24, 192], &[2, 8, 9, 12], &[2, 8],
+            ],
+            #[rustfmt::skip]
+            (Function::AttentionExtras, Size::Small) => &[
+                &[3, 3, 4], &[3, 3, 4], &[3, 2, 3, 2], &[3, 2, 2, 4], &[3, 3, 4], &[3, 3, 4], &[3, 3, 4],
+                &[3, 3, 2], &[3, 3], &[3, 3], &[3, 3],
+            ],
+            #[rustfmt::skip]
+            (Function::AttentionExtras, Size::Large) => &[
+                &[2, 8, 192], &[2, 8, 192], &[2, 12, 8, 9], &[2, 9, 12, 192], &[2, 8, 1], &[1, 1, 192], &[2, 8, 192],
+                &[2, 8, 9], &[2, 8], &[2, 8], &[2, 8],
+            ],
             (Function::Mlp, Size::Small) => &[&[2, 3, 4], &[2, 3, 4], &[2, 3, 4], &[2, 3], &[2, 3]],
             (Function::Mlp, Size::Large) => &[&[4, 50, 768], &[4, 50, 768], &[4, 50, 768], &[4, 50], &[4, 50]],
             (Function::DecomposedMlp, Size::Small) => &[&[3, 4], &[3, 4], &[3, 5, 4], &[3, 5], &[3]],
             (Function::DecomposedMlp, Size::Large) => &[&[256], &[256], &[1200, 256], &[1200], &[]],
+            (Function::MlpNeurons, Size::Small) => &[&[3, 4], &[3, 4], &[3, 5], &[5, 4], &[3, 5], &[3]],
+            (Function::MlpNeurons, Size::Large) => &[&[256], &[256], &[1200], &[1200, 256], &[1200], &[]],
+            (Function::StrongestNeurons, Size::Small) => &[&[3, 4], &[3, 4], &[3, 5], &[5, 4], &[3, 2], &[3, 2], &[3]],
+            (Function::StrongestNeurons, Size::Large) => {
+                &[&[4, 192], &[4, 192], &[4, 600], &[600, 192], &[4, 9], &[4, 9], &[4]]
+            }
             (Function::Threshold, Size::Small) => &[&[3, 4], &[3], &[3, 4], &[3]],
             (Function::Threshold, Size::Large) => &[&[600, 500], &[600], &[600, 500], &[600]],
         }
@@ -214,6 +347,7 @@ impl Function {
         self,
         tensors: &[*const contrib_tensor],
         threshold: f64,
+        flags: u64,
         options: *const contrib_options,
     ) -> contrib_status {
         // SAFETY: the promise of this function's caller.
@@ -221,10 +355,18 @@ impl Function {
             match (self, tensors) {
                 (Function::Groups, [whole, others @ ..]) => {
                     let (parts, outs) = others.split_at(others.len() / 2);
-                    let struct_size = size_of::<contrib_group>();
-                    let group = |(&parts, &out)| contrib_group { struct_size, parts, out };
+                    let group = |(&parts, &out)| contrib_group { flags, ..dense_group(parts, out) };
                     let groups: Vec<contrib_group> = parts.iter().zip(outs).map(group).collect();
                     contrib_group_contributions(*whole, groups.as_ptr(), groups.len(), options)
+                }
+                (
+                    Function::FactoredGroups,
+                    &[whole, coefficients, parts, projection, scale, dense, out, indices, out_dense],
+                ) => {
+                    let factored = dense_group(parts, out);
+                    let factored = contrib_group { coefficients, projection, scale, indices, flags, ..factored };
+                    let groups = [factored, dense_group(dense, out_dense)];
+                    contrib_group_contributions(whole, groups.as_ptr(), groups.len(), options)
                 }
                 (Function::Contributions, &[whole, parts, out]) => contrib_contributions(whole, parts, out, options),
                 (Function::OneOff, &[whole, parts, one_off, out_parts, out_one_off]) => {
@@ -233,11 +375,36 @@ impl Function {
                 (Function::Attention, &[pre, mid, attn, out_attn, out_resid]) => {
                     contrib_attention(pre, mid, attn, out_attn, out_resid, options)
                 }
+                (Function::AttentionFactored, &[pre, mid, pattern, values, w_o, out_attn, out_resid]) => {
+                    let none = ptr::null();
+                    contrib_attention_factored(pre, mid, pattern, values, w_o, none, out_attn, out_resid, options)
+                }
+                (
+                    Function::AttentionExtras,
+                    &[pre, mid, pattern, values, scale, part, other, out_attn, out_resid, out, other_out],
+                ) => {
+                    let one_offs = [contrib_one_off { part, out }, contrib_one_off { part: other, out: other_out }];
+                    let extras = &contrib_attention_extras {
+                        struct_size: size_of::<contrib_attention_extras>(),
+                        scale,
+                        one_offs: one_offs.as_ptr(),
+                        n_one_offs: one_offs.len(),
+                        flags,
+                    };
+                    let w_o = ptr::null();
+                    contrib_attention_factored(pre, mid, pattern, values, w_o, extras, out_attn, out_resid, options)
+                }
                 (Function::Mlp, &[mid, post, mlp, out_mlp, out_resid]) => {
                     contrib_mlp(mid, post, mlp, out_mlp, out_resid, options)
                 }
                 (Function::DecomposedMlp, &[mid, post, neurons, out_neurons, out_resid]) => {
                     contrib_decomposed_mlp(mid, post, neurons, out_neurons, out_resid, options)
+                }
+                (Function::MlpNeurons, &[mid, post, activations, w_out, out_neurons, out_resid]) => {
+                    contrib_mlp_neurons(mid, post, activations, w_out, out_neurons, ptr::null(), out_resid, options)
+                }
+                (Function::StrongestNeurons, &[mid, post, activations, w_out, out_neurons, out_indices, out_resid]) => {
+                    contrib_mlp_neurons(mid, post, activations, w_out, out_neurons, out_indices, out_resid, options)
                 }
                 (Function::Threshold, &[blocks, residual, out_blocks, out_residual]) => {
                     contrib_threshold_and_renormalise(blocks, residual, threshold, out_blocks, out_residual, options)
@@ -258,9 +425,14 @@ pub struct Call {
     pub spare: Option<Stored>,
     /// What the call says of each; `None`: NULL.
     pub args: Vec<Option<Arg>>,
+    /// The argument of [`Function::Threshold`].
     pub threshold: f64,
     pub norm: f64,
     pub context: *const contrib_context,
+    /// The threshold of the options.
+    pub options_threshold: f64,
+    /// The flags of the extras, or of the first group.
+    pub flags: u64,
 }
 
 // SAFETY: contexts may be used from any thread, and the rest is the call's own.
@@ -271,9 +443,36 @@ pub const ROOM: usize = 64;
 
 impl Call {
     /// A call with these tensors, inputs first.
-    pub fn new(function: Function, mut stored: Vec<Stored>) -> Self {
-        let args = stored.iter_mut().map(|stored| Some(Arg::of(stored))).collect();
-        Call { function, stored, spare: None, args, threshold: 0.25, norm: 1.0, context: ptr::null() }
+    pub fn new(function: Function, stored: Vec<Stored>) -> Self {
+        let args = vec![None; stored.len()];
+        let mut call = Call {
+            function,
+            stored,
+            spare: None,
+            args,
+            threshold: 0.25,
+            norm: 1.0,
+            context: ptr::null(),
+            options_threshold: 0.0,
+            flags: 0,
+        };
+        for number in 0..call.stored.len() {
+            call.say(number);
+        }
+        call
+    }
+
+    /// Says of a tensor what is so.
+    fn say(&mut self, number: usize) {
+        let are_indices = self.function.arguments()[number].ends_with("indices");
+        let of = if are_indices { Arg::of_indices } else { Arg::of };
+        self.args[number] = Some(of(&mut self.stored[number]));
+    }
+
+    /// Puts another tensor in the place of one.
+    pub fn place(&mut self, number: usize, stored: Stored) {
+        self.stored[number] = stored;
+        self.say(number);
     }
 
     /// Random inputs of the function's own shapes in row-major order, between canaries.
@@ -283,10 +482,16 @@ impl Call {
             let mut layout = Layout::row_major(shape);
             layout.offset += ROOM;
             layout.len += 2 * ROOM;
-            if number >= function.inputs() {
+            let name = function.arguments()[number];
+            if name.ends_with("indices") {
+                Stored::blank(if kind == Kind::F64 { Kind::F64 } else { Kind::F32 }, layout)
+            } else if number >= function.inputs() {
                 Stored::blank(kind, layout)
             } else if function == Function::Threshold {
                 Stored::from_fn(kind, layout, |_| random.unit())
+            } else if ["pattern", "activations", "groups[0].coefficients"].contains(&name) {
+                // Some are masked.
+                Stored::from_fn(kind, layout, |_| (random.normal() + 0.5).max(0.0))
             } else {
                 Stored::from_fn(kind, layout, |_| random.normal() + 0.5)
             }
@@ -306,8 +511,8 @@ impl Call {
     }
 
     pub fn run(&mut self) -> contrib_status {
-        let struct_size = size_of::<contrib_options>();
-        self.run_with(&contrib_options { struct_size, norm: self.norm, context: self.context })
+        let (norm, context, threshold) = (self.norm, self.context, self.options_threshold);
+        self.run_with(&contrib_options { norm, context, threshold, ..plain_options() })
     }
 
     /// The call with these options instead of its own.
@@ -317,15 +522,19 @@ impl Call {
         let tensors: Vec<*const contrib_tensor> =
             tensors.iter_mut().map(|tensor| tensor.as_ref().map_or(ptr::null(), ptr::from_ref)).collect();
         // SAFETY: tensors and options are null or alive, and so are the elements wherever the call may reach them.
-        unsafe { self.function.call(&tensors, self.threshold, options) }
+        unsafe { self.function.call(&tensors, self.threshold, self.flags, options) }
     }
 
-    /// Puts the tensors into another order.
-    pub fn reorder(&mut self, order: &[usize]) {
+    /// Puts the tensors into another order, with `None` where there shall be none.
+    pub fn reorder(&mut self, order: &[Option<usize>]) {
         // The memory that the arguments point to stays where it is.
         let mut stored: Vec<Option<Stored>> = mem::take(&mut self.stored).into_iter().map(Some).collect();
-        self.stored = order.iter().map(|&number| stored[number].take().expect("each comes once")).collect();
-        self.args = order.iter().map(|&number| self.args[number].take()).collect();
+        let nothing = || Stored::blank(Kind::F32, Layout::row_major(&[0]));
+        let take = |number: &Option<usize>| {
+            number.map_or_else(nothing, |number| stored[number].take().expect("each comes once"))
+        };
+        self.stored = order.iter().map(take).collect();
+        self.args = order.iter().map(|&number| number.and_then(|number| self.args[number].take())).collect();
     }
 
     /// The number of tensors that are read.
@@ -334,13 +543,19 @@ impl Call {
     }
 
     /// The tensors that are written, in order.
-    pub fn outputs(&self) -> &[Stored] {
-        &self.stored[self.inputs()..]
+    pub fn outputs(&self) -> Vec<&Stored> {
+        let outputs = self.stored.iter().zip(&self.args).skip(self.inputs());
+        outputs.filter_map(|(stored, arg)| arg.is_some().then_some(stored)).collect()
+    }
+
+    /// The tensor with this name, to be read.
+    pub fn output(&self, name: &str) -> &Stored {
+        &self.stored[self.number(name)]
     }
 
     /// The bits of the results.
     pub fn results(&self) -> Vec<Vec<u64>> {
-        self.outputs().iter().map(Stored::bits).collect()
+        self.outputs().into_iter().map(Stored::bits).collect()
     }
 
     /// Runs the call, which must go well, and gives the bits of the results.

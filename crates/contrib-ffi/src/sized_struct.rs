@@ -1,0 +1,51 @@
+//! Structs that begin with their own size, so that they can grow.
+
+use crate::status::Failure;
+use contrib_core::Argument;
+use std::mem::MaybeUninit;
+use std::slice;
+
+/// A `struct_size` above this was never set: no version will have so large a struct.
+pub(crate) const MAX_STRUCT_SIZE: usize = 4096;
+
+/// A struct to which later versions append fields.
+///
+/// # Safety
+/// It is `repr(C)`; its first field is its size, a `usize`; zeros are valid in all the others.
+pub(crate) unsafe trait SizedStruct: Copy {
+    /// The size that the first version had, which every later one accepts.
+    const FIRST_SIZE: usize;
+}
+
+/// The struct at `start` with zeros for the fields that a caller of an earlier version does not have, and the size that
+/// it says. That is at least `least`, itself no less than the first version's, and after what this version knows there
+/// is nothing but zeros.
+///
+/// # Safety
+/// `start` points to as many bytes as the `usize` there says, which need not be aligned.
+pub(crate) unsafe fn read<T: SizedStruct>(
+    argument: Argument,
+    start: *const T,
+    least: usize,
+) -> Result<(T, usize), Failure> {
+    let start = start.cast::<u8>();
+    // SAFETY: the caller's promise; whoever says that a struct is smaller than its size field is not read further.
+    let size = unsafe { start.cast::<usize>().read_unaligned() };
+    if !(least..=MAX_STRUCT_SIZE).contains(&size) {
+        return Err(Failure::StructSize { argument, expected: least, got: size });
+    }
+    // Half a pointer is none: bytes of a field that the size cuts in two count as unknown.
+    let grown = size.min(size_of::<T>()) - T::FIRST_SIZE;
+    let known = T::FIRST_SIZE + grown - grown % size_of::<usize>();
+    // SAFETY: the caller's promise: `known` is not above `size`.
+    let unknown = unsafe { slice::from_raw_parts(start.add(known), size - known) };
+    if unknown.iter().any(|&byte| byte != 0) {
+        return Err(Failure::UnknownField { argument, known });
+    }
+    let mut read = MaybeUninit::<T>::zeroed();
+    // SAFETY: as many bytes as both have; the rest are zeros, which are valid.
+    unsafe {
+        start.copy_to_nonoverlapping(read.as_mut_ptr().cast(), known);
+        Ok((read.assume_init(), size))
+    }
+}
