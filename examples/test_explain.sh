@@ -104,6 +104,7 @@ def raw(name, header, length=None):
 write("good")
 write("half", lambda t: [entry.__setitem__(0, "F16") for entry in t.values()])
 write("one_part_nan", lambda t: t["mlp_out.1"][2].__setitem__(5, float("nan")))
+write("moved_nan", lambda t: t["value_output.1"][2].__setitem__(5, float("nan")))
 write("no_tensor", lambda t: t.pop("pattern.1"))
 write("no_resid_post", lambda t: t.pop("resid_post"))
 write("bad_dtype", lambda t: t["resid_mid.0"].__setitem__(0, "I32"))
@@ -161,6 +162,12 @@ expect 0 'sum to 1: passed' --file "$bundled" --threshold 0 --threads 2 --pictur
 expect 0 'is above the threshold: they have no sum after it' --file "$bundled" --threshold 0.99 --picture none.svg
 expect 0 'sum to 1: passed' --file good --threshold 0 --picture tiny.svg
 expect 0 'sum to 1: passed' --file half
+for norm in 1 2 inf 2.5; do
+    expect 0 'both say the same: passed' --compare --file "$bundled" --norm $norm
+done
+expect 0 'both say the same: passed' --compare --file good --threads 1
+# 12 * 12 tokens * 9 heads * 576 numbers of 4 bytes.
+expect 0 ' 2985984 bytes' --compare --file "$bundled"
 for picture in bundled.svg token.svg all.svg none.svg tiny.svg; do
     python3 -c "
 import sys, xml.etree.ElementTree as tree
@@ -171,7 +178,14 @@ assert 'nan' not in open(sys.argv[1], encoding='utf-8').read().lower()
 " "$picture" 2>err
     result "$picture is not a well-formed SVG: $(tail -n 1 err)" $?
 done
-! "$explain" --file "$bundled" | awk 'length > 120 { found = 1 } END { exit !found }'
+"$explain" --compare --file "$bundled" >out
+awk '/^  (factored|dense) .* ms .* ms .* bytes/ { ways++ } END { exit ways != 2 }' out
+result "--compare does not show what both ways cost: $(cat out)" $?
+awk '/largest difference of a contribution/ { if (match($0, /contribution [^ ]+/) == 0) exit 1
+    difference = substr($0, RSTART + 13, RLENGTH - 13); small = difference ~ /^[0-9]/ && difference + 0 <= 1e-6 }
+    END { exit !small }' out
+result "--compare does not say that the difference is small: $(cat out)" $?
+! { cat out && "$explain" --file "$bundled"; } | awk 'length > 120 { found = 1 } END { exit !found }'
 result 'the output is wider than 120 columns' $?
 "$explain" --file "$bundled" --threads 1 --picture same >one &&
     "$explain" --file "$bundled" --threads 2 --picture same >two && cmp -s one two
@@ -183,6 +197,9 @@ export ASAN_OPTIONS
 
 # A representation that does not sum to 1.
 expect 1 'sum to 1: FAILED' --file one_part_nan
+
+# A comparison that cannot agree: NaN is equal to nothing.
+expect 1 'both say the same: FAILED; largest difference of a contribution' --compare --file moved_nan
 
 # Files.
 expect 2 'nowhere: cannot open: ' --file nowhere

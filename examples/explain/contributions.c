@@ -1,33 +1,11 @@
 /* Calls contrib for every layer: attention, MLP, and the threshold over both. */
 #include "contributions.h"
 
+#include "calls.h"
 #include "die.h"
 
-#include <contrib.h>
 #include <math.h>
 #include <stdlib.h>
-
-/* contrib takes a batch axis; one prompt is a batch of one. */
-#define BATCH 1
-
-static void check(contrib_status status, const char *call)
-{
-    if (status != CONTRIB_OK)
-        die("%s: %s: %s", call, contrib_status_name(status), contrib_last_error_message());
-}
-
-/* float32 in main memory, row-major. */
-static contrib_tensor tensor_of(const float *data, int64_t *shape, int32_t n_dims)
-{
-    return (contrib_tensor){
-        /* contrib writes only to outputs, which are not const where they come from. */
-        .data = (void *)data,
-        .device_type = CONTRIB_DEVICE_CPU,
-        .ndim = n_dims,
-        .dtype = { CONTRIB_DTYPE_FLOAT, 32, 1 },
-        .shape = shape,
-    };
-}
 
 static struct layer_contributions layer_new(size_t n_pos, size_t n_heads)
 {
@@ -39,49 +17,69 @@ static struct layer_contributions layer_new(size_t n_pos, size_t n_heads)
     };
 }
 
-static void measure_layer(const struct model *model, size_t index, const contrib_options *options,
-                          struct layer_contributions *out)
+void contributions_attention(const struct model *model, size_t index, const contrib_options *options,
+                             struct layer_contributions *out)
 {
     const struct layer *layer = &model->layers[index];
     int64_t n_pos = (int64_t)model->n_pos, n_heads = (int64_t)model->n_heads, d_model = (int64_t)model->d_model;
     int64_t resid_shape[] = { BATCH, n_pos, d_model };
-    int64_t decomposed_shape[] = { BATCH, n_pos, n_pos, n_heads, d_model };
-    float *parts = model_decomposed_attn(model, index);
+    int64_t pattern_shape[] = { BATCH, n_heads, n_pos, n_pos };
+    int64_t value_output_shape[] = { BATCH, n_pos, n_heads, d_model };
+    int64_t c_attn_shape[] = { BATCH, n_pos, n_pos, n_heads };
 
     contrib_tensor resid_pre = tensor_of(layer->resid_pre, resid_shape, 3);
     contrib_tensor resid_mid = tensor_of(layer->resid_mid, resid_shape, 3);
-    contrib_tensor resid_post = tensor_of(layer->resid_post, resid_shape, 3);
-    contrib_tensor mlp_out = tensor_of(layer->mlp_out, resid_shape, 3);
-    contrib_tensor decomposed_attn = tensor_of(parts, decomposed_shape, 5);
-
-    /* An output has the axes of its parts, without the vectors' own. */
-    contrib_tensor c_attn = tensor_of(out->attn, decomposed_shape, 4);
+    contrib_tensor pattern = tensor_of(layer->pattern, pattern_shape, 4);
+    contrib_tensor value_output = tensor_of(layer->value_output, value_output_shape, 4);
+    contrib_tensor c_attn = tensor_of(out->attn, c_attn_shape, 4);
     contrib_tensor c_resid_pre = tensor_of(out->resid_pre, resid_shape, 2);
-    contrib_tensor c_mlp = tensor_of(out->mlp, resid_shape, 2);
-    contrib_tensor c_resid_mid = tensor_of(out->resid_mid, resid_shape, 2);
 
-    check(contrib_attention(&resid_pre, &resid_mid, &decomposed_attn, &c_attn, &c_resid_pre, options),
-          "contrib_attention");
-    check(contrib_mlp(&resid_mid, &resid_post, &mlp_out, &c_mlp, &c_resid_mid, options), "contrib_mlp");
-    free(parts);
+    /* No w_o, which value_output has in it already, and no extras: nothing but the heads was added to the stream. */
+    check_call(contrib_attention_factored(&resid_pre, &resid_mid, &pattern, &value_output, NULL, NULL, &c_attn,
+                                          &c_resid_pre, options),
+               "contrib_attention_factored");
 }
 
-static void threshold_layer(const struct contributions *sizes, double threshold, const contrib_options *options,
-                            const struct layer_contributions *all, struct layer_contributions *kept)
+static void measure_mlp(const struct model *model, size_t index, const contrib_options *options,
+                        struct layer_contributions *out)
 {
-    int64_t shape[] = { BATCH, (int64_t)sizes->n_pos, (int64_t)sizes->n_pos, (int64_t)sizes->n_heads };
+    const struct layer *layer = &model->layers[index];
+    int64_t shape[] = { BATCH, (int64_t)model->n_pos, (int64_t)model->d_model };
 
-    contrib_tensor attn = tensor_of(all->attn, shape, 4), kept_attn = tensor_of(kept->attn, shape, 4);
-    contrib_tensor resid_pre = tensor_of(all->resid_pre, shape, 2);
-    contrib_tensor kept_resid_pre = tensor_of(kept->resid_pre, shape, 2);
-    check(contrib_threshold_and_renormalise(&attn, &resid_pre, threshold, &kept_attn, &kept_resid_pre, options),
-          "contrib_threshold_and_renormalise");
+    contrib_tensor resid_mid = tensor_of(layer->resid_mid, shape, 3);
+    contrib_tensor resid_post = tensor_of(layer->resid_post, shape, 3);
+    contrib_tensor mlp_out = tensor_of(layer->mlp_out, shape, 3);
+    /* An output has the axes of its parts, without the vectors' own. */
+    contrib_tensor c_mlp = tensor_of(out->mlp, shape, 2);
+    contrib_tensor c_resid_mid = tensor_of(out->resid_mid, shape, 2);
 
-    contrib_tensor mlp = tensor_of(all->mlp, shape, 2), kept_mlp = tensor_of(kept->mlp, shape, 2);
-    contrib_tensor resid_mid = tensor_of(all->resid_mid, shape, 2);
-    contrib_tensor kept_resid_mid = tensor_of(kept->resid_mid, shape, 2);
-    check(contrib_threshold_and_renormalise(&mlp, &resid_mid, threshold, &kept_mlp, &kept_resid_mid, options),
-          "contrib_threshold_and_renormalise");
+    check_call(contrib_mlp(&resid_mid, &resid_post, &mlp_out, &c_mlp, &c_resid_mid, options), "contrib_mlp");
+}
+
+/*
+ * The contributions to one representation at every position: `blocks` and what the residual stream kept. (A threshold
+ * in the options of the calls above would do the same at once, but here what was measured is shown too.)
+ */
+static void keep_above(double threshold, int64_t *shape, int32_t n_dims, const float *blocks, const float *residual,
+                       float *kept_blocks, float *kept_residual, const contrib_options *options)
+{
+    contrib_tensor c_blocks = tensor_of(blocks, shape, n_dims), out_blocks = tensor_of(kept_blocks, shape, n_dims);
+    contrib_tensor c_residual = tensor_of(residual, shape, 2), out_residual = tensor_of(kept_residual, shape, 2);
+
+    check_call(contrib_threshold_and_renormalise(&c_blocks, &c_residual, threshold, &out_blocks, &out_residual,
+                                                 options),
+               "contrib_threshold_and_renormalise");
+}
+
+static void measure_layer(const struct model *model, size_t index, double threshold, const contrib_options *options,
+                          struct layer_contributions *all, struct layer_contributions *kept)
+{
+    int64_t shape[] = { BATCH, (int64_t)model->n_pos, (int64_t)model->n_pos, (int64_t)model->n_heads };
+
+    contributions_attention(model, index, options, all);
+    measure_mlp(model, index, options, all);
+    keep_above(threshold, shape, 4, all->attn, all->resid_pre, kept->attn, kept->resid_pre, options);
+    keep_above(threshold, shape, 2, all->mlp, all->resid_mid, kept->mlp, kept->resid_mid, options);
 }
 
 struct contributions contributions_measure(const struct model *model, const struct settings *settings)
@@ -97,14 +95,13 @@ struct contributions contributions_measure(const struct model *model, const stru
     contrib_context *context = NULL;
     contrib_options options = CONTRIB_OPTIONS_INIT;
 
-    check(contrib_context_new(settings->n_threads, &context), "contrib_context_new");
+    check_call(contrib_context_new(settings->n_threads, &context), "contrib_context_new");
     options.norm = settings->norm;
     options.context = context;
     for (size_t i = 0; i < model->n_layers; i++) {
         result.all[i] = layer_new(model->n_pos, model->n_heads);
         result.kept[i] = layer_new(model->n_pos, model->n_heads);
-        measure_layer(model, i, &options, &result.all[i]);
-        threshold_layer(&result, settings->threshold, &options, &result.all[i], &result.kept[i]);
+        measure_layer(model, i, settings->threshold, &options, &result.all[i], &result.kept[i]);
     }
     contrib_context_free(context);
     return result;
@@ -132,13 +129,11 @@ static double sum_of_resid_post(const struct layer_contributions *layer, size_t 
     return (double)layer->mlp[pos] + (double)layer->resid_mid[pos];
 }
 
-/* Keeps a NaN once there is one, which fmax would not. */
-static void note_deviation(double *largest, double sum)
+void note_deviation(double *largest, double deviation)
 {
-    double deviation = fabs(sum - 1);
-
-    if (!(deviation <= *largest) && !isnan(*largest))
-        *largest = deviation;
+    /* fmax would prefer any number to NaN. */
+    if (!(fabs(deviation) <= *largest) && !isnan(*largest))
+        *largest = fabs(deviation);
 }
 
 static bool any_above(const float *values, size_t count, double threshold)
@@ -152,11 +147,11 @@ static bool any_above(const float *values, size_t count, double threshold)
 static void check_one(struct sum_check *check, double before, double after, bool emptied)
 {
     check->n_representations++;
-    note_deviation(&check->largest_before, before);
+    note_deviation(&check->largest_before, before - 1);
     if (emptied)
         check->n_emptied++;
     else
-        note_deviation(&check->largest_after, after);
+        note_deviation(&check->largest_after, after - 1);
 }
 
 struct sum_check contributions_check(const struct contributions *contributions)

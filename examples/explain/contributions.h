@@ -4,6 +4,7 @@
 
 #include "model.h"
 
+#include <contrib.h>
 #include <stddef.h>
 
 /* One layer's contributions, of all positions. Those of one whole sum to 1. */
@@ -37,9 +38,16 @@ struct sum_check {
 /* Dies where a call of contrib fails. */
 struct contributions contributions_measure(const struct model *model, const struct settings *settings);
 
+/* Attention alone, of one layer: writes `attn` and `resid_pre` of `out`. */
+void contributions_attention(const struct model *model, size_t index, const contrib_options *options,
+                             struct layer_contributions *out);
+
 /* The contribution of `head` moving `key_pos` to `pos`. */
 float contributions_attn(const struct contributions *contributions, const struct layer_contributions *layer,
                          size_t pos, size_t key_pos, size_t head);
+
+/* Makes `*largest` the size of `deviation` where that is larger, or NaN. Once NaN, it stays so. */
+void note_deviation(double *largest, double deviation);
 
 struct sum_check contributions_check(const struct contributions *contributions);
 

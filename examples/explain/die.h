@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* The sum check failed. */
+/* The sum check failed, or the comparison. */
 #define EXIT_CHECK_FAILED 1
 /* A flag, the file, memory or the library: there is no result. */
 #define EXIT_NO_RESULT 2

@@ -1,4 +1,5 @@
 /* explain: which tokens, heads and MLPs a transformer's prediction came from. Flags, and the order of work. */
+#include "comparison.h"
 #include "contributions.h"
 #include "die.h"
 #include "model.h"
@@ -24,6 +25,7 @@ struct flags {
     struct settings settings;
     const char *layer; /* read once the model says how many there are; NULL where not given */
     const char *token;
+    bool compare;
 };
 
 static void print_help(void)
@@ -40,10 +42,13 @@ static void print_help(void)
            "  --layer N        show this layer in detail instead of a line for each; negative counts from the last\n"
            "  --threads N      how many threads compute; 0 is one for each core (default 0)\n"
            "  --picture PATH   where the SVG goes (default " DEFAULT_PICTURE ")\n"
+           "  --compare        instead of explaining, calculate attention of every layer from the pattern and from\n"
+           "                   the vectors, and show what either takes in time and memory, and whether both say the\n"
+           "                   same (the vectors of one layer have to fit into memory)\n"
            "  --help           show this\n"
            "\n"
-           "Exit status: 0 done; %d the contributions of some representation do not sum to 1; %d no result, for the\n"
-           "reason given on standard error.\n",
+           "Exit status: 0 done; %d the contributions of some representation do not sum to 1, or --compare found a\n"
+           "difference; %d no result, for the reason given on standard error.\n",
            DEFAULT_THRESHOLD, EXIT_CHECK_FAILED, EXIT_NO_RESULT);
 }
 
@@ -142,11 +147,41 @@ static struct flags read_flags(char **argv)
             flags.settings.n_threads = read_threads(value_after(argv, &i));
         } else if (strcmp(flag, "--picture") == 0) {
             flags.picture = value_after(argv, &i);
+        } else if (strcmp(flag, "--compare") == 0) {
+            flags.compare = true;
         } else {
             die("unknown flag \"%s\"; --help lists the flags", flag);
         }
     }
     return flags;
+}
+
+static bool explain(const struct model *model, const struct flags *flags, size_t pos, size_t layer)
+{
+    struct contributions contributions = contributions_measure(model, &flags->settings);
+    struct routes routes = routes_follow(&contributions, pos);
+    struct sum_check check = contributions_check(&contributions);
+
+    report_subject(model, pos, &flags->settings);
+    if (flags->layer != NULL)
+        report_one_layer(model, &contributions, layer, pos);
+    else
+        report_layers(model, &contributions, pos);
+    report_routes(model, &routes);
+    bool ok = report_check(&check);
+    picture_write(flags->picture, model, &contributions, &routes);
+    printf("Picture  %s\n", flags->picture);
+
+    routes_free(&routes);
+    contributions_free(&contributions);
+    return ok;
+}
+
+static bool compare(const struct model *model, const struct settings *settings)
+{
+    struct comparison comparison = comparison_measure(model, settings);
+
+    return report_comparison(model, settings, &comparison);
 }
 
 int main(int argc, char **argv)
@@ -160,22 +195,7 @@ int main(int argc, char **argv)
     size_t pos = read_index("--token", flags.token, model.n_pos);
     size_t layer = flags.layer != NULL ? read_index("--layer", flags.layer, model.n_layers) : 0;
 
-    struct contributions contributions = contributions_measure(&model, &flags.settings);
-    struct routes routes = routes_follow(&contributions, pos);
-    struct sum_check check = contributions_check(&contributions);
-
-    report_subject(&model, pos, &flags.settings);
-    if (flags.layer != NULL)
-        report_one_layer(&model, &contributions, layer, pos);
-    else
-        report_layers(&model, &contributions, pos);
-    report_routes(&model, &routes);
-    bool ok = report_check(&check);
-    picture_write(flags.picture, &model, &contributions, &routes);
-    printf("Picture  %s\n", flags.picture);
-
-    routes_free(&routes);
-    contributions_free(&contributions);
+    bool ok = flags.compare ? compare(&model, &flags.settings) : explain(&model, &flags, pos, layer);
     model_free(&model);
     return ok ? EXIT_SUCCESS : EXIT_CHECK_FAILED;
 }

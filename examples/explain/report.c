@@ -14,6 +14,9 @@
 /* Sums are of float32 contributions, each rounded to 6e-8 of itself; anything near this is a fault. */
 #define LARGEST_DEVIATION 1e-5
 
+/* Dense vectors are products rounded to float32, those of factored parts are not. */
+#define LARGEST_DIFFERENCE 1e-6
+
 /* One attended token and head. */
 struct source {
     size_t key_pos, head;
@@ -84,13 +87,22 @@ static struct source *surviving(const struct contributions *contributions, size_
     return sources;
 }
 
-void report_subject(const struct model *model, size_t pos, const struct settings *settings)
+static void print_model(const struct model *model)
 {
-    char *name = printable(model->name), *prompt = printable(model->prompt), *token = token_at(model, pos);
+    char *name = printable(model->name), *prompt = printable(model->prompt);
 
     printf("Model    %s: %zu layers of %zu heads, d_model %zu\n", name, model->n_layers, model->n_heads,
            model->d_model);
     printf("Prompt   %s\n", prompt);
+    free(name);
+    free(prompt);
+}
+
+void report_subject(const struct model *model, size_t pos, const struct settings *settings)
+{
+    char *token = token_at(model, pos);
+
+    print_model(model);
     printf("Token    %s, of %zu tokens; contributions in the %g-norm, threshold %g\n", token, model->n_pos,
            settings->norm, settings->threshold);
     printf("Next     ");
@@ -102,8 +114,6 @@ void report_subject(const struct model *model, size_t pos, const struct settings
     putchar('\n');
     if (pos + 1 < model->n_pos)
         printf("         (after the last token, not after this one: the file does not say what was expected there)\n");
-    free(name);
-    free(prompt);
     free(token);
 }
 
@@ -277,5 +287,38 @@ bool report_check(const struct sum_check *check)
     if (check->n_emptied > 0)
         printf("         nothing of %zu representations is above the threshold: they have no sum after it\n",
                check->n_emptied);
+    return ok;
+}
+
+static void print_cost(const char *way, const struct cost *cost)
+{
+    printf("  %-8s  %10.2f ms   %16.2f ms   %11zu bytes", way, 1e3 * cost->call_seconds, 1e3 * cost->total_seconds,
+           cost->vector_bytes);
+    if (cost->growth_is_known)
+        printf("   %5.1f MB\n", 1e-6 * (double)cost->growth);
+    else
+        printf("    unknown\n");
+}
+
+bool report_comparison(const struct model *model, const struct settings *settings,
+                       const struct comparison *comparison)
+{
+    /* So phrased that NaN is a failure. */
+    bool ok = comparison->largest_difference <= LARGEST_DIFFERENCE;
+
+    print_model(model);
+    printf("Compare  attention at all %zu positions of all layers, in the %g-norm, on %zu thread%s\n", model->n_pos,
+           settings->norm, comparison->n_threads, comparison->n_threads == 1 ? "" : "s");
+    printf("\n  factored: contrib_attention_factored, from the pattern and what each head would write for each token\n"
+           "  dense:    contrib_attention, from a vector for each position, attended token and head, made beforehand\n"
+           "\n"
+           "  time: of all layers, the fastest of %zu runs of each. memory: of one layer. growth: how much larger\n"
+           "  the process became meanwhile, at most: the vectors, and what contrib itself works with.\n\n",
+           comparison->n_runs);
+    printf("            time of calls   with making vectors   memory of vectors     growth\n");
+    print_cost("factored", &comparison->factored);
+    print_cost("dense", &comparison->dense);
+    printf("\nCheck    both say the same: %s; largest difference of a contribution %.1e (%.0e allowed)\n",
+           ok ? "passed" : "FAILED", comparison->largest_difference, LARGEST_DIFFERENCE);
     return ok;
 }

@@ -2,6 +2,7 @@
 #ifndef EXPLAIN_REPORT_H
 #define EXPLAIN_REPORT_H
 
+#include "comparison.h"
 #include "contributions.h"
 #include "model.h"
 #include "routes.h"
@@ -21,5 +22,9 @@ void report_routes(const struct model *model, const struct routes *routes);
 
 /* Prints whether the contributions of every representation sum to 1, and returns it. */
 bool report_check(const struct sum_check *check);
+
+/* What both ways cost. Prints whether they agree, and returns it. */
+bool report_comparison(const struct model *model, const struct settings *settings,
+                       const struct comparison *comparison);
 
 #endif
