@@ -1,4 +1,4 @@
-"""The formula of contrib_attention in PyTorch, as one would write it. Written from the formula, from nobody's code."""
+"""The formula of contrib_attention and contrib_attention_factored in PyTorch, as one would write it. Written from the formula, from nobody's code."""
 
 import torch
 from torch.nn.functional import pairwise_distance
@@ -33,3 +33,27 @@ def attention_in_place(resid_pre, resid_mid, decomposed_attn, norm):
 
 # Caching kernels on disk is off in run.sh; each number of threads gets a compilation of its own.
 compiled_attention = torch.compile(attention, dynamic=False)
+
+
+def decomposed_by_einsum(pattern, values, w_o):
+    """`[batch, head, pos, key_pos]`, `[batch, key_pos, kv_head, d_head]`, `[head, d_head, d]` -> the parts, in one line."""
+    values = values.repeat_interleave(pattern.shape[1] // values.shape[2], dim=2)
+    return torch.einsum("bhqk,bkhd,hdm->bqkhm", pattern, values, w_o)
+
+
+def decomposed_by_product(pattern, values, w_o):
+    """The same with the matrices multiplied first, which is far less to calculate."""
+    values = values.repeat_interleave(pattern.shape[1] // values.shape[2], dim=2)
+    value_output = torch.einsum("bkhd,hdm->bkhm", values, w_o)
+    return pattern.permute(0, 2, 3, 1)[..., None] * value_output[:, None]
+
+
+def attention_by_einsum(resid_pre, resid_mid, pattern, values, w_o, norm):
+    return attention(resid_pre, resid_mid, decomposed_by_einsum(pattern, values, w_o), norm)
+
+
+def attention_by_product(resid_pre, resid_mid, pattern, values, w_o, norm):
+    return attention(resid_pre, resid_mid, decomposed_by_product(pattern, values, w_o), norm)
+
+
+compiled_attention_by_product = torch.compile(attention_by_product, dynamic=False)

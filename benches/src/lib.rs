@@ -1,4 +1,7 @@
-//! What the benches compare with: how fast this machine reads memory, and loops that others would write.
+//! What the benches compare with: how fast this machine reads memory and calculates; and inputs for them.
+
+pub mod arithmetic;
+pub mod factored;
 
 use contrib_testing::Random;
 use std::hint::black_box;

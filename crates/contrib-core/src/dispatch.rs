@@ -8,7 +8,7 @@ use crate::kernels::measure::{
 };
 use crate::kernels::overshoot::{self, overshoot};
 use crate::kernels::prepare::prepare;
-use crate::kernels::products::{Products, ROWS, products};
+use crate::kernels::products::{Products, ROWS, products, products_of_rows};
 use crate::kernels::rows::{Piece, Totals, rows};
 use crate::lanes::portable::Portable;
 use crate::lanes::{LANES, LoadAs, Number, Vectors};
@@ -45,6 +45,9 @@ pub(crate) type Prepare = unsafe fn(*const u8, usize, f64, *mut u8);
 /// [`products`] of numbers of type `N`.
 pub(crate) type ProductsOf<N> = unsafe fn([*const N; ROWS], *const N, usize, *mut Products);
 
+/// [`products_of_rows`].
+pub(crate) type ProductsOfRows = unsafe fn([*const f32; ROWS], *const f32, usize, usize, *mut Products);
+
 /// [`overshoot`] of each of the parts whose coefficient is not zero, and zero for the others. The directions follow the first
 /// one.
 pub(crate) type Overshoots = unsafe fn(&[f32; LANES], overshoot::Direction, overshoot::Whole, &mut [f64; LANES]);
@@ -60,6 +63,8 @@ trait EntryPoints: Vectors {
         N::Lanes<Self>: LoadAs<T>;
 
     fn products<N: Number>() -> ProductsOf<N>;
+
+    fn products_of_rows() -> ProductsOfRows;
 
     fn overshoots() -> Overshoots;
 }
@@ -146,6 +151,23 @@ macro_rules! entry_points {
                     unsafe { products::<V, N>(rows, panel, len, to) }
                 }
                 products_entry::<Self, N>
+            }
+
+            fn products_of_rows() -> ProductsOfRows {
+                /// # Safety
+                /// As [`products_of_rows`].
+                $(#[target_feature(enable = $features)])?
+                unsafe fn products_of_rows_entry<V: Vectors>(
+                    rows: [*const f32; ROWS],
+                    others: *const f32,
+                    count: usize,
+                    len: usize,
+                    to: *mut Products,
+                ) {
+                    // SAFETY: the caller's promise.
+                    unsafe { products_of_rows::<V>(rows, others, count, len, to) }
+                }
+                products_of_rows_entry::<Self>
             }
 
             fn overshoots() -> Overshoots {
@@ -244,6 +266,11 @@ pub(crate) fn prepare_in_f32(set: InstructionSet, whole: DType) -> Prepare {
 /// The kernel that multiplies rows with columns.
 pub(crate) fn products_kernel<N: Number>(set: InstructionSet) -> ProductsOf<N> {
     with_vectors!(set, V => <V as EntryPoints>::products::<N>())
+}
+
+/// The kernel that multiplies rows with rows.
+pub(crate) fn products_of_rows_kernel(set: InstructionSet) -> ProductsOfRows {
+    with_vectors!(set, V => <V as EntryPoints>::products_of_rows())
 }
 
 /// The kernel that sums by how much parts go beyond their whole.

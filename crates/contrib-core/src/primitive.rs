@@ -310,7 +310,7 @@ impl<'a> NamedOut<'a> {
                 if batch.len() == crate::MAX_NDIM {
                     out.expect_rank(batch.len() + 1, "[v.., k]")?;
                 }
-                expected.push(strongest);
+                expected.push(ANY);
                 out.expect_shape(&expected, like)?;
                 indices.expect_shape(got, out.argument)?;
                 if strongest > count || count as u64 > index_type.largest() {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Job, result_kind};
+use common::{Form, Job, result_kind};
 use contrib_core::Context;
 use contrib_testing::{Arrangement, Kind, Layout, Operation, Random};
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
@@ -16,6 +16,12 @@ struct Counting;
 /// Bytes that any thread has asked for.
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
+/// Bytes that are allocated now.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// The most that were allocated at a time.
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     /// How often this thread has asked for memory.
     static REQUESTS: Cell<usize> = const { Cell::new(0) };
@@ -23,6 +29,7 @@ thread_local! {
 
 fn count(bytes: usize) {
     BYTES.fetch_add(bytes, Ordering::Relaxed);
+    PEAK.fetch_max(LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes, Ordering::Relaxed);
     REQUESTS.with(|requests| requests.set(requests.get() + 1));
 }
 
@@ -42,11 +49,13 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, start: *mut u8, memory: Memory, size: usize) -> *mut u8 {
         count(size);
+        LIVE.fetch_sub(memory.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise.
         unsafe { System.realloc(start, memory, size) }
     }
 
     unsafe fn dealloc(&self, start: *mut u8, memory: Memory) {
+        LIVE.fetch_sub(memory.size(), Ordering::Relaxed);
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(start, memory) }
     }
@@ -201,6 +210,81 @@ fn a_large_call_allocates_8_bytes_for_each_part_and_thread() {
                         let name = kind.name();
                         assert!(bytes <= limit, "{:?} {name} {threads} threads: {bytes} > {limit}", job.operation);
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of working memory that a call with factored parts may take for each thread, and for all of them together.
+const WORKING_MEMORY_A_THREAD: usize = 16 << 20;
+const WORKING_MEMORY_OF_ALL: usize = 4 << 20;
+
+/// By how many bytes the heap grows during a call, at most.
+fn peak_of(job: &Job, context: &Context) -> usize {
+    let mut outputs = job.outputs(Kind::F32, Layout::row_major);
+    let before = LIVE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    job.run(&mut outputs, Some(context)).unwrap();
+    PEAK.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn the_peak_is_the_most_that_is_allocated_at_a_time() {
+    let _alone = alone();
+    let before = LIVE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    for _ in 0..10 {
+        drop(std::hint::black_box(vec![0_u8; 1 << 20]));
+    }
+    let grown = PEAK.load(Ordering::Relaxed) - before;
+    assert!((1 << 20..1 << 21).contains(&grown), "{grown}");
+}
+
+/// The vectors of all heads, tokens and queries would take hundreds of times as much.
+#[test]
+fn factored_attention_takes_16_megabytes_a_thread_however_many_tokens_there_are() {
+    let _alone = alone();
+    let contexts = [1, 2].map(|threads| Context::new(threads).unwrap());
+    let mut random = Random::new(17);
+    let d_model = 24;
+    for (tokens, heads, d_head) in [(256, 12, 64), (700, 12, 8)] {
+        let (resid, pattern, values) = ([1, tokens, d_model], [1, heads, tokens, tokens], [1, tokens, heads, d_head]);
+        let shapes: [&[usize]; 5] = [&resid, &resid, &pattern, &values, &[heads, d_head, d_model]];
+        let job = Job::random(Operation::AttentionFactored, Kind::F32, &shapes, &mut random);
+        for job in [job.with_value_output(), job.clone().with_form(Form::Sums), job] {
+            for context in &contexts {
+                let threads = context.threads();
+                let limit = WORKING_MEMORY_A_THREAD * threads + WORKING_MEMORY_OF_ALL;
+                let peak = peak_of(&job, context);
+                let name = format!("{tokens} tokens, {:?}, {threads} threads", job.form);
+                assert!(peak <= limit, "{name}: {peak} > {limit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn factored_neurons_take_16_megabytes_a_thread_however_many_tokens_there_are() {
+    let _alone = alone();
+    let contexts = [1, 2].map(|threads| Context::new(threads).unwrap());
+    let mut random = Random::new(19);
+    for (tokens, hidden, d_model) in [(16, 3072, 64), (700, 3000, 8), (1, 200_000, 8)] {
+        let (resid, activations) = ([tokens, d_model], [tokens, hidden]);
+        let shapes: [&[usize]; 4] = [&resid, &resid, &activations, &[hidden, d_model]];
+        let job = Job::random(Operation::MlpNeurons, Kind::F32, &shapes, &mut random);
+        for norm in [1.0, 3.0] {
+            for job in [job.clone().with_form(Form::Strongest(10)), job.clone()] {
+                let job = job.with_norm(norm);
+                if norm == 3.0 && tokens == 700 {
+                    continue;
+                }
+                for context in &contexts {
+                    let threads = context.threads();
+                    let limit = WORKING_MEMORY_A_THREAD * threads + WORKING_MEMORY_OF_ALL;
+                    let peak = peak_of(&job, context);
+                    let name = format!("{tokens} tokens, {hidden} neurons, {:?}, {threads} threads", job.form);
+                    assert!(peak <= limit, "{name}: {peak} > {limit}");
                 }
             }
         }

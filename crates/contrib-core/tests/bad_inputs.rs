@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{Job, Outputs, view, view_mut};
+use common::{Job, Outputs, view, view_indices, view_mut};
 use contrib_core::{
-    Cause, Context, DType, Error, Group, MAX_NDIM, Norm, Options, Tensor, TensorMut, attention, contributions,
-    contributions_with_one_off, group_contributions, half, mlp, threshold_and_renormalise,
+    Cause, Context, DType, Directions, Error, FactoredAttention, FactoredParts, Group, Heads, IndexType, IndicesMut,
+    MAX_NDIM, MlpNeurons, Norm, OneOff, Options, Out, Parts, Tensor, TensorMut, attention, attention_factored,
+    contributions, contributions_with_one_off, group_contributions, half, mlp, mlp_neurons, threshold_and_renormalise,
     threshold_and_renormalise_in_place,
 };
 use contrib_testing::{Axis, Kind, Layout, Operation, Random, Stored};
@@ -28,6 +29,8 @@ fn name(cause: &Cause) -> &'static str {
         Cause::InvalidNorm { .. } => "InvalidNorm",
         Cause::InvalidThreshold => "InvalidThreshold",
         Cause::TooManyThreads { .. } => "TooManyThreads",
+        Cause::Heads { .. } => "Heads",
+        Cause::TooManyStrongest { .. } => "TooManyStrongest",
         _ => "another",
     }
 }
@@ -259,6 +262,209 @@ const DISAGREEING_SHAPES: &[Row] = &[
         "ShapeMismatch",
         "out_residual: expected [2, 5] to match c_residual, got [5, 2]",
     ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "Rank",
+        "resid_mid: expected [batch, pos, d_model], got [5, 8]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 7], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "ShapeMismatch",
+        "resid_pre: expected [2, 5, 8] to match resid_mid, got [2, 5, 7]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "ShapeMismatch",
+        "resid_pre: expected [2, 5, 8] to match resid_mid, got [5, 8]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "Rank",
+        "pattern: expected [batch, head, pos, key_pos], got [2, 4, 5]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 5, 4, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "ShapeMismatch",
+        "pattern: expected [2, *, 5, *] to match resid_mid, got [2, 5, 4, 3]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[1, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "ShapeMismatch",
+        "pattern: expected [2, *, 5, *] to match resid_mid, got [1, 4, 5, 3]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "Rank",
+        "values: expected [batch, key_pos, kv_head, d_head], got [2, 3, 6]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 5, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "ShapeMismatch",
+        "values: expected [2, 3, *, *] to match pattern, got [2, 5, 2, 6]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[1, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "ShapeMismatch",
+        "values: expected [2, 3, *, *] to match pattern, got [1, 3, 2, 6]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[24, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "Rank",
+        "w_o: expected [head, d_head, d_model], got [24, 8]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[2, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "ShapeMismatch",
+        "w_o: expected [4, 6, 8] to match pattern, values and resid_mid, got [2, 6, 8]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 8, 6]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "ShapeMismatch",
+        "w_o: expected [4, 6, 8] to match pattern, values and resid_mid, got [4, 8, 6]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 3, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "Heads",
+        "values: expected a number of key-value heads that divides 4 heads, got 3",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 8, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "Heads",
+        "values: expected a number of key-value heads that divides 4 heads, got 8",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 0, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5]],
+        "Heads",
+        "values: expected a number of key-value heads that divides 4 heads, got 0",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5], &[2, 5]],
+        "Rank",
+        "out_attn: expected [batch, pos, key_pos, head] or [batch, pos, key_pos], got [2, 5]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 4, 5, 3], &[2, 5]],
+        "ShapeMismatch",
+        "out_attn: expected [2, 5, 3, 4] to match pattern, got [2, 4, 5, 3]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 4], &[2, 5]],
+        "ShapeMismatch",
+        "out_attn: expected [2, 5, 3] to match pattern, got [2, 5, 4]",
+    ),
+    (
+        Operation::AttentionFactored,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
+        [&[2, 5, 3, 4], &[2, 5, 1]],
+        "ShapeMismatch",
+        "out_resid: expected [2, 5] to match resid_mid, got [2, 5, 1]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], NONE, &[2, 5, 6], &[6, 8]],
+        [&[2, 5, 6], &[2, 5]],
+        "Rank",
+        "resid_post: expected [.., d_model], got []",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 7], &[2, 5, 8], &[2, 5, 6], &[6, 8]],
+        [&[2, 5, 6], &[2, 5]],
+        "ShapeMismatch",
+        "resid_mid: expected [2, 5, 8] to match resid_post, got [2, 5, 7]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 5, 6], &[6]],
+        [&[2, 5, 6], &[2, 5]],
+        "Rank",
+        "w_out: expected [hidden, d_model], got [6]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 5, 6], &[2, 6, 8]],
+        [&[2, 5, 6], &[2, 5]],
+        "Rank",
+        "w_out: expected [hidden, d_model], got [2, 6, 8]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 5, 6], &[8, 6]],
+        [&[2, 5, 6], &[2, 5]],
+        "ShapeMismatch",
+        "w_out: expected [*, 8] to match resid_post, got [8, 6]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 5, 8], &[6, 8]],
+        [&[2, 5, 6], &[2, 5]],
+        "ShapeMismatch",
+        "activations: expected [2, 5, 6] to match w_out, got [2, 5, 8]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], &[2, 5, 8], &[6], &[6, 8]],
+        [&[2, 5, 6], &[2, 5]],
+        "ShapeMismatch",
+        "activations: expected [2, 5, 6] to match w_out, got [6]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 5, 6], &[6, 8]],
+        [&[6, 2, 5], &[2, 5]],
+        "ShapeMismatch",
+        "out_neurons: expected [2, 5, 6] to match activations, got [6, 2, 5]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 5, 6], &[6, 8]],
+        [&[2, 5], &[2, 5]],
+        "ShapeMismatch",
+        "out_neurons: expected [2, 5, 6] to match activations, got [2, 5]",
+    ),
+    (
+        Operation::MlpNeurons,
+        &[&[2, 5, 8], &[2, 5, 8], &[2, 5, 6], &[6, 8]],
+        [&[2, 5, 6], NONE],
+        "ShapeMismatch",
+        "out_resid: expected [2, 5] to match resid_post, got []",
+    ),
 ];
 
 #[test]
@@ -378,6 +584,12 @@ fn results_that_share_an_element_are_refused() {
         (Operation::Mlp, &[&[1, 2, 4], &[1, 2, 4], &[1, 2, 4]], ["out_mlp", "out_resid"]),
         (Operation::DecomposedMlp, &[&[2, 4], &[2, 4], &[2, 3, 4]], ["out_neurons", "out_resid"]),
         (Operation::Threshold, &[&[2, 3], &[2]], ["out_blocks", "out_residual"]),
+        (
+            Operation::AttentionFactored,
+            &[&[1, 2, 4], &[1, 2, 4], &[1, 4, 2, 3], &[1, 3, 2, 5], &[4, 5, 4]],
+            ["out_attn", "out_resid"],
+        ),
+        (Operation::MlpNeurons, &[&[2, 4], &[2, 4], &[2, 3], &[3, 4]], ["out_neurons", "out_resid"]),
     ] {
         for (number, name) in names.into_iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let job = Job::random(operation, Kind::F32, shapes, &mut Random::new(1));
@@ -402,6 +614,516 @@ fn results_that_share_an_element_are_refused() {
         threshold_and_renormalise_in_place(&mut view_mut(&mut blocks), &mut view_of_residual, 0.1, &Options::default());
     assert_refused(result, "OverlapsItself", &text("out_blocks"));
     assert_eq!(blocks.buffer_bits(), before);
+}
+
+/// Heads as factored attention takes them: the output of each for each token, or values and matrices.
+#[derive(Clone, Copy)]
+enum HeadsAt {
+    ValueOutput(usize),
+    Values(usize, usize),
+}
+
+/// A buffer whose elements are all 1, and pieces of it, each an index and a shape, which may overlap.
+struct Memory {
+    buffer: Vec<f32>,
+    start: *mut f32,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let mut buffer = vec![1.0_f32; 400];
+        Memory { start: buffer.as_mut_ptr(), buffer }
+    }
+
+    fn at(&self, start: usize, shape: &[usize]) -> *mut c_void {
+        assert!(start + shape.iter().product::<usize>() <= self.buffer.len());
+        self.start.wrapping_add(start).cast()
+    }
+
+    fn input(&self, start: usize, shape: &[usize]) -> Tensor<'_> {
+        // SAFETY: the piece lies inside the buffer, which outlives it and is only reached through `start` meanwhile.
+        unsafe { Tensor::from_raw_parts(self.at(start, shape), DType::F32, shape, None) }.unwrap()
+    }
+
+    fn output(&self, start: usize, shape: &[usize]) -> TensorMut<'_> {
+        // SAFETY: as above; pieces that overlap are what is tried here.
+        unsafe { TensorMut::from_raw_parts(self.at(start, shape), DType::F32, shape, None) }.unwrap()
+    }
+
+    fn indices(&self, start: usize, shape: &[usize]) -> IndicesMut<'_> {
+        // SAFETY: as above.
+        unsafe { IndicesMut::from_raw_parts(self.at(start, shape), IndexType::I32, shape, None) }.unwrap()
+    }
+
+    /// Sees that a call was refused because one argument uses the memory of another, and that nothing was written.
+    #[track_caller]
+    fn assert_shared(&self, result: &Result<(), Error>, name: &str, with: &str) {
+        let text = format!("{name}: expected memory of its own, got some that {with} uses");
+        assert_refused(*result, "Overlap", &text);
+        // SAFETY: the buffer is there, and no view of it any more.
+        let is_one = |index| unsafe { self.start.add(index).read() == 1.0 };
+        assert!((0..self.buffer.len()).all(is_one), "{text}: and yet something was written");
+    }
+}
+
+#[test]
+fn results_of_factored_attention_that_share_memory_with_anything_are_refused() {
+    let memory = Memory::new();
+    let input = |start, shape: &[usize]| memory.input(start, shape);
+    let output = |start, shape: &[usize]| memory.output(start, shape);
+    let refuse = |result, name: &str, with: &str| memory.assert_shared(&result, name, with);
+    let options = Options::default();
+    // Results that overlap nothing lie from 200 on.
+    let heads = |of_heads, out, residual, one_off| {
+        let inputs = FactoredAttention {
+            resid_pre: input(300, &[1, 2, 4]),
+            resid_mid: input(10, &[1, 2, 4]),
+            pattern: input(20, &[1, 2, 2, 3]),
+            heads: match of_heads {
+                HeadsAt::ValueOutput(at) => Heads::ValueOutput(input(at, &[1, 3, 2, 4])),
+                HeadsAt::Values(values, w_o) => {
+                    Heads::Values { values: input(values, &[1, 3, 1, 5]), w_o: input(w_o, &[2, 5, 4]) }
+                }
+            },
+            scale: Some(input(150, &[1, 2, 4])),
+            leave_out_masked: false,
+        };
+        let mut one_offs = [OneOff { part: input(160, &[1, 2, 4]), out: output(one_off, &[1, 2]) }];
+        let (mut out, mut residual) = (output(out, &[1, 2, 3, 2]), output(residual, &[1, 2]));
+        attention_factored(&inputs, &mut one_offs, &mut out, &mut residual, &options)
+    };
+    let (values, value_output) = (HeadsAt::Values(40, 60), HeadsAt::ValueOutput(100));
+    refuse(heads(values, 307, 220, 230), "out_attn", "resid_pre");
+    refuse(heads(values, 31, 220, 230), "out_attn", "pattern");
+    refuse(heads(values, 54, 220, 230), "out_attn", "values");
+    refuse(heads(values, 99, 220, 230), "out_attn", "w_o");
+    refuse(heads(value_output, 123, 220, 230), "out_attn", "value_output");
+    refuse(heads(values, 140, 220, 230), "out_attn", "scale");
+    refuse(heads(values, 167, 220, 230), "out_attn", "one_offs[0].part");
+    refuse(heads(values, 200, 17, 230), "out_resid", "resid_mid");
+    refuse(heads(values, 200, 26, 230), "out_resid", "pattern");
+    refuse(heads(values, 200, 211, 230), "out_resid", "out_attn");
+    refuse(heads(values, 200, 220, 47), "one_offs[0].out", "values");
+    refuse(heads(values, 200, 220, 161), "one_offs[0].out", "one_offs[0].part");
+    refuse(heads(values, 200, 220, 202), "one_offs[0].out", "out_attn");
+    refuse(heads(values, 200, 220, 221), "one_offs[0].out", "out_resid");
+}
+
+#[test]
+fn results_of_neurons_that_share_memory_with_anything_are_refused() {
+    let memory = Memory::new();
+    let input = |start, shape: &[usize]| memory.input(start, shape);
+    let refuse = |result, name: &str, with: &str| memory.assert_shared(&result, name, with);
+    let neurons = |out, at: Option<usize>, residual| {
+        let inputs = MlpNeurons {
+            resid_mid: input(0, &[2, 4]),
+            resid_post: input(10, &[2, 4]),
+            activations: input(20, &[2, 5]),
+            w_out: input(40, &[5, 4]),
+        };
+        let shape: &[usize] = if at.is_some() { &[2, 3] } else { &[2, 5] };
+        let mut indices = at.map(|at| memory.indices(at, shape));
+        let (mut out, mut residual) = (memory.output(out, shape), memory.output(residual, &[2]));
+        mlp_neurons(&inputs, &mut out, indices.as_mut(), &mut residual, &Options::default())
+    };
+    refuse(neurons(29, None, 230), "out_neurons", "activations");
+    refuse(neurons(59, None, 230), "out_neurons", "w_out");
+    refuse(neurons(200, None, 209), "out_resid", "out_neurons");
+    refuse(neurons(200, None, 1), "out_resid", "resid_mid");
+    refuse(neurons(29, Some(300), 230), "out_neurons", "activations");
+    refuse(neurons(200, Some(35), 230), "out_indices", "w_out");
+    refuse(neurons(200, Some(12), 230), "out_indices", "resid_post");
+    refuse(neurons(200, Some(205), 230), "out_indices", "out_neurons");
+    refuse(neurons(200, Some(300), 305), "out_resid", "out_indices");
+}
+
+#[test]
+fn results_of_factored_groups_that_share_memory_with_anything_are_refused() {
+    let memory = Memory::new();
+    let input = |start, shape: &[usize]| memory.input(start, shape);
+    let refuse = |result, name: &str, with: &str| memory.assert_shared(&result, name, with);
+    let primitive = |projected, out: usize, indices_at| {
+        let directions = if projected {
+            Directions::Projected { values: input(40, &[3, 1, 2]), projection: input(60, &[1, 2, 4]) }
+        } else {
+            Directions::Vectors(input(40, &[3, 1, 4]))
+        };
+        let factored = FactoredParts {
+            coefficients: input(20, &[3, 2]),
+            directions,
+            scale: Some(input(80, &[1, 4])),
+            leave_out_zeros: false,
+        };
+        let contributions = memory.output(out, &[2, 3]);
+        let out = Out::Strongest { contributions, indices: memory.indices(indices_at, &[2, 3]) };
+        let group = Group { parts: Parts::Factored(factored), out };
+        let dense = Group::dense(input(100, &[2, 4]), memory.output(250, &[2]));
+        group_contributions(&input(0, &[2, 4]), &mut [dense, group], &Options::default())
+    };
+    for (at, name) in [
+        (7, "whole"),
+        (25, "groups[1].coefficients"),
+        (45, "groups[1].values"),
+        (67, "groups[1].projection"),
+        (83, "groups[1].scale"),
+        (107, "groups[0].parts"),
+        (251, "groups[0].out"),
+    ] {
+        refuse(primitive(true, at, 300), "groups[1].out", name);
+        refuse(primitive(true, 200, at), "groups[1].indices", name);
+    }
+    refuse(primitive(false, 51, 300), "groups[1].out", "groups[1].directions");
+    refuse(primitive(false, 200, 51), "groups[1].indices", "groups[1].directions");
+    refuse(primitive(true, 200, 205), "groups[1].indices", "groups[1].out");
+}
+
+/// Which tensor of a factored group has which shape.
+#[derive(Clone, Copy)]
+struct Shapes<'a> {
+    coefficients: &'a [usize],
+    directions: &'a [usize],
+    projection: Option<&'a [usize]>,
+    scale: Option<&'a [usize]>,
+    out: OutOf<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum OutOf<'a> {
+    Each(&'a [usize]),
+    Sums(&'a [usize]),
+    Strongest(&'a [usize], &'a [usize]),
+}
+
+/// The usual shapes: parts `[3, 4]` of wholes `[2, 5]` with 6 elements.
+const FACTORED: Shapes<'_> = Shapes {
+    coefficients: &[3, 4, 2, 5],
+    directions: &[3, 4, 1, 1, 6],
+    projection: None,
+    scale: None,
+    out: OutOf::Each(&[3, 4, 2, 5]),
+};
+const PROJECTED: Shapes<'_> = Shapes { directions: &[3, 4, 2, 1, 7], projection: Some(&[3, 1, 7, 6]), ..FACTORED };
+
+/// A call of such a group after a dense one; whether anything was written.
+fn factored_group(shapes: Shapes<'_>, options: &Options<'_>) -> (Result<(), Error>, bool) {
+    let of = |shape: &[usize]| Stored::from_fn(Kind::F32, Layout::row_major(shape), |_| 0.5);
+    let blank = |shape: &[usize]| Stored::blank(Kind::F32, Layout::row_major(shape));
+    let (whole, coefficients, directions) = (of(&[2, 5, 6]), of(shapes.coefficients), of(shapes.directions));
+    let (projection, scale) = (shapes.projection.map(of), shapes.scale.map(of));
+    let (shape, shape_of_indices) = match shapes.out {
+        OutOf::Each(shape) | OutOf::Sums(shape) => (shape, NONE),
+        OutOf::Strongest(shape, indices) => (shape, indices),
+    };
+    let (mut first, mut out, mut indices) = (blank(&[2, 5]), blank(shape), blank(shape_of_indices));
+    let factored = FactoredParts {
+        coefficients: view(&coefficients),
+        directions: match &projection {
+            None => Directions::Vectors(view(&directions)),
+            Some(projection) => Directions::Projected { values: view(&directions), projection: view(projection) },
+        },
+        scale: scale.as_ref().map(view),
+        leave_out_zeros: false,
+    };
+    let contributions = view_mut(&mut out);
+    let to = match shapes.out {
+        OutOf::Each(_) => Out::Each(contributions),
+        OutOf::Sums(_) => Out::Sums(contributions),
+        OutOf::Strongest(..) => Out::Strongest { contributions, indices: view_indices(&mut indices) },
+    };
+    let dense = Group::dense(view(&whole), view_mut(&mut first));
+    let result =
+        group_contributions(&view(&whole), &mut [dense, Group { parts: Parts::Factored(factored), out: to }], options);
+    (result, ![first, out, indices].iter().all(Stored::is_blank))
+}
+
+const MANY: [usize; MAX_NDIM] = [1; MAX_NDIM];
+
+/// Shapes that disagree, and the cause and text of the error.
+const REFUSED_GROUPS: &[(Shapes<'_>, &str, &str)] = &[
+    (
+        Shapes { coefficients: &[3, 4, 5, 2], ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].coefficients: expected [*, *, 2, 5] to match whole, got [3, 4, 5, 2]",
+    ),
+    (
+        Shapes { coefficients: &[5], ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].coefficients: expected [2, 5] to match whole, got [5]",
+    ),
+    (
+        Shapes { directions: &[3, 4, 1, 1, 7], ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].directions: expected [3, 4, 2, 5, 6] to match groups[1].coefficients, got [3, 4, 1, 1, 7]",
+    ),
+    (
+        Shapes { directions: &[3, 2, 1, 1, 6], ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].directions: expected [3, 4, 2, 5, 6] to match groups[1].coefficients, got [3, 2, 1, 1, 6]",
+    ),
+    (
+        Shapes { directions: &[3, 4, 6], ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].directions: expected [3, 4, 2, 5, 6] to match groups[1].coefficients, got [3, 4, 6]",
+    ),
+    (
+        Shapes { directions: &[3, 4, 1, 1, 8], ..PROJECTED },
+        "ShapeMismatch",
+        "groups[1].values: expected [3, 4, 2, 5, 7] to match groups[1].projection, got [3, 4, 1, 1, 8]",
+    ),
+    (
+        Shapes { directions: &[3, 4, 7], ..PROJECTED },
+        "ShapeMismatch",
+        "groups[1].values: expected [3, 4, 2, 5, 7] to match groups[1].projection, got [3, 4, 7]",
+    ),
+    (
+        Shapes { projection: Some(&[7, 6]), ..PROJECTED },
+        "Rank",
+        "groups[1].projection: expected [p.., r, d], got [7, 6]",
+    ),
+    (
+        Shapes { projection: Some(&[3, 2, 7, 6]), ..PROJECTED },
+        "ShapeMismatch",
+        "groups[1].projection: expected [3, 4, 7, 6] to match groups[1].coefficients, got [3, 2, 7, 6]",
+    ),
+    (
+        Shapes { projection: Some(&[3, 4, 7, 5]), ..PROJECTED },
+        "ShapeMismatch",
+        "groups[1].projection: expected [3, 4, 7, 6] to match groups[1].coefficients, got [3, 4, 7, 5]",
+    ),
+    (
+        Shapes { scale: Some(&[2, 5, 5]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].scale: expected [2, 5, 6] to match groups[1].coefficients, got [2, 5, 5]",
+    ),
+    (
+        Shapes { scale: Some(&[6]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].scale: expected [2, 5, 6] to match groups[1].coefficients, got [6]",
+    ),
+    (
+        Shapes { out: OutOf::Each(&[4, 2, 5]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].out: expected [3, 4, 2, 5] to match groups[1].coefficients, got [4, 2, 5]",
+    ),
+    (
+        Shapes { out: OutOf::Sums(&[3, 2, 5]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].out: expected [4, 2, 5] to match groups[1].coefficients, got [3, 2, 5]",
+    ),
+    (
+        Shapes { out: OutOf::Sums(&[2]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].out: expected [2, 5] to match groups[1].coefficients, got [2]",
+    ),
+    (
+        Shapes { out: OutOf::Sums(&[1, 3, 4, 2, 5]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].out: expected [3, 4, 2, 5] to match groups[1].coefficients, got [1, 3, 4, 2, 5]",
+    ),
+    (
+        Shapes { out: OutOf::Strongest(&[5, 2, 3], &[5, 2, 3]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].out: expected [2, 5, *] to match groups[1].coefficients, got [5, 2, 3]",
+    ),
+    (
+        Shapes { out: OutOf::Strongest(&[2, 5, 3], &[2, 5, 4]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].indices: expected [2, 5, 3] to match groups[1].out, got [2, 5, 4]",
+    ),
+    (
+        Shapes { out: OutOf::Strongest(&[2, 5, 3], &[2, 5]), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].indices: expected [2, 5, 3] to match groups[1].out, got [2, 5]",
+    ),
+    (
+        Shapes { out: OutOf::Strongest(&[2, 5, 13], &[2, 5, 13]), ..FACTORED },
+        "TooManyStrongest",
+        "groups[1].out: expected room for at most all 12 parts, and indices that can count them, got 13",
+    ),
+    (
+        Shapes { coefficients: &MANY, directions: &MANY, out: OutOf::Each(&MANY), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].coefficients: expected [*, *, *, *, *, *, *, *, *, *, *, *, *, *, 2, 5] to match whole, got [1, 1, 1, \
+             1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
+    ),
+];
+
+#[test]
+fn each_tensor_of_a_factored_group_is_refused_by_its_name() {
+    for (shapes, cause, text) in REFUSED_GROUPS {
+        let (result, has_written) = factored_group(*shapes, &Options::default());
+        assert_refused(result, cause, text);
+        assert!(!has_written, "{text}: and yet something was written");
+    }
+    for shapes in [FACTORED, PROJECTED, Shapes { scale: Some(&[1, 5, 1]), ..PROJECTED }] {
+        for out in [
+            OutOf::Sums(&[3, 4, 2, 5]),
+            OutOf::Sums(&[4, 2, 5]),
+            OutOf::Sums(&[2, 5]),
+            OutOf::Strongest(&[2, 5, 12], &[2, 5, 12]),
+            OutOf::Strongest(&[2, 5, 0], &[2, 5, 0]),
+        ] {
+            assert_eq!(factored_group(Shapes { out, ..shapes }, &Options::default()), (Ok(()), true));
+        }
+        let (result, has_written) = factored_group(shapes, &Options::default().threshold(f64::NAN));
+        assert_refused(result, "InvalidThreshold", "threshold: expected a number, got NaN");
+        assert!(!has_written);
+    }
+}
+
+#[test]
+fn as_many_axes_of_factored_parts_as_a_tensor_of_vectors_could_have_work_and_one_more_is_refused() {
+    let ones = [1_usize; MAX_NDIM];
+    let run = |axes: usize| {
+        let (coefficient, direction) = ([0.5_f32], [1.0_f32]);
+        let mut out = [f32::NAN];
+        let factored = FactoredParts {
+            coefficients: Tensor::new(&coefficient, &ones[..axes]).unwrap(),
+            directions: Directions::Vectors(Tensor::new(&direction, &ones[..(axes + 1).min(MAX_NDIM)]).unwrap()),
+            scale: None,
+            leave_out_zeros: false,
+        };
+        let result = {
+            let out = Out::Each(TensorMut::new(&mut out, &ones[..axes]).unwrap());
+            let group = Group { parts: Parts::Factored(factored), out };
+            group_contributions(&Tensor::new(&direction, &[1]).unwrap(), &mut [group], &Options::default())
+        };
+        (result, out[0])
+    };
+    assert_eq!(run(MAX_NDIM - 1), (Ok(()), 1.0));
+    let (result, out) = run(MAX_NDIM);
+    let error = result.unwrap_err();
+    assert_eq!((error.argument().to_string(), name(error.cause())), ("groups[0].coefficients".to_string(), "Rank"));
+    assert!(out.is_nan());
+}
+
+/// What else the named operations with factored parts take.
+#[test]
+fn further_arguments_of_factored_operations_are_refused_by_their_names() {
+    let of = |shape: &[usize]| Stored::from_fn(Kind::F32, Layout::row_major(shape), |_| 0.5);
+    let blank = |shape: &[usize]| Stored::blank(Kind::F32, Layout::row_major(shape));
+    let (resid, pattern) = (of(&[2, 5, 8]), of(&[2, 4, 5, 3]));
+    let attention = |value_output: &[usize], scale: &[usize], part: &[usize], out: &[usize], options: &Options<'_>| {
+        let (value_output, scale, first, part) = (of(value_output), of(scale), of(&[1, 1, 8]), of(part));
+        let mut outs = [blank(&[2, 5, 3]), blank(&[2, 5]), blank(&[2, 5]), blank(out)];
+        let result = {
+            let [attn, residual, of_first, of_part] = outs.each_mut().map(view_mut);
+            let inputs = FactoredAttention {
+                resid_pre: view(&resid),
+                resid_mid: view(&resid),
+                pattern: view(&pattern),
+                heads: Heads::ValueOutput(view(&value_output)),
+                scale: Some(view(&scale)),
+                leave_out_masked: false,
+            };
+            let mut one_offs =
+                [OneOff { part: view(&first), out: of_first }, OneOff { part: view(&part), out: of_part }];
+            attention_factored(&inputs, &mut one_offs, &mut { attn }, &mut { residual }, options)
+        };
+        assert!(result.is_ok() || outs.iter().all(Stored::is_blank), "something was written");
+        result
+    };
+    let usual = Options::default();
+    let (value_output, whole, queries) = (&[2, 3, 4, 8][..], &[2, 5, 8][..], &[2, 5][..]);
+    assert_eq!(attention(value_output, &[1, 5, 1], &[2, 1, 8], queries, &usual), Ok(()));
+    assert_refused(
+        attention(&[3, 4, 8], whole, whole, queries, &usual),
+        "Rank",
+        "value_output: expected [batch, key_pos, head, d_model], got [3, 4, 8]",
+    );
+    assert_refused(
+        attention(&[2, 4, 3, 8], whole, whole, queries, &usual),
+        "ShapeMismatch",
+        "value_output: expected [2, 3, 4, 8] to match pattern, got [2, 4, 3, 8]",
+    );
+    assert_refused(
+        attention(value_output, &[2, 4, 8], whole, queries, &usual),
+        "ShapeMismatch",
+        "scale: expected [2, 5, 8] to match pattern, got [2, 4, 8]",
+    );
+    assert_refused(
+        attention(value_output, whole, &[8], queries, &usual),
+        "ShapeMismatch",
+        "one_offs[1].part: expected [2, 5, 8] to match resid_mid, got [8]",
+    );
+    assert_refused(
+        attention(value_output, whole, whole, &[2], &usual),
+        "ShapeMismatch",
+        "one_offs[1].out: expected [2, 5] to match one_offs[1].part, got [2]",
+    );
+    let nan = usual.threshold(f64::NAN);
+    let text = "threshold: expected a number, got NaN";
+    assert_refused(attention(value_output, whole, whole, queries, &nan), "InvalidThreshold", text);
+
+    let (activations, w_out) = (of(&[2, 5, 6]), of(&[6, 8]));
+    let neurons = |out: &[usize], indices: &[usize], options: &Options<'_>| {
+        let mut outs = [blank(out), blank(indices), blank(&[2, 5])];
+        let result = {
+            let [out, indices, residual] = &mut outs;
+            let inputs = MlpNeurons {
+                resid_mid: view(&resid),
+                resid_post: view(&resid),
+                activations: view(&activations),
+                w_out: view(&w_out),
+            };
+            let (out, residual) = (&mut view_mut(out), &mut view_mut(residual));
+            mlp_neurons(&inputs, out, Some(&mut view_indices(indices)), residual, options)
+        };
+        assert!(result.is_ok() || outs.iter().all(Stored::is_blank), "something was written");
+        result
+    };
+    assert_eq!(neurons(&[2, 5, 6], &[2, 5, 6], &usual), Ok(()));
+    assert_refused(
+        neurons(&[2, 5, 7], &[2, 5, 7], &usual),
+        "TooManyStrongest",
+        "out_neurons: expected room for at most all 6 parts, and indices that can count them, got 7",
+    );
+    assert_refused(
+        neurons(&[5, 2, 3], &[5, 2, 3], &usual),
+        "ShapeMismatch",
+        "out_neurons: expected [2, 5, *] to match activations, got [5, 2, 3]",
+    );
+    assert_refused(
+        neurons(&[2, 5, 3], &[2, 5, 2], &usual),
+        "ShapeMismatch",
+        "out_indices: expected [2, 5, 3] to match out_neurons, got [2, 5, 2]",
+    );
+    assert_refused(neurons(&[2, 5, 3], &[2, 5, 3], &nan), "InvalidThreshold", text);
+}
+
+#[test]
+fn indices_that_share_an_element_are_refused() {
+    let of = |shape: &[usize]| Stored::from_fn(Kind::F32, Layout::row_major(shape), |_| 0.5);
+    let (resid, activations, w_out) = (of(&[2, 8]), of(&[2, 6]), of(&[6, 8]));
+    let inputs = MlpNeurons {
+        resid_mid: view(&resid),
+        resid_post: view(&resid),
+        activations: view(&activations),
+        w_out: view(&w_out),
+    };
+    let mut outs = [&[2, 3][..], &[2, 3], &[2]].map(|shape| Stored::blank(Kind::F32, Layout::row_major(shape)));
+    outs[1].layout.strides = vec![0, 1];
+    let [out, indices, residual] = &mut outs;
+    let (out, residual) = (&mut view_mut(out), &mut view_mut(residual));
+    let result = mlp_neurons(&inputs, out, Some(&mut view_indices(indices)), residual, &Options::default());
+    let text = "out_indices: expected an element each for all results, got strides that share them";
+    assert_refused(result, "OverlapsItself", text);
+    assert!(outs.iter().all(Stored::is_blank));
+}
+
+#[test]
+fn indices_that_cannot_be_are_refused() {
+    let mut data = [0_i32; 12];
+    let outside = "tensor: expected indices inside a slice of 12 elements, got 0 to 12";
+    assert_refused(IndicesMut::new(&mut data, &[13]), "OutOfBounds", outside);
+    assert!(IndicesMut::new(&mut data, &[3, 4]).is_ok());
+    let start: *mut c_void = data.as_mut_ptr().cast();
+    // SAFETY: the view is dropped untouched.
+    let odd = unsafe { IndicesMut::from_raw_parts(start.wrapping_byte_add(2), IndexType::I32, &[2], None) };
+    assert_eq!(name(odd.unwrap_err().cause()), "Misaligned");
+    // SAFETY: there is no view.
+    let null = unsafe { IndicesMut::from_raw_parts(ptr::null_mut(), IndexType::I64, &[2], None) };
+    assert_refused(null, "NullPointer", "tensor: expected data, got a null pointer");
 }
 
 #[test]
@@ -442,9 +1164,9 @@ fn tensors_that_cannot_be_are_refused() {
     assert_refused(raw(ptr::null(), DType::F32, &[], &[]), "NullPointer", null);
     assert_eq!(raw(ptr::null(), DType::F32, &[3, 0], &[1, 1]), Ok(()));
     for (dtype, offset, text) in [
-        (DType::F32, 2, "tensor: expected a pointer aligned to 4 bytes for float32, got another"),
-        (DType::F16, 1, "tensor: expected a pointer aligned to 2 bytes for float16, got another"),
-        (DType::Bf16, 3, "tensor: expected a pointer aligned to 2 bytes for bfloat16, got another"),
+        (DType::F32, 2, "tensor: expected a pointer aligned to 4 bytes, the size of its elements, got another"),
+        (DType::F16, 1, "tensor: expected a pointer aligned to 2 bytes, the size of its elements, got another"),
+        (DType::Bf16, 3, "tensor: expected a pointer aligned to 2 bytes, the size of its elements, got another"),
     ] {
         assert_refused(raw(start.wrapping_byte_add(offset), dtype, &[1], &[1]), "Misaligned", text);
         assert_eq!(raw(start.wrapping_byte_add(offset), dtype, &[0], &[1]), Ok(()));

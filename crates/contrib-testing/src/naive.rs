@@ -61,7 +61,13 @@ pub fn proximities(whole: &[f64], groups: &[Vec<Vec<f64>>], p: f64) -> Vec<Vec<f
 /// The contributions of all parts of all groups to one whole.
 #[must_use]
 pub fn contributions(whole: &[f64], groups: &[Vec<Vec<f64>>], p: f64) -> Vec<Vec<f64>> {
-    let mut contributions = proximities(whole, groups, p);
+    normalised(proximities(whole, groups, p))
+}
+
+/// The contributions of parts with these proximities. That of a part that is left out is 0.
+#[must_use]
+pub fn normalised(proximities: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let mut contributions = proximities;
     let mut sum = 0.0;
     for group in &contributions {
         for proximity in group {
@@ -74,6 +80,28 @@ pub fn contributions(whole: &[f64], groups: &[Vec<Vec<f64>>], p: f64) -> Vec<Vec
         }
     }
     contributions
+}
+
+/// A coefficient times a direction, and times a scale for each element. Where the coefficient is 0 it is the zero vector.
+#[must_use]
+pub fn factored_part(coefficient: f64, direction: &[f64], scale: &[f64]) -> Vec<f64> {
+    let mut part = Vec::new();
+    for i in 0..direction.len() {
+        part.push(if coefficient == 0.0 { 0.0 } else { coefficient * direction[i] * scale[i] });
+    }
+    part
+}
+
+/// A value times the rows of a matrix, each with `len` elements.
+#[must_use]
+pub fn projected(value: &[f64], matrix: &[f64], len: usize) -> Vec<f64> {
+    let mut direction = vec![0.0; len];
+    for row in 0..value.len() {
+        for i in 0..len {
+            direction[i] += value[row] * matrix[row * len + i];
+        }
+    }
+    direction
 }
 
 /// What is left of one representation's contributions above the threshold, made to sum to 1 again.
@@ -116,6 +144,15 @@ mod tests {
         assert!((found.iter().flatten().sum::<f64>() - 1.0).abs() < 1e-15);
         assert_eq!(contributions(&[], &[vec![vec![], vec![]]], 2.0), [[0.5, 0.5]]);
         assert!(contributions(&[f64::INFINITY], &[vec![vec![1.0]]], 1.0)[0][0].is_nan());
+    }
+
+    #[test]
+    fn factored_parts_that_one_can_check_by_hand() {
+        assert_eq!(projected(&[2.0, -1.0], &[1.0, 2.0, 3.0, 10.0, 20.0, 30.0], 3), [-8.0, -16.0, -24.0]);
+        assert_eq!(projected(&[], &[], 2), [0.0, 0.0]);
+        assert_eq!(factored_part(3.0, &[1.0, 2.0], &[1.0, 0.5]), [3.0, 3.0]);
+        assert_eq!(factored_part(-0.0, &[f64::NAN, f64::INFINITY], &[f64::NAN, 1.0]), [0.0, 0.0]);
+        assert_eq!(normalised(vec![vec![1.0, 0.0], vec![3.0]]), [vec![0.25, 0.0], vec![0.75]]);
     }
 
     #[test]

@@ -184,10 +184,16 @@ pub(crate) fn run(whole: &Whole, groups: &[PlannedGroup], options: &Options<'_>)
     let Some(parts) = groups.iter().try_fold(0_usize, |parts, group| parts.checked_add(group.count)) else {
         return Err(out_of_memory(usize::MAX));
     };
+    let entry = Entry::new(whole, groups, options.threshold);
+    if parts == 0 {
+        if groups.iter().any(|group| group.results.are_sums()) {
+            // Sums over no parts, of which there is an element for each entry; other results have no elements.
+            (0..whole.entries).for_each(|index| entry.write(index, &mut [], &mut []));
+        }
+    }
     if whole.entries == 0 || parts == 0 {
         return Ok(());
     }
-    let entry = Entry::new(whole, groups, options.threshold);
     let work = whole.entries.saturating_mul(parts).saturating_mul(whole.vectors.len.max(1));
     if groups.iter().any(|group| matches!(group.parts, PlannedParts::Factored(_))) {
         let threads = Threads::for_work(work / FACTORED, options.context);

@@ -98,6 +98,11 @@ impl Results {
         matches!(self.form, Form::Strongest(..))
     }
 
+    /// Whether there are results even of no parts.
+    pub(super) fn are_sums(&self) -> bool {
+        matches!(self.form, Form::Sums(_)) && self.place.count > 0
+    }
+
     /// Writes the contributions of the group's parts to the whole with this index: `contribution` of each proximity.
     /// `indices` has room for an index a part, where they are needed.
     ///
@@ -121,13 +126,18 @@ impl Results {
                 for proximity in &mut *proximities {
                     *proximity = contribution(*proximity);
                 }
-                let sums = (0..kept).map(|column| (0..rows).map(|row| proximities[row * kept + column]).sum());
+                let sums = (0..kept).map(|column| {
+                    (0..rows).map(|row| proximities[row * kept + column]).fold(0.0, |sum, own| sum + own)
+                });
                 // SAFETY: the caller's promise.
                 unsafe { self.place.write(index, sums) };
             }
             Form::Strongest(to_indices, index_type) => {
+                for proximity in &mut *proximities {
+                    *proximity = contribution(*proximity);
+                }
                 let strongest = strongest(proximities, self.place.count, &mut indices[..proximities.len()]);
-                let contributions = strongest.iter().map(|&part| contribution(proximities[part]));
+                let contributions = strongest.iter().map(|&part| proximities[part]);
                 // SAFETY: the caller's promise.
                 unsafe {
                     self.place.write(index, contributions);
@@ -142,10 +152,10 @@ impl Results {
 }
 
 /// Puts the indices of the `count` largest numbers at the beginning of `indices`, the largest first, and of equal ones the
-/// first; where one is NaN, those of the first numbers.
+/// first; where they are NaN, those of the first. All are NaN, or none.
 fn strongest<'a>(numbers: &[f64], count: usize, indices: &'a mut [usize]) -> &'a [usize] {
     indices.iter_mut().enumerate().for_each(|(number, index)| *index = number);
-    if count > 0 && !numbers.iter().any(|number| number.is_nan()) {
+    if count > 0 && !numbers[0].is_nan() {
         let larger_first = |&a: &usize, &b: &usize| numbers[b].total_cmp(&numbers[a]).then(a.cmp(&b));
         indices.select_nth_unstable_by(count - 1, larger_first);
         indices[..count].sort_unstable_by(larger_first);

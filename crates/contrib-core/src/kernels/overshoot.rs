@@ -5,7 +5,7 @@
 //! larger. Parts are mostly small beside their whole, so that most vectors of elements need not be looked at: those in
 //! which the largest of the part is not above the least of the whole.
 
-use super::rows::BLOCK;
+use super::rows::{BLOCK, sum_of_lanes};
 use crate::lanes::{LANES, Lanes, LoadAs, Number, Vectors};
 
 /// Vectors of a block.
@@ -42,13 +42,11 @@ impl Direction {
     }
 }
 
-/// A prepared whole, taken apart. Zeros, and infinite bounds, fill the last block.
+/// A prepared whole. Zeros, and infinite bounds, fill the last block.
 #[derive(Clone, Copy)]
 pub(crate) struct Whole {
-    pub(crate) magnitudes: *const f32,
-    /// Zeros with the signs of the elements.
-    pub(crate) signs: *const f32,
-    /// The least of each [`BOUNDED`] magnitudes.
+    pub(crate) elements: *const f32,
+    /// The least magnitude of each [`BOUNDED`] elements.
     pub(crate) bounds: *const f32,
 }
 
@@ -96,9 +94,7 @@ pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Directio
         if !any {
             return 0.0;
         }
-        let mut lanes = [0.0; LANES];
-        total.store(lanes.as_mut_ptr());
-        sum_of_lanes(lanes)
+        sum_of_lanes::<V>(total)
     }
 }
 
@@ -111,20 +107,7 @@ unsafe fn beyond<V: Vectors>(factor: V::Singles, direction: Direction, whole: Wh
     // SAFETY: the caller's promise.
     unsafe {
         let part = V::Singles::load(direction.elements.add(index)).mul(factor);
-        let signed = part.xor(LoadAs::<f32>::load(whole.signs.add(index)));
-        signed.sub(LoadAs::<f32>::load(whole.magnitudes.add(index))).max(V::Singles::splat(0.0))
+        let own = V::Singles::load(whole.elements.add(index));
+        part.negated_where_negative(own).sub(own.abs()).max(V::Singles::splat(0.0))
     }
-}
-
-/// The upper half of the lanes joins the lower half until one is left.
-#[inline(always)]
-fn sum_of_lanes(mut lanes: [f64; LANES]) -> f64 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            lanes[lane] += lanes[lane + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
 }

@@ -1,6 +1,10 @@
-//! Inner products of a few rows with sixteen columns at a time: the micro-kernel of a matrix product. Factored parts need
-//! it three times: to project values, and wholes, through a matrix, and for the inner products of wholes with directions.
+//! Inner products: the micro-kernels of matrix products.
+//!
+//! [`products`] takes a few rows and sixteen columns at a time. Factored parts need it three times: to project values, and
+//! wholes, through a matrix, and for the inner products of wholes with values. [`products_of_rows`] takes a few rows and
+//! sixteen others, which need not be put in another order first: for wholes and directions, which may meet only once.
 
+use super::rows::{BLOCK, sum_of_lanes};
 use crate::lanes::{LANES, Lanes, LoadAs, Number, Vectors};
 
 /// Rows that are multiplied together: as many sums as registers hold beside a column.
@@ -50,5 +54,62 @@ pub(crate) unsafe fn products<V: Vectors, N: Number>(
                 row += 1;
             }
         }
+    }
+}
+
+/// Elements of rows that are multiplied before the next ones, so that they stay in the first-level cache.
+const SLICE: usize = 4 * BLOCK;
+
+/// Adds to `products` the inner products of the rows with `count` others, the first of which begins at `others` and each
+/// `len` after the one before it: `len` terms each. The order of additions depends on `len` alone.
+///
+/// # Safety
+/// The processor has the instruction set of `V`. `len` numbers, a multiple of [`BLOCK`], can be read of each row; the products
+/// can be read and written; `count` is at most [`LANES`].
+#[inline(always)]
+pub(crate) unsafe fn products_of_rows<V: Vectors>(
+    rows: [*const f32; ROWS],
+    others: *const f32,
+    count: usize,
+    len: usize,
+    products: *mut Products,
+) {
+    let products = products.cast::<f64>();
+    let mut slice = 0;
+    while slice < len {
+        let end = len.min(slice + SLICE);
+        for other in 0..count {
+            // SAFETY: the caller's promise; every index stays below `len`.
+            unsafe {
+                let other_row = others.add(other * len);
+                let mut totals = [V::Doubles::splat(0.0); ROWS];
+                let mut start = slice;
+                while start < end {
+                    let mut sums = [V::Singles::splat(0.0); ROWS];
+                    let mut index = start;
+                    while index < start + BLOCK {
+                        let own: V::Singles = LoadAs::<f32>::load(other_row.add(index));
+                        let mut row = 0;
+                        while row < ROWS {
+                            sums[row] = sums[row].add(own.mul(LoadAs::<f32>::load(rows[row].add(index))));
+                            row += 1;
+                        }
+                        index += LANES;
+                    }
+                    let mut row = 0;
+                    while row < ROWS {
+                        totals[row] = totals[row].add(<f32 as Number>::widened::<V>(sums[row]));
+                        row += 1;
+                    }
+                    start += BLOCK;
+                }
+                let mut row = 0;
+                while row < ROWS {
+                    *products.add(row * LANES + other) += sum_of_lanes::<V>(totals[row]);
+                    row += 1;
+                }
+            }
+        }
+        slice = end;
     }
 }

@@ -65,7 +65,7 @@ pub(crate) unsafe fn rows<V: Vectors, T: Element, M: Measure>(
             if piece.last {
                 let mut lanes = [0.0; LANES];
                 total.store(lanes.as_mut_ptr());
-                *totals = join_lanes::<M>(lanes);
+                *totals = join_lanes(lanes, M::join_numbers);
             } else {
                 total.store(totals);
             }
@@ -149,15 +149,24 @@ unsafe fn zero_chains<V: Vectors, M: Measure>() -> (<M::Number as Number>::Lanes
     unsafe { (Lanes::splat(M::Number::ZERO), Lanes::splat(M::Number::ZERO)) }
 }
 
-/// All lanes as one.
+/// All lanes as one: the upper half joins the lower half until one is left.
 #[inline(always)]
-pub(super) fn join_lanes<M: Measure>(mut lanes: [f64; LANES]) -> f64 {
+fn join_lanes(mut lanes: [f64; LANES], join: fn(f64, f64) -> f64) -> f64 {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
-            lanes[lane] = M::join_numbers(lanes[lane], lanes[lane + half]);
+            lanes[lane] = join(lanes[lane], lanes[lane + half]);
         }
         half /= 2;
     }
     lanes[0]
+}
+
+/// The sum of all lanes.
+#[inline(always)]
+pub(super) fn sum_of_lanes<V: Vectors>(numbers: V::Doubles) -> f64 {
+    let mut lanes = [0.0; LANES];
+    // SAFETY: `lanes` has room for a vector.
+    unsafe { numbers.store(lanes.as_mut_ptr()) };
+    join_lanes(lanes, |a, b| a + b)
 }

@@ -29,7 +29,6 @@ x86_lanes!(
         max_magnitude => |a, b| {
             _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)))
         },
-        xor => |a, b| _mm256_xor_ps(a, b),
         negated_where_negative => |a, b| _mm256_xor_ps(a, _mm256_and_ps(_mm256_set1_ps(-0.0), b)),
     },
     load: {
@@ -59,7 +58,6 @@ x86_lanes!(
             let a_is_larger = _mm256_cmpgt_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b));
             _mm256_blendv_pd(b, a, _mm256_castsi256_pd(a_is_larger))
         },
-        xor => |a, b| _mm256_xor_pd(a, b),
         negated_where_negative => |a, b| _mm256_xor_pd(a, _mm256_and_pd(_mm256_set1_pd(-0.0), b)),
     },
     load: {

@@ -25,7 +25,6 @@ x86_lanes!(
         min => |a, b| _mm512_min_ps(a, b),
         max => |a, b| _mm512_max_ps(a, b),
         max_magnitude => |a, b| _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))),
-        xor => |a, b| _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a), _mm512_castps_si512(b))),
         // a ^ (b & sign), in one instruction.
         negated_where_negative => |a, b| _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0b0111_1000>(
             _mm512_castps_si512(a), _mm512_castps_si512(b), _mm512_set1_epi32(i32::MIN),
@@ -55,7 +54,6 @@ x86_lanes!(
         min => |a, b| _mm512_min_pd(a, b),
         max => |a, b| _mm512_max_pd(a, b),
         max_magnitude => |a, b| _mm512_castsi512_pd(_mm512_max_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b))),
-        xor => |a, b| _mm512_castsi512_pd(_mm512_xor_si512(_mm512_castpd_si512(a), _mm512_castpd_si512(b))),
         negated_where_negative => |a, b| _mm512_castsi512_pd(_mm512_ternarylogic_epi64::<0b0111_1000>(
             _mm512_castpd_si512(a), _mm512_castpd_si512(b), _mm512_set1_epi64(i64::MIN),
         )),

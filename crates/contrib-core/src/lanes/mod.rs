@@ -117,9 +117,6 @@ pub(crate) trait Lanes: LoadAs<Self::Number> {
     /// In each lane the number, or its negative where the sign bit of `other` is set.
     fn negated_where_negative(self, other: Self) -> Self;
 
-    /// In each lane the number whose bits are those of either number, but not of both.
-    fn xor(self, other: Self) -> Self;
-
     /// A bit for each lane, the lowest for the first: whether the number is larger than `other`'s.
     fn above(self, other: Self) -> u32;
 }

@@ -87,11 +87,6 @@ macro_rules! portable_lanes {
             }
 
             #[inline(always)]
-            fn xor(self, other: Self) -> Self {
-                $name(from_fn(|i| self.0[i] ^ other.0[i]))
-            }
-
-            #[inline(always)]
             fn above(self, other: Self) -> u32 {
                 let mut bits = 0;
                 for i in 0..$count {

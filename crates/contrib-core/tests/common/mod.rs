@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+pub mod calls;
+
 use contrib_core::{
-    Context, DType, Element, Error, FactoredAttention, Heads, MlpNeurons, Norm, Options, Tensor, TensorMut, attention,
-    attention_factored, contributions, contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons,
-    threshold_and_renormalise,
+    Context, DType, Element, Error, FactoredAttention, Heads, IndexType, IndicesMut, MlpNeurons, Norm, Options, Tensor,
+    TensorMut, attention, attention_factored, contributions, contributions_with_one_off, decomposed_mlp, half, mlp,
+    mlp_neurons, threshold_and_renormalise,
 };
 use contrib_testing::{Arrangement, Case, Kind, Layout, Numbers, Operation, Random, Stored};
 
@@ -45,10 +47,59 @@ pub fn dtype(kind: Kind) -> DType {
     }
 }
 
+/// The type of indices that are as large as numbers of this type, in whose place they are stored.
+pub fn index_type(kind: Kind) -> IndexType {
+    match kind {
+        Kind::F32 => IndexType::I32,
+        Kind::F64 => IndexType::I64,
+        other => panic!("no indices are as large as {other:?}"),
+    }
+}
+
+/// A view of a stored tensor as indices, to write. Its bits are then the indices.
+pub fn view_indices(stored: &mut Stored) -> IndicesMut<'_> {
+    let index_type = index_type(stored.kind());
+    let start = stored.numbers.as_mut_ptr().wrapping_add(stored.layout.offset * stored.kind().size());
+    let Layout { shape, strides, .. } = &stored.layout;
+    // SAFETY: the layout stays inside the buffer, which is borrowed as long as the view; any bits are numbers.
+    unsafe { IndicesMut::from_raw_parts(start.cast(), index_type, shape, Some(strides)).unwrap() }
+}
+
+/// Two views of a stored tensor `[v.., 2, k]`: of contributions and of their indices, both `[v.., k]`.
+pub fn view_strongest(stored: &mut Stored) -> (TensorMut<'_>, IndicesMut<'_>) {
+    let Layout { mut shape, mut strides, offset, .. } = stored.layout.clone();
+    let axis = shape.len() - 2;
+    assert_eq!(shape.remove(axis), 2);
+    let step = strides.remove(axis);
+    let kind = stored.kind();
+    let first = stored.numbers.as_mut_ptr();
+    let start = |half: isize| first.wrapping_add(offset.wrapping_add_signed(half * step) * kind.size()).cast();
+    // SAFETY: each view has its own half of the elements of the buffer, which is borrowed as long as both.
+    unsafe {
+        (
+            TensorMut::from_raw_parts(start(0), dtype(kind), &shape, Some(&strides)).unwrap(),
+            IndicesMut::from_raw_parts(start(1), index_type(kind), &shape, Some(&strides)).unwrap(),
+        )
+    }
+}
+
+/// What is written of the parts that an operation has many of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// All.
+    #[default]
+    Each,
+    /// Sums over heads.
+    Sums,
+    /// So many of the strongest neurons, and which they are: one tensor `[v.., 2, k]` of both.
+    Strongest(usize),
+}
+
 /// A call of an operation, but for where its results go.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub operation: Operation,
+    pub form: Form,
     pub norm: f64,
     pub threshold: f64,
     pub inputs: Vec<(&'static str, Stored)>,
@@ -66,6 +117,7 @@ impl Job {
         };
         Job {
             operation: case.operation,
+            form: Form::Each,
             norm: case.norm,
             threshold: case.threshold,
             inputs: case.operation.inputs().iter().map(input).collect(),
@@ -85,11 +137,36 @@ impl Job {
             (name, Stored::from_fn(kind, Layout::row_major(shape), value))
         };
         let inputs = operation.inputs().iter().zip(shapes).map(input).collect();
-        Job { operation, norm: 1.0, threshold: 0.4, inputs }
+        Job { operation, form: Form::Each, norm: 1.0, threshold: 0.4, inputs }
     }
 
     pub fn with_norm(&self, norm: f64) -> Self {
         Job { norm, ..self.clone() }
+    }
+
+    pub fn with_form(self, form: Form) -> Self {
+        Job { form, ..self }
+    }
+
+    /// The same heads by what they write for each token, in place of values and matrices.
+    pub fn with_value_output(&self) -> Self {
+        let (values, w_o) = (self.input("values"), self.input("w_o"));
+        let [batch, keys, kv_heads, d_head] = values.layout.shape[..] else { panic!("values have four axes") };
+        let [heads, _, d_model] = w_o.layout.shape[..] else { panic!("w_o has three axes") };
+        let (value, matrix) = (values.to_f64(), w_o.to_f64());
+        let product = |number: usize| {
+            let (of, column) = (number / d_model, number % d_model);
+            let (token, head) = (of / heads, of % heads);
+            let kv_head = head / (heads / kv_heads);
+            let term = |row: usize| {
+                value[(token * kv_heads + kv_head) * d_head + row] * matrix[(head * d_head + row) * d_model + column]
+            };
+            (0..d_head).map(term).sum()
+        };
+        let layout = Layout::row_major(&[batch, keys, heads, d_model]);
+        let value_output = ("value_output", Stored::from_fn(values.kind(), layout, product));
+        let others = self.inputs.iter().filter(|(name, _)| !["values", "w_o"].contains(name)).cloned();
+        Job { inputs: others.chain([value_output]).collect(), ..self.clone() }
     }
 
     /// The same inputs, in other places in memory.
@@ -123,9 +200,20 @@ impl Job {
             Operation::Threshold => [shape("c_blocks"), shape("c_residual")],
             Operation::AttentionFactored => {
                 let pattern = shape("pattern");
-                [vec![pattern[0], pattern[2], pattern[3], pattern[1]], vectors("resid_pre")]
+                let mut out = vec![pattern[0], pattern[2], pattern[3], pattern[1]];
+                if self.form == Form::Sums {
+                    out.pop();
+                }
+                [out, vectors("resid_pre")]
             }
-            Operation::MlpNeurons => [shape("activations"), vectors("resid_mid")],
+            Operation::MlpNeurons => {
+                let mut out = shape("activations");
+                if let Form::Strongest(k) = self.form {
+                    out.pop();
+                    out.extend([2, k]);
+                }
+                [out, vectors("resid_mid")]
+            }
         };
         shapes.map(|shape| Stored::blank(kind, layout(&shape)))
     }
@@ -133,7 +221,14 @@ impl Job {
     /// Does it.
     pub fn run(&self, [out, out_residual]: &mut Outputs, context: Option<&Context>) -> Result<(), Error> {
         let input = |name| view(self.input(name));
-        let (out, residual) = (&mut view_mut(out), &mut view_mut(out_residual));
+        let (mut out, mut out_indices) = match self.form {
+            Form::Strongest(_) => {
+                let (out, indices) = view_strongest(out);
+                (out, Some(indices))
+            }
+            Form::Each | Form::Sums => (view_mut(out), None),
+        };
+        let (out, residual) = (&mut out, &mut view_mut(out_residual));
         let mut options = Options::default().norm(Norm::new(self.norm)?);
         if let Some(context) = context {
             options = options.context(context);
@@ -165,7 +260,10 @@ impl Job {
                     resid_pre: input("resid_pre"),
                     resid_mid: input("resid_mid"),
                     pattern: input("pattern"),
-                    heads: Heads::Values { values: input("values"), w_o: input("w_o") },
+                    heads: match self.inputs.iter().find(|input| input.0 == "value_output") {
+                        Some((_, value_output)) => Heads::ValueOutput(view(value_output)),
+                        None => Heads::Values { values: input("values"), w_o: input("w_o") },
+                    },
                     scale: None,
                     leave_out_masked: false,
                 };
@@ -178,7 +276,7 @@ impl Job {
                     activations: input("activations"),
                     w_out: input("w_out"),
                 };
-                mlp_neurons(&inputs, out, None, residual, &options)
+                mlp_neurons(&inputs, out, out_indices.as_mut(), residual, &options)
             }
         }
     }

@@ -26,7 +26,7 @@ pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'
         })
     };
     let bytes_of_whole =
-        factored().map(|(factored, ..)| factored.bytes_of_whole(entry.whole.vectors.len)).max().unwrap_or(0);
+        factored().map(|(factored, ..)| factored.bytes_of_whole(entry.whole.vectors.len)).sum::<usize>();
     let bytes = parts.saturating_mul(size_of::<f64>()).saturating_add(bytes_of_whole);
     let chunk_len = (threads.count() * BYTES_A_THREAD / bytes.max(1)).clamp(1, entry.whole.entries);
 

@@ -8,7 +8,7 @@ use super::tile::{BLOCKS, Lengths, largest_or_least, load, multiply};
 use super::work::{Measured, Panel, WorkOf};
 use super::{FactoredParts, Gain};
 use crate::context::Threads;
-use crate::dispatch::{self, Overshoots, ProductsOf};
+use crate::dispatch::{self, Overshoots, ProductsOf, ProductsOfRows};
 use crate::driver::route::Arithmetic;
 use crate::driver::{Slots, buffer};
 use crate::error::Error;
@@ -21,15 +21,15 @@ use std::array::from_fn;
 /// What kernels need to know of some wholes to take gains.
 pub(super) struct Wholes {
     products: ProductsOf<f32>,
+    products_of_rows: ProductsOfRows,
     overshoots: Overshoots,
     /// What is multiplied with directions, padded: twice the whole less epsilon, or for the 1-norm its signs, as 1 or -1.
     factors: Vec<f32>,
     /// The same, projected back to the length of values.
     projected: Vec<f32>,
-    /// For the 1-norm: the magnitudes of the doubled whole, the least of some of them each, and zeros of its signs.
-    magnitudes: Vec<f32>,
+    /// For the 1-norm: the doubled whole itself, and the least magnitudes of some of its elements each.
+    doubled: Vec<f32>,
     bounds: Vec<f32>,
-    signs: Vec<f32>,
 }
 
 impl Wholes {
@@ -39,12 +39,12 @@ impl Wholes {
         let apart = if factored.gain == Some(Gain::Magnitudes) { kept } else { 0 };
         Ok(Wholes {
             products: dispatch::products_kernel(factored.set),
+            products_of_rows: dispatch::products_of_rows_kernel(factored.set),
             overshoots: dispatch::overshoots_kernel(factored.set),
             factors: buffer(kept * lengths.padded, 0.0)?,
             projected: buffer(kept * lengths.r.unwrap_or(0).next_multiple_of(LANES), 0.0)?,
-            magnitudes: buffer(apart * lengths.padded, 0.0)?,
+            doubled: buffer(apart * lengths.padded, 0.0)?,
             bounds: buffer(apart * lengths.bounds(), f32::INFINITY)?,
-            signs: buffer(apart * lengths.padded, 0.0)?,
         })
     }
 }
@@ -52,10 +52,18 @@ impl Wholes {
 impl Measured for f32 {
     fn multiply(work: &WorkOf<'_, f32>, panel: usize, place: usize, count: usize, to: &mut [Products]) {
         let rows = |block: usize| from_fn(|row| work.multiplied(place + (block * ROWS + row).min(count - 1)));
-        let inner = work.lengths.inner();
         let to = &mut to[..count.div_ceil(ROWS)];
-        // SAFETY: rows and columns have `inner` numbers.
-        unsafe { multiply(work.wholes.products, rows, work.tile.panel(panel), inner, to) };
+        if let Some(r) = work.lengths.r {
+            // SAFETY: rows and columns have `r` numbers.
+            unsafe { multiply(work.wholes.products, rows, work.tile.panel(panel), r, to) };
+            return;
+        }
+        let padded = work.lengths.padded;
+        let directions = work.tile.direction(panel * LANES).as_ptr();
+        for (block, to) in to.iter_mut().enumerate() {
+            // SAFETY: rows and directions, of which a tile has whole panels, are padded to whole blocks.
+            unsafe { (work.wholes.products_of_rows)(rows(block), directions, LANES, padded, to) };
+        }
     }
 
     fn surpluses(
@@ -80,10 +88,10 @@ impl Measured for f32 {
 
     fn prepare_wholes(work: &mut WorkOf<'_, f32>, start: usize, count: usize, threads: Threads<'_>) {
         let (vectors, lengths) = (&work.whole.vectors, work.lengths);
-        let Wholes { factors, magnitudes, bounds, signs, .. } = &mut work.wholes;
-        let (factors, bounds) = (Slots::new(factors, lengths.padded), Slots::new(bounds, lengths.bounds()));
-        let (magnitudes, signs) = (Slots::new(magnitudes, lengths.padded), Slots::new(signs, lengths.padded));
-        let are_apart = work.factored.gain == Some(Gain::Magnitudes);
+        let Wholes { factors, doubled, bounds, .. } = &mut work.wholes;
+        let (factors, doubled) = (Slots::new(factors, lengths.padded), Slots::new(doubled, lengths.padded));
+        let bounds = Slots::new(bounds, lengths.bounds());
+        let are_signs = work.factored.gain == Some(Gain::Magnitudes);
         threads.for_each(count, |_, number| {
             // SAFETY: each number comes once, and the buffers outlive all the tasks; the vector belongs to the wholes' view.
             let factors = unsafe {
@@ -94,22 +102,20 @@ impl Measured for f32 {
             for w in &mut *factors {
                 *w = (*w - DIFFERENCE_EPSILON as f32) * Arithmetic::F32.factor() as f32;
             }
-            if !are_apart {
-                return;
-            }
-            // SAFETY: as above.
-            let (magnitudes, bounds, signs) =
-                unsafe { (magnitudes.slot(number), bounds.slot(number), signs.slot(number)) };
-            largest_or_least(factors, f32::INFINITY, |a, b| if a < b { a } else { b }, bounds);
-            for ((factor, magnitude), sign) in factors.iter_mut().zip(magnitudes).zip(signs) {
-                (*magnitude, *sign) = (factor.abs(), 0.0_f32.copysign(*factor));
-                *factor = 1.0_f32.copysign(*factor);
+            if are_signs {
+                // SAFETY: as above.
+                let (doubled, bounds) = unsafe { (doubled.slot(number), bounds.slot(number)) };
+                largest_or_least(factors, f32::INFINITY, |a, b| if a < b { a } else { b }, bounds);
+                for (factor, doubled) in factors.iter_mut().zip(doubled) {
+                    *doubled = *factor;
+                    *factor = 1.0_f32.copysign(*factor);
+                }
             }
         });
     }
 
     fn project_wholes(work: &mut WorkOf<'_, f32>, begin: usize, count: usize, threads: Threads<'_>) {
-        let rows = work.lengths.inner();
+        let rows = work.lengths.r.unwrap_or(0);
         let mut projected = std::mem::take(&mut work.wholes.projected);
         let slots = Slots::new(&mut projected, LANES);
         let compared = &*work;
@@ -165,8 +171,7 @@ impl WorkOf<'_, f32> {
         let coefficients = panel.coefficients.map(|coefficient| (2.0 * coefficient) as f32);
         let (Lengths { padded, .. }, bounds) = (self.lengths, self.lengths.bounds());
         let whole = overshoot::Whole {
-            magnitudes: self.wholes.magnitudes[panel.place * padded..][..padded].as_ptr(),
-            signs: self.wholes.signs[panel.place * padded..][..padded].as_ptr(),
+            elements: self.wholes.doubled[panel.place * padded..][..padded].as_ptr(),
             bounds: self.wholes.bounds[panel.place * bounds..][..bounds].as_ptr(),
         };
         let mut beyond = [0.0; LANES];

@@ -128,7 +128,7 @@ impl FactoredParts {
         let numbers = match self.gain {
             None => 0,
             Some(Gain::Squares) => padded(d) + r,
-            Some(Gain::Magnitudes) => 3 * padded(d) + padded(d) / BOUNDED + r,
+            Some(Gain::Magnitudes) => 2 * padded(d) + padded(d) / BOUNDED + r,
         };
         numbers * size_of::<f32>()
     }

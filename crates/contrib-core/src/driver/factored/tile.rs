@@ -16,7 +16,7 @@ use crate::lanes::{LANES, Number};
 const TILE_BYTES: usize = 2 << 20;
 
 /// Blocks of [`ROWS`] rows that are multiplied with a panel of columns before the next panel is read.
-pub(super) const BLOCKS: usize = 16;
+pub(super) const BLOCKS: usize = 8;
 
 /// Elements of a panel that are multiplied with all of those rows before the next, so that they stay in the first-level
 /// cache. A multiple of [`DEPTH`], so that the order of additions does not depend on it.
@@ -105,11 +105,6 @@ impl Lengths {
         Lengths { d, padded, r, tile }
     }
 
-    /// Elements that are multiplied for the inner product of a whole and a direction.
-    pub(super) fn inner(&self) -> usize {
-        self.r.unwrap_or(self.d)
-    }
-
     /// Bounds of a vector.
     pub(super) fn bounds(&self) -> usize {
         self.padded / BOUNDED
@@ -125,7 +120,7 @@ pub(super) struct Tile<N> {
     /// The directions, padded.
     directions: Vec<N>,
     values: Vec<N>,
-    /// Values or directions in panels: element by element those of [`LANES`] parts.
+    /// The values in panels: element by element those of [`LANES`] parts.
     panels: Vec<N>,
     /// The largest magnitude of each [`BOUNDED`] elements.
     bounds: Vec<f32>,
@@ -151,7 +146,7 @@ impl<N: Number> Tile<N> {
             gain,
             directions: buffer(tile * padded, N::ZERO)?,
             values: buffer(tile * rows, N::ZERO)?,
-            panels: buffer(only(gain.is_some(), tile * lengths.inner()), N::ZERO)?,
+            panels: buffer(only(gain.is_some(), tile * rows), N::ZERO)?,
             bounds: buffer(only(gain == Some(Gain::Magnitudes), tile * lengths.bounds()), 0.0)?,
             squares: buffer(only(gain == Some(Gain::Squares), tile), 0.0)?,
             matrix: buffer(rows * d, N::ZERO)?,
@@ -170,9 +165,9 @@ impl<N: Number> Tile<N> {
         self.squares[number]
     }
 
-    /// What the inner products of the parts of this panel are made with.
+    /// The values of the parts of this panel.
     pub(super) fn panel(&self, panel: usize) -> *const N {
-        let len = LANES * self.lengths.inner();
+        let len = LANES * self.lengths.r.unwrap_or(0);
         self.panels[panel * len..][..len].as_ptr()
     }
 
@@ -220,7 +215,7 @@ impl<N: Number> Tile<N> {
     /// Reads or projects the directions that begin at `starts`.
     pub(super) fn load(&mut self, vectors: &Vectors, starts: &[Start], threads: Threads<'_>) {
         let Lengths { d, padded, r, .. } = self.lengths;
-        let (inner, count) = (self.lengths.inner(), starts.len());
+        let (inner, count) = (r.unwrap_or(d), starts.len());
         // What is read are values where they are projected, or directions.
         let (read, step) = match r {
             Some(r) => (&mut self.values, r),
@@ -239,15 +234,16 @@ impl<N: Number> Tile<N> {
             self.project(count, threads);
         }
         if let Some(gain) = self.gain {
-            let read = if r.is_some() { &self.values } else { &self.directions };
-            let directions = &self.directions;
+            let (directions, values) = (&self.directions, &self.values);
             let to = Slots::new(&mut self.panels, LANES * inner);
             let bounds = Slots::new(&mut self.bounds, LANES * padded / BOUNDED);
             let squares = Slots::new(&mut self.squares, LANES);
             threads.for_each(panels, |_, panel| {
                 let count = LANES.min(count - panel * LANES);
-                // SAFETY: as above.
-                transpose(&read[panel * LANES * step..], step, count, unsafe { to.slot_or_none(panel) });
+                if let Some(r) = r {
+                    // SAFETY: as above.
+                    transpose(&values[panel * LANES * r..], r, count, unsafe { to.slot_or_none(panel) });
+                }
                 let directions = directions[panel * LANES * padded..].chunks_exact(padded).map(|own| &own[..d]);
                 match gain {
                     Gain::Magnitudes => {
@@ -272,7 +268,7 @@ impl<N: Number> Tile<N> {
     /// the first-level cache.
     fn project(&mut self, count: usize, threads: Threads<'_>) {
         let Lengths { d, padded, .. } = self.lengths;
-        let rows = self.lengths.inner();
+        let rows = self.lengths.r.unwrap_or(0);
         let (kernel, values, column_panels) = (self.products, &self.values, &self.column_panels);
         let directions = Slots::new(&mut self.directions, LANES);
         threads.for_each(d.div_ceil(LANES), |_, panel| {

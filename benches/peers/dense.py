@@ -1,32 +1,11 @@
-"""Times contrib beside C loops and PyTorch on the same input, after checking that all agree. Started by run.sh."""
+"""Times contrib beside C loops and PyTorch on the same dense parts, after checking that all agree. Started by run.sh."""
 
-import argparse
 import ctypes
-import os
-import platform
-import statistics
-import time
-from pathlib import Path
 
 import numpy as np
 
-torch = None
-torch_missing = "PyTorch is left out, as PEERS_TORCH asks."
-if os.environ.get("PEERS_TORCH", "yes") == "yes":
-    try:
-        import torch
-        import torch_formula
-    except Exception as error:
-        torch, torch_missing = None, f"PyTorch is left out, since it cannot be loaded: {error}"
-
-TARGET = Path(__file__).resolve().parents[2] / "target"
-contrib = ctypes.CDLL(TARGET / "release/libcontrib.so")
-contrib.contrib_last_error_message.restype = ctypes.c_char_p
-contrib.contrib_version.restype = ctypes.c_char_p
-contrib.contrib_context_threads.restype = ctypes.c_size_t
-naive = ctypes.CDLL(TARGET / "peers/libnaive.so")
-careful = ctypes.CDLL(TARGET / "peers/libcareful.so")
-careful.read_all.restype = ctypes.c_float
+from common import (BF16, F16, F32, aligned, begin, careful, check, context, contrib, largest_difference, load_torch,
+                    medians, naive, options, print_table, require, results, tensor, torch_call)
 
 THREADS = [1, 2]
 NORMS = [1, 2]
@@ -37,42 +16,9 @@ TOKEN = (1, 1, 1, 12, 768)
 # How far from contrib's a contribution may be. In f32 arithmetic the norm of the whole, about 1000 here, is off by some
 # 1e-4, and each of the 768 proximities by as much in the same direction; so their sum is off by up to some 0.1.
 AGREEMENT = 5e-4
-# (name, DLPack's code, bits)
-F32, F16, BF16 = ("f32", 2, 32), ("f16", 2, 16), ("bf16", 4, 16)
 
-
-class Tensor(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32),
-                ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8),
-                ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)),
-                ("strides", ctypes.POINTER(ctypes.c_int64)), ("byte_offset", ctypes.c_uint64)]
-
-
-class Options(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_size_t), ("norm", ctypes.c_double), ("context", ctypes.c_void_p)]
-
-
-def check(status):
-    assert status == 0, contrib.contrib_last_error_message()
-
-
-def context(threads):
-    """Kept until the process ends."""
-    made = ctypes.c_void_p()
-    check(contrib.contrib_context_new(ctypes.c_size_t(threads), ctypes.byref(made)))
-    assert contrib.contrib_context_threads(made) == threads
-    return made
-
-
+torch, torch_formula, torch_missing = load_torch()
 CONTEXTS = {threads: context(threads) for threads in THREADS}
-
-
-def aligned(array):
-    """A copy that begins at a cache line, as allocators of inference engines give it."""
-    memory = np.empty(array.nbytes + 64, np.uint8)
-    copy = memory[-memory.ctypes.data % 64:][:array.nbytes].view(array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
 
 
 def to_bf16(array):
@@ -98,16 +44,8 @@ class Input:
 
     def call_contrib(self, norm, threads):
         """A function that makes the call, and its arguments."""
-        def tensor(array, dtype):
-            shape = (ctypes.c_int64 * array.ndim)(*array.shape)
-            view = Tensor(array.ctypes.data, 1, 0, array.ndim, *dtype[1:], 1, shape, None, 0)
-            view.array = array  # must live as long
-            return ctypes.pointer(view)
-
         dtypes = (self.dtype, self.dtype, self.dtype, F32, F32)
-        tensors = [tensor(*pair) for pair in zip(self.arrays, dtypes)]
-        options = Options(ctypes.sizeof(Options), norm, CONTEXTS[threads])
-        arguments = (*tensors, ctypes.pointer(options))
+        arguments = (*map(tensor, self.arrays, dtypes), options(norm, CONTEXTS[threads]))
         return lambda: check(contrib.contrib_attention(*arguments)), arguments
 
     def call_loop(self, library, norm, threads):
@@ -119,13 +57,7 @@ class Input:
 
     def call_torch(self, function, norm, threads):
         tensors = [torch.from_numpy(array) for array in (self.pre, self.mid, self.attn)]
-
-        def call():
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
-            with torch.inference_mode():
-                return function(*tensors, norm)
-        return call
+        return torch_call(torch, function, (*tensors, norm), threads)
 
 
 def random_input(shape, seed):
@@ -146,49 +78,6 @@ def formula(given, norm):
     resid = np.maximum(of_whole - np.linalg.norm(pre - mid + 1e-6, norm, axis=-1), 1e-5)
     total = attn.sum(axis=(2, 3)) + resid
     return attn / total[:, :, None, None], resid / total
-
-
-def largest_difference(one, other):
-    return max(float(np.abs(x - y).max()) for x, y in zip(one, other))
-
-
-def results(given, call):
-    """What a call gives: what it returns, or what it writes."""
-    given.out_attn.fill(np.nan)
-    given.out_resid.fill(np.nan)
-    returned = call()
-    if torch is not None and isinstance(returned, tuple):
-        return tuple(x.numpy().copy() for x in returned)
-    return given.out_attn.copy(), given.out_resid.copy()
-
-
-def require(difference, limit, what):
-    if not difference <= limit:
-        raise SystemExit(f"{what}: off by {difference:.1e}, more than {limit:.0e}")
-
-
-def medians(calls, rounds):
-    """Median seconds of each call, the calls taking turns, each once unmeasured before it is measured: after the pause
-    in which the threads of the one before it go to sleep, its own have to wake up."""
-    seconds = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            time.sleep(0.02)
-            call()
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(all_seconds) for name, all_seconds in seconds.items()}
-
-
-def print_table(head, rows):
-    """Markdown, aligned: the first column left, the others right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows)]
-    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
-    for row in [head, rule, *rows]:
-        cells = [row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        print("| " + " | ".join(cells) + " |", flush=True)
-    print()
 
 
 def torch_formulas():
@@ -303,17 +192,7 @@ def compare_token(rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="measurements of each call; medians are given")
-    rounds = parser.parse_args().rounds
-
-    versions = [f"contrib {contrib.contrib_version().decode()}", f"NumPy {np.__version__}"]
-    if torch is not None:
-        versions.append(f"PyTorch {torch.__version__}")
-    print(f"{', '.join(versions)}; {platform.machine()}, {os.cpu_count()} processors; medians of {rounds} rounds.\n")
-    if torch is None:
-        print(torch_missing + "\n")
-
+    rounds = begin(__doc__, torch, torch_missing)
     tensors = random_input(LAYER, 1)
     megabytes = tensors[2].nbytes / 1e6
     print(f"Attention of one layer, parts {list(LAYER)} in f32, {megabytes:.0f} MB; GB/s of parts read.\n")
