@@ -185,11 +185,9 @@ pub(crate) fn run(whole: &Whole, groups: &[PlannedGroup], options: &Options<'_>)
         return Err(out_of_memory(usize::MAX));
     };
     let entry = Entry::new(whole, groups, options.threshold);
-    if parts == 0 {
-        if groups.iter().any(|group| group.results.are_sums()) {
-            // Sums over no parts, of which there is an element for each entry; other results have no elements.
-            (0..whole.entries).for_each(|index| entry.write(index, &mut [], &mut []));
-        }
+    if parts == 0 && groups.iter().any(|group| group.results.are_sums()) {
+        // Sums over no parts, of which there is an element for each entry; other results have no elements.
+        (0..whole.entries).for_each(|index| entry.write(index, &mut [], &mut []));
     }
     if whole.entries == 0 || parts == 0 {
         return Ok(());
