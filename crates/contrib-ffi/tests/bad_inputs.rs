@@ -441,7 +441,7 @@ const BAD_SHAPES_OF_FACTORS: &[BadShape] = &[
     (Function::FactoredGroups, "groups[0].scale", &[4], SHAPE,
         "groups[0].scale: expected [3, 4] to match groups[0].coefficients, got [4]"),
     (Function::FactoredGroups, "groups[0].out", &[2], SHAPE,
-        "groups[0].out: expected [3, 2] to match groups[0].coefficients, got [2]"),
+        "groups[0].out: expected [3, *] to match groups[0].coefficients, got [2]"),
     (Function::FactoredGroups, "groups[0].indices", &[3], SHAPE,
         "groups[0].indices: expected [3, 2] to match groups[0].out, got [3]"),
     (Function::AttentionFactored, "resid_mid", &[2, 4], RANK,
@@ -489,7 +489,7 @@ const BAD_SHAPES_OF_FACTORS: &[BadShape] = &[
         "out_neurons: expected [3, 5] to match activations, got [5, 3]"),
     (Function::MlpNeurons, "out_resid", &[], SHAPE, "out_resid: expected [3] to match resid_post, got []"),
     (Function::StrongestNeurons, "out_neurons", &[2, 3], SHAPE,
-        "out_neurons: expected [3, 3] to match activations, got [2, 3]"),
+        "out_neurons: expected [3, *] to match activations, got [2, 3]"),
     (Function::StrongestNeurons, "out_indices", &[2], SHAPE,
         "out_indices: expected [3, 2] to match out_neurons, got [2]"),
 ];
