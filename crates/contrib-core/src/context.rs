@@ -112,6 +112,9 @@ pub(crate) enum Threads<'a> {
 /// Work, in vector elements read, below which waking other threads costs more than it saves.
 const MIN_PARALLEL_ELEMENTS: usize = 1 << 18;
 
+/// The same for a step of a call, whose threads have just been awake.
+const MIN_PARALLEL_STEP: usize = 1 << 17;
+
 impl<'a> Threads<'a> {
     /// The threads for a call that reads this many elements.
     pub(crate) fn for_work(elements: usize, context: Option<&'a Context>) -> Self {
@@ -123,6 +126,12 @@ impl<'a> Threads<'a> {
             None => Context::shared(),
         };
         context.and_then(Context::pool).map_or(Threads::Inline, Threads::Pool)
+    }
+
+    /// The threads for one step of a call, in which others wait for it: inline where it is so short that waking them takes as
+    /// long.
+    pub(crate) fn for_step(self, elements: usize) -> Self {
+        if elements < MIN_PARALLEL_STEP { Threads::Inline } else { self }
     }
 
     /// The number of threads, which is also the number of slots that [`Threads::for_each`] hands out.

@@ -177,6 +177,7 @@ impl<N: Number> Tile<N> {
         if projection.rows * d == 0 {
             return;
         }
+        let threads = threads.for_step(projection.rows * d);
         let rows = Slots::new(&mut self.matrix, d);
         threads.for_each(projection.rows, |_, row| {
             // SAFETY: each number comes once, and the matrix outlives the tasks; the row lies inside the projection.
@@ -223,7 +224,7 @@ impl<N: Number> Tile<N> {
         };
         let panels = count.div_ceil(LANES);
         let rows = Slots::new(read, step);
-        threads.for_each(panels, |_, panel| {
+        threads.for_step(count * inner).for_each(panels, |_, panel| {
             let numbers = panel * LANES..count.min((panel + 1) * LANES);
             for (number, &Start(start)) in numbers.clone().zip(&starts[numbers]) {
                 // SAFETY: each number comes once, and the buffer outlives all the tasks; the vector belongs to its view.
@@ -238,7 +239,7 @@ impl<N: Number> Tile<N> {
             let to = Slots::new(&mut self.panels, LANES * inner);
             let bounds = Slots::new(&mut self.bounds, LANES * padded / BOUNDED);
             let squares = Slots::new(&mut self.squares, LANES);
-            threads.for_each(panels, |_, panel| {
+            threads.for_step(count * d).for_each(panels, |_, panel| {
                 let count = LANES.min(count - panel * LANES);
                 if let Some(r) = r {
                     // SAFETY: as above.

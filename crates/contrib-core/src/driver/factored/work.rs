@@ -194,7 +194,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
 
         let needed = AtomicBool::new(false);
         let work = &*self;
-        threads.for_each(run.norms.len(), |_, number| {
+        threads.for_step(run.norms.len() * count).for_each(run.norms.len(), |_, number| {
             let is_there = |offsets: &[isize]| {
                 let mut coefficients = [0.0; LANES];
                 work.factored.coefficients.read(work.bases[run.begin + number], offsets, &mut coefficients);
