@@ -1,6 +1,6 @@
 //! Which instruction set's copy of a kernel runs: the one place that chooses.
 
-use crate::dtype::{DType, Element, with_element};
+use crate::dtype::{DType, Element, with_element, with_single_element};
 use crate::instruction_set::InstructionSet;
 use crate::kernels::columns::{ColumnChains, ColumnTotals, SideBySide, columns};
 use crate::kernels::measure::{
@@ -14,7 +14,6 @@ use crate::lanes::portable::Portable;
 use crate::lanes::{LANES, LoadAs, Number, Vectors};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{avx2::Avx2, avx512::Avx512};
-use half::{bf16, f16};
 
 /// The measures of [`crate::kernels::measure`], as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,12 +229,7 @@ pub(crate) fn part_kernels(set: InstructionSet, parts: DType, measure: MeasureKi
         with_element!(parts, T => V::part_kernels::<T, M>())
     }
     fn in_f32<V: EntryPoints, M: Measure<Number = f32>>(parts: DType) -> PartKernels {
-        match parts {
-            DType::F32 => V::part_kernels::<f32, M>(),
-            DType::F16 => V::part_kernels::<f16, M>(),
-            DType::Bf16 => V::part_kernels::<bf16, M>(),
-            DType::F64 => unreachable!("no kernel reads float64 as float32"),
-        }
+        with_single_element!(parts, T => V::part_kernels::<T, M>())
     }
     with_vectors!(set, V => match measure {
         MeasureKind::MagnitudeSum => in_f64::<V, MagnitudeSum>(parts),
@@ -255,12 +249,7 @@ pub(crate) fn prepare_in_f64(set: InstructionSet, whole: DType) -> Prepare {
 
 /// The kernel that prepares a whole of type `whole`, which is not `f64`, in `f32`.
 pub(crate) fn prepare_in_f32(set: InstructionSet, whole: DType) -> Prepare {
-    with_vectors!(set, V => match whole {
-        DType::F32 => <V as EntryPoints>::prepare::<f32, f32>(),
-        DType::F16 => <V as EntryPoints>::prepare::<f16, f32>(),
-        DType::Bf16 => <V as EntryPoints>::prepare::<bf16, f32>(),
-        DType::F64 => unreachable!("no kernel reads float64 as float32"),
-    })
+    with_vectors!(set, V => with_single_element!(whole, T => <V as EntryPoints>::prepare::<T, f32>()))
 }
 
 /// The kernel that multiplies rows with columns.

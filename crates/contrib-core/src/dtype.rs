@@ -134,6 +134,28 @@ macro_rules! with_element {
 }
 pub(crate) use with_element;
 
+/// The same for the types that widen to `f32`.
+macro_rules! with_single_element {
+    ($dtype:expr, $element:ident => $body:expr) => {
+        match $dtype {
+            $crate::dtype::DType::F32 => {
+                type $element = f32;
+                $body
+            }
+            $crate::dtype::DType::F16 => {
+                type $element = half::f16;
+                $body
+            }
+            $crate::dtype::DType::Bf16 => {
+                type $element = half::bf16;
+                $body
+            }
+            $crate::dtype::DType::F64 => unreachable!("nothing reads float64 as float32"),
+        }
+    };
+}
+pub(crate) use with_single_element;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,11 @@ pub struct Options<'a> {
     pub(crate) threshold: f64,
 }
 
+/// What a threshold leaves of a contribution. NaN stays, since it is not known to be below.
+pub(crate) fn kept(contribution: f64, threshold: f64) -> f64 {
+    if contribution <= threshold { 0.0 } else { contribution }
+}
+
 impl<'a> Options<'a> {
     /// The same with this norm.
     #[must_use]

@@ -5,6 +5,7 @@ use super::surplus::{WholeNorm, surpluses};
 use super::totals::{Buffers, Origin, Workspace};
 use super::{DenseParts, PlannedGroup, PlannedParts, Slots, Vectors, Whole};
 use crate::context::Threads;
+use crate::options::kept;
 
 /// The least proximity of a part.
 const LEAST_PROXIMITY: f64 = 1e-5;
@@ -127,11 +128,7 @@ impl<'a> Entry<'a> {
     pub(super) fn write(&self, index: usize, proximities: &mut [f64], indices: &mut [usize]) {
         let total = sum(|part| proximities[part], proximities.len());
         let threshold = self.threshold;
-        // NaN stays, since it is not known to be below the threshold.
-        let kept = |proximity: f64| {
-            let contribution = proximity / total;
-            if contribution <= threshold { 0.0 } else { contribution }
-        };
+        let kept = |proximity: f64| kept(proximity / total, threshold);
         let left = if threshold == 0.0 { 1.0 } else { sum(|part| kept(proximities[part]), proximities.len()) };
         let mut rest = proximities;
         for group in self.groups {

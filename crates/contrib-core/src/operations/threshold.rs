@@ -6,7 +6,7 @@ use crate::dtype::{DType, Element, with_element};
 use crate::error::{ANY, Argument, Cause, Error};
 use crate::floating_point::DefaultSettings;
 use crate::list::List;
-use crate::options::Options;
+use crate::options::{Options, kept};
 use crate::primitive::{expect_own_memory, named, named_out};
 use crate::tensor::{Tensor, TensorMut};
 
@@ -128,11 +128,6 @@ struct Renormalise {
 unsafe impl Sync for Renormalise {}
 
 impl Renormalise {
-    /// What is left of a contribution. NaN stays, since it is not known to be below the threshold.
-    fn kept(&self, contribution: f64) -> f64 {
-        if contribution <= self.threshold { 0.0 } else { contribution }
-    }
-
     fn representation(&self, index: usize) {
         let left = self.sum(&self.blocks, index) + self.sum(&self.residual, index);
         self.divide(&self.blocks, &self.to_blocks, index, left);
@@ -143,7 +138,7 @@ impl Renormalise {
     fn sum(&self, elements: &Elements, index: usize) -> f64 {
         with_element!(elements.dtype, T => {
             // SAFETY: the elements belong to a tensor that may be read, and only this task writes to any of them.
-            elements.pointers::<T>(index).map(|element| self.kept(unsafe { element.read() }.to_f64())).sum()
+            elements.pointers::<T>(index).map(|element| kept(unsafe { element.read() }.to_f64(), self.threshold)).sum()
         })
     }
 
@@ -153,7 +148,7 @@ impl Renormalise {
             for (from, to) in from.pointers::<From>(index).zip(to.pointers::<To>(index)) {
                 // SAFETY: as in `sum`; an element that is written where another is read is the same element, and was
                 // read first.
-                unsafe { to.write(To::from_f64(self.kept(from.read().to_f64()) / sum)) };
+                unsafe { to.write(To::from_f64(kept(from.read().to_f64(), self.threshold) / sum)) };
             }
         }));
     }
