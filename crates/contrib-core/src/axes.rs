@@ -10,6 +10,11 @@ pub(crate) struct Axes {
     pub(crate) strides: List<isize>,
 }
 
+/// The product of the extents, or the most that a `usize` can count.
+pub(crate) fn count(extents: &[usize]) -> usize {
+    extents.iter().fold(1, |count: usize, &extent| count.saturating_mul(extent))
+}
+
 impl Axes {
     /// Row-major axes: the last one contiguous.
     pub(crate) fn row_major(shape: &[usize]) -> Self {
@@ -23,10 +28,7 @@ impl Axes {
     /// The number of elements. A checked tensor has never more than an `isize` can count; some axes of one that has none
     /// may have more, and are said to have as many as a `usize` can.
     pub(crate) fn count(&self) -> usize {
-        if self.extents.contains(&0) {
-            return 0;
-        }
-        self.extents.iter().fold(1, |count: usize, &extent| count.saturating_mul(extent))
+        count(&self.extents)
     }
 
     /// The smallest and the largest offset of an element, in elements from the first; `None` without elements.

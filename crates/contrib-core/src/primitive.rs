@@ -1,5 +1,6 @@
 //! The one primitive: groups of parts of a whole, normalised together.
 
+use crate::axes::count;
 use crate::driver::{self, PlannedGroup, Whole};
 use crate::error::{ANY, Argument, Cause, Error, Shape};
 use crate::groups::{Directions, Group, Out, Parts};
@@ -110,9 +111,18 @@ impl<'a> Named<&Tensor<'a>> {
 pub fn group_contributions(whole: &Tensor<'_>, groups: &mut [Group<'_>], options: &Options<'_>) -> Result<(), Error> {
     let named_groups: Vec<NamedGroup<'_>> =
         groups.iter_mut().enumerate().map(|(index, group)| NamedGroup::of_group(index, group)).collect();
-    let whole = PlannedWhole::new(named("whole", whole), options)?;
-    let planned = named_groups.iter().map(|group| group.plan(&whole, options)).collect::<Result<Vec<_>, _>>()?;
-    run(&whole, &named_groups, &planned, options)
+    plan_and_run(named("whole", whole), &named_groups, options)
+}
+
+/// The primitive for any number of groups, with names.
+pub(crate) fn plan_and_run(
+    whole: Named<&Tensor<'_>>,
+    groups: &[NamedGroup<'_>],
+    options: &Options<'_>,
+) -> Result<(), Error> {
+    let whole = PlannedWhole::new(whole, options)?;
+    let planned = groups.iter().map(|group| group.plan(&whole, options)).collect::<Result<Vec<_>, _>>()?;
+    run(&whole, groups, &planned, options)
 }
 
 /// A whole, and the same as the driver takes it.
@@ -300,11 +310,10 @@ impl<'a> NamedOut<'a> {
             OutForm::Sums => {
                 let kept = got.len().saturating_sub(batch.len()).min(part_axes);
                 out.expect_shape(&shape[part_axes - kept..], like)?;
-                let rows = parts[..part_axes - kept].iter().fold(1, |rows: usize, &extent| rows.saturating_mul(extent));
-                Ok(driver::Results::sums(out.tensor, kept, rows))
+                Ok(driver::Results::sums(out.tensor, kept, count(&parts[..part_axes - kept])))
             }
             OutForm::Strongest(indices, index_type) => {
-                let count = parts.iter().fold(1, |count: usize, &extent| count.saturating_mul(extent));
+                let count = count(parts);
                 let strongest = got.last().copied().unwrap_or(0);
                 let mut expected = List::new(batch);
                 if batch.len() == crate::MAX_NDIM {

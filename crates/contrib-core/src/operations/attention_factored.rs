@@ -3,7 +3,7 @@
 use crate::error::{ANY, Argument, Cause, Error};
 use crate::options::Options;
 use crate::primitive::{
-    Named, NamedFactored, NamedGroup, NamedOut, NamedParts, OutForm, PlannedWhole, named, named_out, run,
+    Named, NamedFactored, NamedGroup, NamedOut, NamedParts, OutForm, named, named_out, plan_and_run,
 };
 use crate::tensor::{Axis, Tensor, TensorMut};
 
@@ -166,7 +166,5 @@ pub fn attention_factored(
         let out = Named { argument: argument("out"), tensor: one_off.out.as_tensor() };
         groups.push(NamedGroup::dense(Named { argument: argument("part"), tensor: part }, out));
     }
-    let whole = PlannedWhole::new(resid_mid, options)?;
-    let planned = groups.iter().map(|group| group.plan(&whole, options)).collect::<Result<Vec<_>, _>>()?;
-    run(&whole, &groups, &planned, options)
+    plan_and_run(resid_mid, &groups, options)
 }

@@ -4,7 +4,7 @@ use crate::error::{ANY, Error};
 use crate::indices::IndicesMut;
 use crate::options::Options;
 use crate::primitive::{
-    Named, NamedFactored, NamedGroup, NamedOut, NamedParts, OutForm, PlannedWhole, named, named_out, run,
+    Named, NamedFactored, NamedGroup, NamedOut, NamedParts, OutForm, named, named_out, plan_and_run,
 };
 use crate::tensor::{Axis, Tensor, TensorMut};
 
@@ -104,8 +104,5 @@ pub fn mlp_neurons(
         }),
         out,
     };
-    let groups = [neurons, NamedGroup::dense(resid_mid, out_resid)];
-    let whole = PlannedWhole::new(resid_post, options)?;
-    let planned = [groups[0].plan(&whole, options)?, groups[1].plan(&whole, options)?];
-    run(&whole, &groups, &planned, options)
+    plan_and_run(resid_post, &[neurons, NamedGroup::dense(resid_mid, out_resid)], options)
 }
