@@ -6,12 +6,13 @@ use crate::kernels::columns::{ColumnChains, ColumnTotals, SideBySide, columns};
 use crate::kernels::measure::{
     CubeSum, LargestMagnitude, MagnitudeGain, MagnitudeSum, Measure, Parameters, PowerSum, SquareGain, SquareSum,
 };
-use crate::kernels::overshoot::{self, overshoot};
+use crate::kernels::overshoot::{self, Ranks, overshoots};
+use crate::kernels::panel::{Sizes, panel, sizes};
 use crate::kernels::prepare::prepare;
-use crate::kernels::products::{Products, ROWS, products, products_of_rows};
+use crate::kernels::products::{Products, Rows, products};
 use crate::kernels::rows::{Piece, Totals, rows};
 use crate::lanes::portable::Portable;
-use crate::lanes::{LANES, LoadAs, Number, Vectors};
+use crate::lanes::{LANES, Line, LoadAs, Number, Vectors};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{avx2::Avx2, avx512::Avx512};
 
@@ -41,15 +42,21 @@ pub(crate) struct PartKernels {
 /// [`prepare`] for one element type of wholes and type of numbers.
 pub(crate) type Prepare = unsafe fn(*const u8, usize, f64, *mut u8);
 
+/// [`panel`] for one element type, which is the type of what the pointers point to, and type of numbers.
+pub(crate) type Panel<N> = unsafe fn(&[*const u8; LANES], isize, usize, *mut Line<N>);
+
 /// [`products`] of numbers of type `N`.
-pub(crate) type ProductsOf<N> = unsafe fn([*const N; ROWS], *const N, usize, *mut Products);
+pub(crate) type ProductsOf<N> = unsafe fn(Rows<N>, *const Line<N>, usize, bool, *mut Products);
 
-/// [`products_of_rows`].
-pub(crate) type ProductsOfRows = unsafe fn([*const f32; ROWS], *const f32, usize, usize, *mut Products);
-
-/// [`overshoot`] of each of the parts whose coefficient is not zero, and zero for the others. The directions follow the first
-/// one.
-pub(crate) type Overshoots = unsafe fn(&[f32; LANES], overshoot::Direction, overshoot::Whole, &mut [f64; LANES]);
+/// The kernels that gains of factored parts need beside [`ProductsOf`].
+#[derive(Clone, Copy)]
+pub(crate) struct GainKernels {
+    /// [`sizes`].
+    pub(crate) sizes: unsafe fn(*const Line<f32>, usize, &mut Sizes),
+    /// [`overshoots`].
+    pub(crate) overshoots:
+        unsafe fn(&Line<f32>, &Line<f32>, *const Line<f32>, (&Ranks, *const overshoot::Element), &mut Line<f64>),
+}
 
 /// The kernels on one instruction set.
 trait EntryPoints: Vectors {
@@ -61,11 +68,13 @@ trait EntryPoints: Vectors {
     where
         N::Lanes<Self>: LoadAs<T>;
 
+    fn panel<T: Element, N: Number>() -> Panel<N>
+    where
+        N::Lanes<Self>: LoadAs<T>;
+
     fn products<N: Number>() -> ProductsOf<N>;
 
-    fn products_of_rows() -> ProductsOfRows;
-
-    fn overshoots() -> Overshoots;
+    fn gain_kernels() -> GainKernels;
 }
 
 /// Implements [`EntryPoints`] with functions that are compiled for these target features. Nothing but an entry point
@@ -136,59 +145,68 @@ macro_rules! entry_points {
                 prepare_entry::<Self, T, N>
             }
 
+            fn panel<T: Element, N: Number>() -> Panel<N>
+            where
+                N::Lanes<Self>: LoadAs<T>,
+            {
+                /// # Safety
+                /// As [`panel`].
+                $(#[target_feature(enable = $features)])?
+                unsafe fn panel_entry<V: Vectors, T: Element, N: Number>(
+                    starts: &[*const u8; LANES],
+                    stride: isize,
+                    len: usize,
+                    to: *mut Line<N>,
+                ) where
+                    N::Lanes<V>: LoadAs<T>,
+                {
+                    // SAFETY: the caller's promise.
+                    unsafe { panel::<V, T, N>(&starts.map(<*const u8>::cast), stride, len, to) }
+                }
+                panel_entry::<Self, T, N>
+            }
+
             fn products<N: Number>() -> ProductsOf<N> {
                 /// # Safety
                 /// As [`products`].
                 $(#[target_feature(enable = $features)])?
                 unsafe fn products_entry<V: Vectors, N: Number>(
-                    rows: [*const N; ROWS],
-                    panel: *const N,
-                    len: usize,
+                    rows: Rows<N>,
+                    panel: *const Line<N>,
+                    lines: usize,
+                    continued: bool,
                     to: *mut Products,
                 ) {
                     // SAFETY: the caller's promise.
-                    unsafe { products::<V, N>(rows, panel, len, to) }
+                    unsafe { products::<V, N>(rows, panel, lines, continued, to) }
                 }
                 products_entry::<Self, N>
             }
 
-            fn products_of_rows() -> ProductsOfRows {
+            fn gain_kernels() -> GainKernels {
                 /// # Safety
-                /// As [`products_of_rows`].
+                /// As [`sizes`].
                 $(#[target_feature(enable = $features)])?
-                unsafe fn products_of_rows_entry<V: Vectors>(
-                    rows: [*const f32; ROWS],
-                    others: *const f32,
-                    count: usize,
-                    len: usize,
-                    to: *mut Products,
-                ) {
+                unsafe fn sizes_entry<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
                     // SAFETY: the caller's promise.
-                    unsafe { products_of_rows::<V>(rows, others, count, len, to) }
+                    unsafe { sizes::<V>(panel, len, to) }
                 }
-                products_of_rows_entry::<Self>
-            }
 
-            fn overshoots() -> Overshoots {
                 /// # Safety
-                /// As [`overshoot`].
+                /// As [`overshoots`].
                 $(#[target_feature(enable = $features)])?
                 unsafe fn overshoots_entry<V: Vectors>(
-                    coefficients: &[f32; LANES],
-                    first: overshoot::Direction,
-                    whole: overshoot::Whole,
-                    to: &mut [f64; LANES],
+                    coefficients: &Line<f32>,
+                    largest: &Line<f32>,
+                    panel: *const Line<f32>,
+                    whole: (&Ranks, *const overshoot::Element),
+                    to: &mut Line<f64>,
                 ) {
-                    for (lane, &coefficient) in coefficients.iter().enumerate() {
-                        to[lane] = if coefficient == 0.0 {
-                            0.0
-                        } else {
-                            // SAFETY: the caller's promise.
-                            unsafe { overshoot::<V>(coefficient, first.next(lane), whole) }
-                        };
-                    }
+                    // SAFETY: the caller's promise.
+                    unsafe { overshoots::<V>(coefficients, largest, panel, whole, to) }
                 }
-                overshoots_entry::<Self>
+
+                GainKernels { sizes: sizes_entry::<Self>, overshoots: overshoots_entry::<Self> }
             }
         }
     };
@@ -252,17 +270,22 @@ pub(crate) fn prepare_in_f32(set: InstructionSet, whole: DType) -> Prepare {
     with_vectors!(set, V => with_single_element!(whole, T => <V as EntryPoints>::prepare::<T, f32>()))
 }
 
+/// The kernel that writes vectors of type `vectors` as panels of `f64`.
+pub(crate) fn panel_in_f64(set: InstructionSet, vectors: DType) -> Panel<f64> {
+    with_vectors!(set, V => with_element!(vectors, T => <V as EntryPoints>::panel::<T, f64>()))
+}
+
+/// The kernel that writes vectors of type `vectors`, which is not `f64`, as panels of `f32`.
+pub(crate) fn panel_in_f32(set: InstructionSet, vectors: DType) -> Panel<f32> {
+    with_vectors!(set, V => with_single_element!(vectors, T => <V as EntryPoints>::panel::<T, f32>()))
+}
+
 /// The kernel that multiplies rows with columns.
 pub(crate) fn products_kernel<N: Number>(set: InstructionSet) -> ProductsOf<N> {
     with_vectors!(set, V => <V as EntryPoints>::products::<N>())
 }
 
-/// The kernel that multiplies rows with rows.
-pub(crate) fn products_of_rows_kernel(set: InstructionSet) -> ProductsOfRows {
-    with_vectors!(set, V => <V as EntryPoints>::products_of_rows())
-}
-
-/// The kernel that sums by how much parts go beyond their whole.
-pub(crate) fn overshoots_kernel(set: InstructionSet) -> Overshoots {
-    with_vectors!(set, V => <V as EntryPoints>::overshoots())
+/// The kernels that gains of factored parts need.
+pub(crate) fn gain_kernels(set: InstructionSet) -> GainKernels {
+    with_vectors!(set, V => <V as EntryPoints>::gain_kernels())
 }

@@ -6,6 +6,7 @@
 pub(crate) mod columns;
 pub(crate) mod measure;
 pub(crate) mod overshoot;
+pub(crate) mod panel;
 pub(crate) mod power;
 pub(crate) mod prepare;
 pub(crate) mod products;

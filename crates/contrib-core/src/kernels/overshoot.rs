@@ -2,112 +2,116 @@
 //!
 //! With a part `p` and the prepared whole `w`, `|w| - |p - w| = sign(w) p - 2 max(sign(w) p - |w|, 0)`. The first term,
 //! summed, is an inner product; the second is zero but where an element of the part has the sign of the whole's and is
-//! larger. Parts are mostly small beside their whole, so that most vectors of elements need not be looked at: those in
-//! which the largest of the part is not above the least of the whole.
+//! larger. Parts are mostly small beside their whole, so that most elements need not be looked at: the whole's are sorted by
+//! magnitude, and only those come into question that are smaller than the largest of any part.
 
-use super::rows::{BLOCK, sum_of_lanes};
-use crate::lanes::{LANES, Lanes, LoadAs, Number, Vectors};
+use crate::lanes::{LANES, Lanes, Line, LoadAs, Number, Vectors};
 
-/// Vectors of a block.
-const VECTORS: usize = BLOCK / LANES;
+/// Elements that are added in `f32` before they join the sums, which are in `f64`.
+const DEPTH: usize = 32;
 
-/// Elements of which this many are one bound each: what a row of bounds is rounded up to.
-pub(crate) const BOUNDED: usize = LANES;
+/// Ranks of magnitudes, of which there are four for each power of two; the first takes all that are smaller.
+const RANKS: usize = 64;
 
-/// Bounds that are looked at together: what their number is rounded up to.
-pub(crate) const BOUNDS: usize = VECTORS;
-
-/// Blocks whose vectors are chosen together.
-const GROUP: usize = u64::BITS as usize / VECTORS;
-
-/// With more vectors of a group to look at than this, all are; so that no more are added in `f32`.
-const FEW: u32 = VECTORS as u32;
-
-/// A direction. Zeros fill the last block.
-#[derive(Clone, Copy)]
-pub(crate) struct Direction {
-    pub(crate) elements: *const f32,
-    /// The largest magnitude of each [`BOUNDED`] elements.
-    pub(crate) bounds: *const f32,
-    /// Blocks of [`BLOCK`] elements.
-    pub(crate) blocks: usize,
+/// An element of a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Element {
+    number: f32,
+    index: u32,
 }
 
-impl Direction {
-    /// The direction so many after this one, where one follows the other.
+/// How many elements of a whole have at most each rank.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ranks {
+    /// What the bits of a magnitude are lowered by.
+    least: u32,
+    ends: [u32; RANKS],
+}
+
+impl Default for Ranks {
+    fn default() -> Self {
+        Ranks { least: 0, ends: [0; RANKS] }
+    }
+}
+
+/// The bits of a magnitude, which have the order of magnitudes, without those that a rank does not depend on.
+fn bits_of_rank(magnitude: f32) -> u32 {
+    magnitude.abs().to_bits() >> (f32::MANTISSA_DIGITS - 3)
+}
+
+impl Ranks {
+    fn rank(&self, magnitude: f32) -> usize {
+        (bits_of_rank(magnitude).saturating_sub(self.least) as usize).min(RANKS - 1)
+    }
+
+    /// Sorts the elements of a whole by rank.
+    pub(crate) fn sort(&mut self, whole: &[f32], sorted: &mut [Element]) {
+        let largest = whole.iter().map(|&number| bits_of_rank(number)).max().unwrap_or(0);
+        self.least = largest.saturating_sub(RANKS as u32 - 1);
+        let mut places = [0; RANKS];
+        for &number in whole {
+            places[self.rank(number)] += 1;
+        }
+        let mut end = 0;
+        for (place, own) in places.iter_mut().zip(&mut self.ends) {
+            let count = *place;
+            *place = end;
+            end += count;
+            *own = end;
+        }
+        for (index, &number) in (0..).zip(whole) {
+            let place = &mut places[self.rank(number)];
+            sorted[*place as usize] = Element { number, index };
+            *place += 1;
+        }
+    }
+
+    /// How many of the sorted elements may be smaller than this magnitude: none that is after them is.
     #[inline(always)]
-    pub(crate) fn next(self, number: usize) -> Self {
-        let elements = self.elements.wrapping_add(number * self.blocks * BLOCK);
-        Direction { elements, bounds: self.bounds.wrapping_add(number * self.blocks * BOUNDS), ..self }
+    fn smaller_than(&self, magnitude: f32) -> usize {
+        self.ends[self.rank(magnitude)] as usize
     }
 }
 
-/// A prepared whole. Zeros, and infinite bounds, fill the last block.
-#[derive(Clone, Copy)]
-pub(crate) struct Whole {
-    pub(crate) elements: *const f32,
-    /// The least magnitude of each [`BOUNDED`] elements.
-    pub(crate) bounds: *const f32,
-}
-
-/// `max(sign(w) p - |w|, 0)`, summed, for the part `p` that is `coefficient` times the direction.
+/// For each part of a panel `max(sign(w) p - |w|, 0)`, summed, where the part `p` is its coefficient times its direction. Of
+/// parts whose coefficient is 0, anything; NaN for all where an element of another may not be finite. `largest` are the largest magnitudes of the directions' elements.
 ///
 /// # Safety
-/// The processor has the instruction set of `V`. Whole blocks of elements, and bounds for them, can be read of both.
+/// The processor has the instruction set of `V`. The panel has as many lines as the whole has elements, which are `sorted`.
 #[inline(always)]
-pub(crate) unsafe fn overshoot<V: Vectors>(coefficient: f32, direction: Direction, whole: Whole) -> f64 {
-    // SAFETY: the caller's promise; every index stays inside whole blocks.
+pub(crate) unsafe fn overshoots<V: Vectors>(
+    coefficients: &Line<f32>,
+    largest: &Line<f32>,
+    panel: *const Line<f32>,
+    (ranks, sorted): (&Ranks, *const Element),
+    to: &mut Line<f64>,
+) {
+    // SAFETY: the caller's promise; every index is one of the whole's elements.
     unsafe {
-        let mut total = V::Doubles::splat(0.0);
-        let mut any = false;
-        let factor = V::Singles::splat(coefficient);
-        for group in (0..direction.blocks).step_by(GROUP) {
-            let blocks = group..direction.blocks.min(group + GROUP);
-            let mut vectors = 0;
-            for block in blocks.clone() {
-                let largest = V::Singles::load(direction.bounds.add(block * BOUNDS)).mul(factor.abs());
-                let above = largest.above(V::Singles::load(whole.bounds.add(block * BOUNDS)));
-                vectors |= u64::from(above) << ((block - group) * VECTORS);
-            }
-            if vectors == 0 {
-                continue;
-            }
-            any = true;
-            if vectors.count_ones() <= FEW {
-                let mut sum = V::Singles::splat(0.0);
-                while vectors != 0 {
-                    let index = group * BLOCK + vectors.trailing_zeros() as usize * LANES;
-                    sum = sum.add(beyond::<V>(factor, direction, whole, index));
-                    vectors &= vectors - 1;
-                }
-                total = total.add(<f32 as Number>::widened::<V>(sum));
-                continue;
-            }
-            for block in blocks {
-                let mut sum = V::Singles::splat(0.0);
-                for vector in 0..VECTORS {
-                    sum = sum.add(beyond::<V>(factor, direction, whole, block * BLOCK + vector * LANES));
-                }
-                total = total.add(<f32 as Number>::widened::<V>(sum));
-            }
+        let factors = <V::Singles as LoadAs<f32>>::load(coefficients.0.as_ptr());
+        let mut bounds = [0.0_f32; LANES];
+        factors.mul(LoadAs::<f32>::load(largest.0.as_ptr())).store(bounds.as_mut_ptr());
+        // As bits, which have the same order, and those of what is not finite come last.
+        let bits = |lane: usize| if coefficients.0[lane] == 0.0 { 0 } else { bounds[lane].abs().to_bits() };
+        let bound = f32::from_bits((0..LANES).fold(0, |bound, lane| bound.max(bits(lane))));
+        if !bound.is_finite() {
+            V::Doubles::splat(f64::NAN).store(to.0.as_mut_ptr());
+            return;
         }
-        if !any {
-            return 0.0;
+        let (mut place, count) = (0, if bound > 0.0 { ranks.smaller_than(bound) } else { 0 });
+        let (zero, mut total) = (V::Singles::splat(0.0), V::Doubles::splat(0.0));
+        while place < count {
+            let end = count.min(place + DEPTH);
+            let mut sum = zero;
+            while place < end {
+                let Element { number, index } = *sorted.add(place);
+                let part = <V::Singles as LoadAs<f32>>::load(panel.add(index as usize).cast()).mul(factors);
+                let own = V::Singles::splat(number);
+                sum = sum.add(part.sub(own).negated_where_negative(own).max(zero));
+                place += 1;
+            }
+            total = total.add(<f32 as Number>::widened::<V>(sum));
         }
-        sum_of_lanes::<V>(total)
-    }
-}
-
-/// By how much the elements from `index` on go beyond the whole's.
-///
-/// # Safety
-/// As for [`overshoot`].
-#[inline(always)]
-unsafe fn beyond<V: Vectors>(factor: V::Singles, direction: Direction, whole: Whole, index: usize) -> V::Singles {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let part = V::Singles::load(direction.elements.add(index)).mul(factor);
-        let own = V::Singles::load(whole.elements.add(index));
-        part.negated_where_negative(own).sub(own.abs()).max(V::Singles::splat(0.0))
+        total.store(to.0.as_mut_ptr());
     }
 }

@@ -11,13 +11,27 @@ pub(crate) struct Avx2;
 
 x86_vectors!(Avx2: Singles, Doubles);
 
+/// The numbers of two registers taking turns: of those inside each half of a register the lower or the upper ones, as
+/// `_mm256_permute2f128_ps` chooses.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline(always)]
+unsafe fn halves<const CHOICE: i32>(a: __m256, b: __m256) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_permute2f128_ps::<CHOICE>(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)) }
+}
+
 x86_lanes!(
     /// Two registers of eight numbers.
     Singles: 2 * f32x8, __m256, f32,
     splat: |number| _mm256_set1_ps(number),
     store: |to, x| _mm256_storeu_ps(to, x),
     abs: |x| _mm256_andnot_ps(_mm256_set1_ps(-0.0), x),
-    above: |a, b| _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b)) as u32,
+    interleaved: |a, b| (
+        [halves::<0x20>(a[0], b[0]), halves::<0x31>(a[0], b[0])],
+        [halves::<0x20>(a[1], b[1]), halves::<0x31>(a[1], b[1])],
+    ),
     binary: {
         add => |a, b| _mm256_add_ps(a, b),
         sub => |a, b| _mm256_sub_ps(a, b),
@@ -47,7 +61,6 @@ x86_lanes!(
     splat: |number| _mm256_set1_pd(number),
     store: |to, x| _mm256_storeu_pd(to, x),
     abs: |x| _mm256_andnot_pd(_mm256_set1_pd(-0.0), x),
-    above: |a, b| _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b)) as u32,
     binary: {
         add => |a, b| _mm256_add_pd(a, b),
         sub => |a, b| _mm256_sub_pd(a, b),

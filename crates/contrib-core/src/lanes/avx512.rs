@@ -17,7 +17,12 @@ x86_lanes!(
     splat: |number| _mm512_set1_ps(number),
     store: |to, x| _mm512_storeu_ps(to, x),
     abs: |x| _mm512_abs_ps(x),
-    above: |a, b| u32::from(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)),
+    interleaved: |a, b| {
+        // Numbers from 16 on are those of the second register.
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        ([_mm512_permutex2var_ps(a[0], low, b[0])], [_mm512_permutex2var_ps(a[0], high, b[0])])
+    },
     binary: {
         add => |a, b| _mm512_add_ps(a, b),
         sub => |a, b| _mm512_sub_ps(a, b),
@@ -46,7 +51,6 @@ x86_lanes!(
     splat: |number| _mm512_set1_pd(number),
     store: |to, x| _mm512_storeu_pd(to, x),
     abs: |x| _mm512_abs_pd(x),
-    above: |a, b| u32::from(_mm512_cmp_pd_mask::<_CMP_GT_OQ>(a, b)),
     binary: {
         add => |a, b| _mm512_add_pd(a, b),
         sub => |a, b| _mm512_sub_pd(a, b),

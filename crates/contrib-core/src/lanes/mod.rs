@@ -22,6 +22,11 @@ use half::{bf16, f16};
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 16;
 
+/// A vector in memory, where it is loaded from and stored to without crossing a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Line<N>(pub(crate) [N; LANES]);
+
 /// The vectors of some instruction set.
 pub(crate) trait Vectors: Sized + 'static {
     /// Vectors of `f32`.
@@ -117,8 +122,22 @@ pub(crate) trait Lanes: LoadAs<Self::Number> {
     /// In each lane the number, or its negative where the sign bit of `other` is set.
     fn negated_where_negative(self, other: Self) -> Self;
 
-    /// A bit for each lane, the lowest for the first: whether the number is larger than `other`'s.
-    fn above(self, other: Self) -> u32;
+    /// The numbers of both vectors taking turns, `self`'s first: the first half of them all, and the second half.
+    #[inline(always)]
+    fn interleaved(self, other: Self) -> (Self, Self) {
+        let (mut own, mut others) = ([Self::Number::ZERO; LANES], [Self::Number::ZERO; LANES]);
+        let (mut low, mut high) = (own, own);
+        // SAFETY: each array has room for a vector, and `self` shows that the processor has the instruction set.
+        unsafe {
+            self.store(own.as_mut_ptr());
+            other.store(others.as_mut_ptr());
+            for i in 0..LANES / 2 {
+                (low[2 * i], low[2 * i + 1]) = (own[i], others[i]);
+                (high[2 * i], high[2 * i + 1]) = (own[LANES / 2 + i], others[LANES / 2 + i]);
+            }
+            (Self::load(low.as_ptr()), Self::load(high.as_ptr()))
+        }
+    }
 }
 
 /// A vector that can be loaded from elements of type `T`, widened exactly.

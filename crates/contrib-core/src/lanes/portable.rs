@@ -85,15 +85,6 @@ macro_rules! portable_lanes {
             fn negated_where_negative(self, other: Self) -> Self {
                 $name(from_fn(|i| self.0[i] ^ (other.0[i] & <$register>::splat(-0.0))))
             }
-
-            #[inline(always)]
-            fn above(self, other: Self) -> u32 {
-                let mut bits = 0;
-                for i in 0..$count {
-                    bits |= self.0[i].simd_gt(other.0[i]).to_bitmask() << (i * $width);
-                }
-                bits
-            }
         }
     };
 }

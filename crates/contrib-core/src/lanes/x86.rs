@@ -27,7 +27,7 @@ macro_rules! x86_lanes {
         splat: |$splat_number:ident| $splat:expr,
         store: |$store_to:ident, $store_x:ident| $store:expr,
         abs: |$abs_x:ident| $abs:expr,
-        above: |$above_a:ident, $above_b:ident| $above:expr,
+        $(interleaved: |$interleaved_a:ident, $interleaved_b:ident| $interleaved:expr,)?
         binary: { $($operation:ident => |$a:ident, $b:ident| $binary:expr),* $(,)? },
         load: { $($element:ty => |$from:ident| $load:expr),* $(,)? }
     ) => {
@@ -78,18 +78,13 @@ macro_rules! x86_lanes {
                 })
             }
 
-            #[inline(always)]
-            fn above(self, other: Self) -> u32 {
-                let (mut bits, mut i) = (0, 0);
-                while i < $count {
-                    let ($above_a, $above_b) = (self.register(i), other.register(i));
-                    // SAFETY: as in `abs`.
-                    let own: u32 = unsafe { $above };
-                    bits |= own << (i * Self::WIDTH);
-                    i += 1;
-                }
-                bits
-            }
+            $(#[inline(always)]
+            fn interleaved(self, other: Self) -> (Self, Self) {
+                let ($interleaved_a, $interleaved_b) = (self.0.map(Into::into), other.0.map(Into::into));
+                // SAFETY: as in `abs`.
+                let (low, high): ([$raw; $count], [$raw; $count]) = unsafe { $interleaved };
+                ($name(low.map(Into::into)), $name(high.map(Into::into)))
+            })?
 
             $(#[inline(always)]
             fn $operation(self, other: Self) -> Self {

@@ -16,12 +16,12 @@ use super::route::Route;
 use crate::axes::Axes;
 use crate::dtype::{DType, Element, with_element};
 use crate::instruction_set::InstructionSet;
-use crate::kernels::overshoot::BOUNDED;
-use crate::lanes::LANES;
+use crate::lanes::{LANES, Line};
 use crate::norm::Norm;
 use crate::options::Options;
 use crate::tensor::Tensor;
-use tile::{Projection, padded};
+use gains::Wholes;
+use tile::{Lengths, Projection};
 
 /// The tensors of a group, each with all of its axes: coefficients `[p.., v..]`, directions `[p.., v.., d]` or values
 /// `[p.., v.., r]` with a projection `[p.., r, d]`, scale `[v.., d]`.
@@ -67,22 +67,41 @@ struct Coefficients {
 // SAFETY: coefficients are only read, as long as a call lasts, from any thread.
 unsafe impl Sync for Coefficients {}
 
+/// How far the coefficients of a panel of parts lie from the first one of their whole, in elements.
+#[derive(Clone, Copy, Default)]
+struct Offsets {
+    all: [isize; LANES],
+    count: usize,
+    /// Whether there are [`LANES`], one after the other.
+    are_neighbours: bool,
+}
+
+impl Offsets {
+    /// The next `count` offsets.
+    fn take(count: usize, mut next: impl FnMut() -> isize) -> Self {
+        let mut all = [0; LANES];
+        all[..count].fill_with(&mut next);
+        let are_neighbours = count == LANES && all.iter().zip(all[0]..).all(|(&offset, next)| offset == next);
+        Offsets { all, count, are_neighbours }
+    }
+}
+
 impl Coefficients {
-    /// Reads those at `offsets` from `base`, all in elements. What is not there is 0.
+    /// Reads those of a panel of the whole whose first one is at `base`, in elements. What is not there is 0.
     #[inline]
-    fn read(&self, base: isize, offsets: &[isize], to: &mut [f64; LANES]) {
+    fn read(&self, base: isize, offsets: &Offsets, to: &mut Line<f64>) {
         with_element!(self.dtype, T => {
             let start = self.data.cast::<T>().wrapping_offset(base);
-            let read = |offset: isize| {
-                // SAFETY: the element belongs to the view of the coefficients.
-                unsafe { start.wrapping_offset(offset).read() }.to_f64()
-            };
-            let first = offsets[0];
-            if offsets.len() == LANES && offsets.iter().zip(first..).all(|(&offset, next)| offset == next) {
-                to.iter_mut().zip(first..).for_each(|(to, offset)| *to = read(offset));
+            if offsets.are_neighbours {
+                // SAFETY: the elements belong to the view of the coefficients.
+                let elements = unsafe { start.wrapping_offset(offsets.all[0]).cast::<[T; LANES]>().read() };
+                to.0 = elements.map(T::to_f64);
             } else {
-                to.fill(0.0);
-                to.iter_mut().zip(offsets).for_each(|(to, &offset)| *to = read(offset));
+                to.0.fill(0.0);
+                for (to, &offset) in to.0.iter_mut().zip(&offsets.all[..offsets.count]) {
+                    // SAFETY: as above.
+                    *to = unsafe { start.wrapping_offset(offset).read() }.to_f64();
+                }
             }
         });
     }
@@ -122,14 +141,13 @@ impl FactoredParts {
         }
     }
 
+    /// The lengths of what is kept of `count` parts of `d` elements, and of wholes beside them.
+    fn lengths(&self, d: usize, count: usize) -> Lengths {
+        Lengths::new(d, self.projection.as_ref().map(|projection| projection.rows), count)
+    }
+
     /// Bytes that each whole of a chunk takes beside its norm and the proximities of its parts.
     pub(super) fn bytes_of_whole(&self, d: usize) -> usize {
-        let r = self.projection.as_ref().map_or(0, |projection| projection.rows);
-        let numbers = match self.gain {
-            None => 0,
-            Some(Gain::Squares) => padded(d) + r,
-            Some(Gain::Magnitudes) => 2 * padded(d) + padded(d) / BOUNDED + r,
-        };
-        numbers * size_of::<f32>()
+        Wholes::bytes_of_one(self.gain, self.lengths(d, 0))
     }
 }

@@ -1,16 +1,15 @@
 //! Directions of a tile of factored parts, read or projected once and then met by many wholes.
 
-use super::Gain;
 use crate::axes::Axes;
 use crate::context::Threads;
-use crate::dispatch::ProductsOf;
+use crate::dispatch::{GainKernels, Panel, ProductsOf};
 use crate::driver::{Slots, Vectors, buffer};
-use crate::dtype::{DType, Element, with_element};
+use crate::dtype::DType;
 use crate::error::Error;
-use crate::kernels::overshoot::{BOUNDED, BOUNDS, Direction};
-use crate::kernels::products::{DEPTH, Products, ROWS};
-use crate::kernels::rows::BLOCK;
-use crate::lanes::{LANES, Number};
+use crate::kernels::panel::Sizes;
+use crate::kernels::products::{DEPTH, Products, ROWS, Rows};
+use crate::lanes::{LANES, Line, Number};
+use std::array::from_fn;
 
 /// Bytes that the directions of one tile may take.
 const TILE_BYTES: usize = 2 << 20;
@@ -18,27 +17,31 @@ const TILE_BYTES: usize = 2 << 20;
 /// Blocks of [`ROWS`] rows that are multiplied with a panel of columns before the next panel is read.
 pub(super) const BLOCKS: usize = 8;
 
-/// Elements of a panel that are multiplied with all of those rows before the next, so that they stay in the first-level
-/// cache. A multiple of [`DEPTH`], so that the order of additions does not depend on it.
-const SLICE: usize = 8 * DEPTH;
+/// Rows of so many blocks.
+pub(super) const GROUP: usize = BLOCKS * ROWS;
 
-/// Adds to `to` the inner products of some blocks of rows with the columns of a panel: `len` terms each, where
-/// `rows(block)` are the rows of a block.
+/// Lines of rows that are multiplied with a panel before the next, so that they stay in the first-level cache. A multiple of
+/// [`DEPTH`], so that the order of additions does not depend on it.
+const SLICE: usize = 4 * DEPTH;
+
+/// Puts the inner products of some blocks of rows with the columns of a panel into `to`: of so many lines each, where
+/// `rows(block)` are the rows of a block, and their lines are `step` numbers apart.
 ///
 /// # Safety
-/// Rows have `len` numbers, and the panel [`LANES`] times as many.
+/// Rows and columns have as many lines.
 pub(super) unsafe fn multiply<N: Number>(
     kernel: ProductsOf<N>,
-    rows: impl Fn(usize) -> [*const N; ROWS],
-    panel: *const N,
-    len: usize,
+    (rows, step): (impl Fn(usize) -> [*const N; ROWS], usize),
+    panel: *const Line<N>,
+    lines: usize,
     to: &mut [Products],
 ) {
-    for start in (0..len).step_by(SLICE) {
+    for start in (0..lines).step_by(SLICE) {
+        let panel = panel.wrapping_add(start * LANES);
         for (block, products) in to.iter_mut().enumerate() {
-            let rows = rows(block).map(|row| row.wrapping_add(start));
+            let rows = Rows { starts: rows(block).map(|row| row.wrapping_add(start * step)), step };
             // SAFETY: the caller's promise, from `start` on.
-            unsafe { (kernel)(rows, panel.wrapping_add(start * LANES), SLICE.min(len - start), products) };
+            unsafe { (kernel)(rows, panel, SLICE.min(lines - start), start > 0, products) };
         }
     }
 }
@@ -79,9 +82,9 @@ unsafe impl Sync for Start {}
 // SAFETY: as above.
 unsafe impl Send for Start {}
 
-/// The length of a vector in whole blocks.
-pub(super) fn padded(d: usize) -> usize {
-    d.next_multiple_of(BLOCK).max(BLOCK)
+/// The length of a vector in whole lines, of which there is at least one.
+pub(super) fn padded(len: usize) -> usize {
+    len.next_multiple_of(LANES).max(LANES)
 }
 
 /// Lengths of what a tile and the wholes beside it hold.
@@ -89,9 +92,9 @@ pub(super) fn padded(d: usize) -> usize {
 pub(super) struct Lengths {
     /// Elements of a vector.
     pub(super) d: usize,
-    /// The same in whole blocks: from one padded vector to the next.
+    /// The same, padded.
     pub(super) padded: usize,
-    /// Elements of a value, where values are projected.
+    /// Elements of a value, padded, where values are projected.
     pub(super) r: Option<usize>,
     /// Parts of a tile, in whole panels.
     pub(super) tile: usize,
@@ -99,267 +102,200 @@ pub(super) struct Lengths {
 
 impl Lengths {
     pub(super) fn new(d: usize, r: Option<usize>, parts: usize) -> Self {
-        let padded = padded(d);
-        let fits = TILE_BYTES / (padded * size_of::<f32>()) / LANES * LANES;
+        let fits = TILE_BYTES / (padded(d) * size_of::<f32>()) / LANES * LANES;
         let tile = fits.clamp(LANES, 1024).min(parts.next_multiple_of(LANES));
-        Lengths { d, padded, r, tile }
-    }
-
-    /// Bounds of a vector.
-    pub(super) fn bounds(&self) -> usize {
-        self.padded / BOUNDED
+        Lengths { d, padded: padded(d), r: r.map(padded), tile }
     }
 }
 
-/// Directions, and what kernels need to know of them.
+/// The kernels that a tile uses. Those that read are for the types of directions, or values, and of matrices.
+#[derive(Clone, Copy)]
+pub(super) struct Kernels<N> {
+    pub(super) read: Panel<N>,
+    pub(super) read_matrix: Option<Panel<N>>,
+    pub(super) products: ProductsOf<N>,
+    /// Where gains are taken.
+    pub(super) gains: Option<GainKernels>,
+}
+
+/// Panels of directions, of the values that they are projected from, and what gains need to know of them.
 pub(super) struct Tile<N> {
     lengths: Lengths,
-    products: ProductsOf<N>,
-    /// How gains are taken of the directions, if they are: what they need beside the directions.
-    gain: Option<Gain>,
-    /// The directions, padded.
-    directions: Vec<N>,
-    values: Vec<N>,
-    /// The values in panels: element by element those of [`LANES`] parts.
-    panels: Vec<N>,
-    /// The largest magnitude of each [`BOUNDED`] elements.
-    bounds: Vec<f32>,
-    /// The squares of the directions' 2-norms.
-    squares: Vec<f64>,
-    /// The matrix of the parts of this tile.
-    matrix: Vec<N>,
-    /// Its columns in panels: row by row those of [`LANES`] columns. (A step from row to row of the matrix itself would be
-    /// so long that few rows fit into the first-level cache.)
-    column_panels: Vec<N>,
-    /// Its rows in panels.
-    row_panels: Vec<N>,
+    pub(super) kernels: Kernels<N>,
+    directions: Vec<Line<N>>,
+    values: Vec<Line<N>>,
+    sizes: Vec<Sizes>,
+    /// The matrix of the parts of this tile: panels of its rows.
+    matrix: Vec<Line<N>>,
+}
+
+/// Some parts of a tile.
+#[derive(Clone, Copy)]
+pub(super) struct Panels<'a, N> {
+    pub(super) directions: &'a [Line<N>],
+    pub(super) values: &'a [Line<N>],
+    pub(super) sizes: &'a Sizes,
+}
+
+/// Room for the directions of panels, and for what gains need to know of them.
+#[derive(Clone, Copy)]
+pub(super) struct Rooms<N> {
+    directions: Slots<Line<N>>,
+    sizes: Slots<Sizes>,
+}
+
+/// Where the vectors of a panel begin; the last of all once more for each that is missing.
+pub(super) fn starts_of(starts: &[Start], panel: usize) -> [*const u8; LANES] {
+    from_fn(|lane| starts[(panel * LANES + lane).min(starts.len() - 1)].0)
 }
 
 impl<N: Number> Tile<N> {
-    pub(super) fn new(lengths: Lengths, products: ProductsOf<N>, gain: Option<Gain>) -> Result<Self, Error> {
-        let Lengths { d, padded, r, tile } = lengths;
-        let only = |needed: bool, len: usize| if needed { len } else { 0 };
-        let rows = r.unwrap_or(0);
+    pub(super) fn new(lengths: Lengths, kernels: Kernels<N>) -> Result<Self, Error> {
+        let Lengths { padded, r, tile, .. } = lengths;
+        let (panels, r) = (tile / LANES, r.unwrap_or(0));
+        let zero = Line([N::ZERO; LANES]);
         Ok(Tile {
             lengths,
-            products,
-            gain,
-            directions: buffer(tile * padded, N::ZERO)?,
-            values: buffer(tile * rows, N::ZERO)?,
-            panels: buffer(only(gain.is_some(), tile * rows), N::ZERO)?,
-            bounds: buffer(only(gain == Some(Gain::Magnitudes), tile * lengths.bounds()), 0.0)?,
-            squares: buffer(only(gain == Some(Gain::Squares), tile), 0.0)?,
-            matrix: buffer(rows * d, N::ZERO)?,
-            column_panels: buffer(rows * padded, N::ZERO)?,
-            row_panels: buffer(only(gain.is_some(), rows.next_multiple_of(LANES) * d), N::ZERO)?,
+            kernels,
+            directions: buffer(panels * padded, zero)?,
+            values: buffer(panels * r, zero)?,
+            sizes: buffer(panels, Sizes::ZERO)?,
+            matrix: buffer(r / LANES * padded, zero)?,
         })
     }
 
-    /// The direction of the part with this number, padded.
-    pub(super) fn direction(&self, number: usize) -> &[N] {
-        &self.directions[number * self.lengths.padded..][..self.lengths.padded]
+    /// The parts of this panel.
+    pub(super) fn panel(&self, panel: usize) -> Panels<'_, N> {
+        let Lengths { padded, r, .. } = self.lengths;
+        let r = r.unwrap_or(0);
+        Panels {
+            directions: &self.directions[panel * padded..][..padded],
+            values: &self.values[panel * r..][..r],
+            sizes: &self.sizes[panel],
+        }
     }
 
-    /// The square of its 2-norm.
-    pub(super) fn square(&self, number: usize) -> f64 {
-        self.squares[number]
-    }
-
-    /// The values of the parts of this panel.
-    pub(super) fn panel(&self, panel: usize) -> *const N {
-        let len = LANES * self.lengths.r.unwrap_or(0);
-        self.panels[panel * len..][..len].as_ptr()
+    /// This panel of rows of the matrix.
+    pub(super) fn rows(&self, panel: usize) -> *const Line<N> {
+        let padded = self.lengths.padded;
+        self.matrix[panel * padded..][..padded].as_ptr()
     }
 
     /// Reads the matrix that begins at `offset` of a projection.
     pub(super) fn load_matrix(&mut self, projection: &Projection, offset: isize, threads: Threads<'_>) {
-        let d = self.lengths.d;
-        if projection.rows * d == 0 {
-            return;
-        }
-        let threads = threads.for_step(projection.rows * d);
-        let rows = Slots::new(&mut self.matrix, d);
-        threads.for_each(projection.rows, |_, row| {
-            // SAFETY: each number comes once, and the matrix outlives the tasks; the row lies inside the projection.
-            unsafe { load(projection.dtype, projection.row(offset, row), projection.stride, rows.slot(row)) };
-        });
-        let matrix = &self.matrix;
-        let panels = Slots::new(&mut self.column_panels, LANES * projection.rows);
-        threads.for_each(d.div_ceil(LANES), |_, panel| {
-            // SAFETY: as above.
-            let panel_rows = unsafe { panels.slot(panel) }.chunks_exact_mut(LANES);
-            for (to, row) in panel_rows.zip(matrix.chunks_exact(d)) {
-                let row = &row[panel * LANES..d.min((panel + 1) * LANES)];
-                to.iter_mut().zip(row).for_each(|(to, &number)| *to = number);
+        let Lengths { d, padded, .. } = self.lengths;
+        let Some(read) = self.kernels.read_matrix else { return };
+        let panels = Slots::new(&mut self.matrix, padded);
+        threads.for_step(projection.rows * d).for_each(projection.rows.div_ceil(LANES), |_, panel| {
+            let rows = projection.rows - panel * LANES;
+            let starts = from_fn(|lane| projection.row(offset, panel * LANES + lane.min(rows - 1)));
+            // SAFETY: each number comes once, and the matrix outlives the tasks; the rows lie inside the projection.
+            let to = unsafe {
+                let to = panels.slot(panel);
+                (read)(&starts, projection.stride, d, to.as_mut_ptr());
+                to
+            };
+            if rows < LANES {
+                to.iter_mut().for_each(|line| line.0[rows..].fill(N::ZERO));
             }
         });
-        if self.gain.is_some() {
-            let panels = Slots::new(&mut self.row_panels, LANES * d);
-            threads.for_each(projection.rows.div_ceil(LANES), |_, panel| {
-                let rows = LANES.min(projection.rows - panel * LANES);
-                // SAFETY: as above.
-                let panels = unsafe { panels.slot(panel) };
-                transpose(&matrix[panel * LANES * d..], d, rows, panels);
-            });
-        }
-    }
-
-    /// Adds to `to` the inner products of blocks of rows as long as vectors with [`LANES`] rows of the matrix, from `first`
-    /// on.
-    pub(super) fn project_back(&self, rows: impl Fn(usize) -> [*const N; ROWS], first: usize, to: &mut [Products]) {
-        let d = self.lengths.d;
-        let panel = self.row_panels[first * d..][..LANES * d].as_ptr();
-        // SAFETY: rows have `d` numbers, and so do the columns of a panel.
-        unsafe { multiply(self.products, rows, panel, d, to) };
     }
 
     /// Reads or projects the directions that begin at `starts`.
     pub(super) fn load(&mut self, vectors: &Vectors, starts: &[Start], threads: Threads<'_>) {
-        let Lengths { d, padded, r, .. } = self.lengths;
-        let (inner, count) = (r.unwrap_or(d), starts.len());
-        // What is read are values where they are projected, or directions.
-        let (read, step) = match r {
-            Some(r) => (&mut self.values, r),
-            None => (&mut self.directions, padded),
-        };
-        let panels = count.div_ceil(LANES);
-        let rows = Slots::new(read, step);
-        threads.for_step(count * inner).for_each(panels, |_, panel| {
-            let numbers = panel * LANES..count.min((panel + 1) * LANES);
-            for (number, &Start(start)) in numbers.clone().zip(&starts[numbers]) {
-                // SAFETY: each number comes once, and the buffer outlives all the tasks; the vector belongs to its view.
-                unsafe { load(vectors.dtype, start, vectors.stride, &mut rows.slot_or_none(number)[..inner]) };
-            }
-        });
-        if r.is_some() {
-            self.project(count, threads);
-        }
-        if let Some(gain) = self.gain {
-            let (directions, values) = (&self.directions, &self.values);
-            let to = Slots::new(&mut self.panels, LANES * inner);
-            let bounds = Slots::new(&mut self.bounds, LANES * padded / BOUNDED);
-            let squares = Slots::new(&mut self.squares, LANES);
-            threads.for_step(count * d).for_each(panels, |_, panel| {
-                let count = LANES.min(count - panel * LANES);
-                if let Some(r) = r {
-                    // SAFETY: as above.
-                    transpose(&values[panel * LANES * r..], r, count, unsafe { to.slot_or_none(panel) });
-                }
-                let directions = directions[panel * LANES * padded..].chunks_exact(padded).map(|own| &own[..d]);
-                match gain {
-                    Gain::Magnitudes => {
-                        // SAFETY: as above.
-                        let bounds = unsafe { bounds.slot(panel) }.chunks_exact_mut(padded / BOUNDED);
-                        for (direction, bounds) in directions.zip(bounds).take(count) {
-                            // What is NaN makes a result NaN anyway.
-                            largest_or_least(direction, 0.0, |a, b| if a > b { a } else { b }, bounds);
-                        }
-                    }
-                    Gain::Squares => {
-                        // SAFETY: as above.
-                        let squares = unsafe { squares.slot(panel) };
-                        directions.zip(squares).take(count).for_each(|(own, to)| *to = square_of_norm(own));
-                    }
-                }
+        let Lengths { d, r, .. } = self.lengths;
+        let panels = starts.len().div_ceil(LANES);
+        let starts_of = |panel: usize| starts_of(starts, panel);
+        let (rooms, tile) = (self.rooms(), &*self);
+        let Some(r) = r else {
+            threads.for_step(starts.len() * d).for_each(panels, |_, panel| {
+                // SAFETY: each number comes once, and the buffers outlive all the tasks; the vectors belong to their view.
+                unsafe { tile.read(&rooms, panel, vectors, &starts_of(panel)) };
             });
+            return;
+        };
+        let values = Slots::new(&mut self.values, r);
+        let read = self.kernels.read;
+        threads.for_step(starts.len() * r).for_each(panels, |_, panel| {
+            // SAFETY: as above.
+            unsafe { (read)(&starts_of(panel), vectors.stride, vectors.len, values.slot(panel).as_mut_ptr()) };
+        });
+        self.project(panels, threads);
+        let (rooms, tile) = (self.rooms(), &*self);
+        threads.for_step(starts.len() * d).for_each(panels, |_, panel| {
+            // SAFETY: as above.
+            unsafe { tile.measure(&rooms, panel) };
+        });
+    }
+
+    /// The room for panels, for tasks that each fill one.
+    pub(super) fn rooms(&mut self) -> Rooms<N> {
+        let padded = self.lengths.padded;
+        Rooms { directions: Slots::new(&mut self.directions, padded), sizes: Slots::new(&mut self.sizes, 1) }
+    }
+
+    /// Reads directions into the room with this number.
+    ///
+    /// # Safety
+    /// The directions that begin at `starts` belong to the view of `vectors`; nobody else has this room, and the tile outlives
+    /// what is returned.
+    pub(super) unsafe fn read<'a>(
+        &self,
+        rooms: &Rooms<N>,
+        room: usize,
+        vectors: &Vectors,
+        starts: &[*const u8; LANES],
+    ) -> Panels<'a, N> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let directions = rooms.directions.slot(room);
+            (self.kernels.read)(starts, vectors.stride, vectors.len, directions.as_mut_ptr());
+            let sizes = self.measure(rooms, room);
+            Panels { directions, values: &[], sizes }
         }
     }
 
-    /// Projects the first `count` values: all of them through a few columns of the matrix after the other, which stay in
-    /// the first-level cache.
-    fn project(&mut self, count: usize, threads: Threads<'_>) {
-        let Lengths { d, padded, .. } = self.lengths;
-        let rows = self.lengths.r.unwrap_or(0);
-        let (kernel, values, column_panels) = (self.products, &self.values, &self.column_panels);
-        let directions = Slots::new(&mut self.directions, LANES);
-        threads.for_each(d.div_ceil(LANES), |_, panel| {
-            let columns = column_panels[panel * LANES * rows..][..LANES * rows].as_ptr();
-            for first in (0..count).step_by(ROWS) {
-                let value = |row: usize| values[(first + row).min(count - 1) * rows..].as_ptr();
-                let mut products = [[0.0; LANES]; ROWS];
-                // SAFETY: values have `rows` numbers, and so do the columns of a panel.
-                unsafe { (kernel)(std::array::from_fn(value), columns, rows, &raw mut products) };
-                for (row, products) in products.iter().enumerate().take(count - first) {
-                    // SAFETY: each panel of each direction comes once, and the directions outlive all the tasks.
-                    let to = unsafe { directions.slot((first + row) * (padded / LANES) + panel) };
-                    to.iter_mut().zip(products).for_each(|(to, &product)| *to = N::of(product));
+    /// Finds out what gains need to know of the directions of this room.
+    ///
+    /// # Safety
+    /// As [`Tile::read`].
+    unsafe fn measure<'a>(&self, rooms: &Rooms<N>, room: usize) -> &'a Sizes {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let sizes = &mut rooms.sizes.slot(room)[0];
+            if let Some(kernels) = self.kernels.gains {
+                let directions = rooms.directions.slot(room);
+                (kernels.sizes)(directions.as_ptr().cast(), self.lengths.d, sizes);
+            }
+            sizes
+        }
+    }
+
+    /// Projects the values of so many panels: each of them beside some columns of the matrix, which stay in the first-level
+    /// cache.
+    fn project(&mut self, panels: usize, threads: Threads<'_>) {
+        let Lengths { padded, r, .. } = self.lengths;
+        let (kernel, values, matrix) = (self.kernels.products, &self.values, &self.matrix);
+        let r = r.unwrap_or(0);
+        let directions = Slots::new(&mut self.directions, 1);
+        let matrix = matrix.as_slice();
+        threads.for_each(padded.div_ceil(GROUP), |_, group| {
+            let elements = group * GROUP..padded.min((group + 1) * GROUP);
+            for panel in 0..panels {
+                let columns = |block: usize| from_fn(|row| matrix[elements.start + block * ROWS + row..].as_ptr().cast());
+                let mut products = [[Line([0.0; LANES]); ROWS]; BLOCKS];
+                let products = &mut products[..elements.len() / ROWS];
+                // SAFETY: the columns of the matrix and the values of the panel have `r` numbers.
+                unsafe {
+                    let values = values[panel * r..][..r].as_ptr();
+                    multiply(kernel, (columns, padded * LANES), values, r / LANES, products);
+                }
+                for (element, products) in elements.clone().zip(products.as_flattened()) {
+                    // SAFETY: each element of each panel comes once, and the directions outlive all the tasks.
+                    let to = unsafe { directions.slot(panel * padded + element) };
+                    to[0].0 = products.0.map(N::of);
                 }
             }
         });
     }
-}
-
-impl Tile<f32> {
-    /// The direction of the part with this number, and the bounds of its elements.
-    pub(super) fn bounded(&self, number: usize) -> Direction {
-        let count = self.lengths.bounds();
-        let bounds = &self.bounds[number * count..][..count];
-        Direction { elements: self.direction(number).as_ptr(), bounds: bounds.as_ptr(), blocks: count / BOUNDS }
-    }
-}
-
-/// Widens the elements at `from` and every `stride` after it.
-///
-/// # Safety
-/// As many elements as `to` has can be read.
-pub(super) unsafe fn load<N: Number>(dtype: DType, from: *const u8, stride: isize, to: &mut [N]) {
-    with_element!(dtype, T => {
-        let from = from.cast::<T>();
-        if stride == 1 {
-            for (index, to) in to.iter_mut().enumerate() {
-                // SAFETY: the caller's promise.
-                *to = N::of(unsafe { from.wrapping_add(index).read() }.to_f64());
-            }
-        } else {
-            for (index, to) in to.iter_mut().enumerate() {
-                // SAFETY: the caller's promise.
-                *to = N::of(unsafe { from.wrapping_offset(index as isize * stride).read() }.to_f64());
-            }
-        }
-    });
-}
-
-/// Writes the elements of up to [`LANES`] rows, `step` apart, in the order of a panel; zeros in place of rows that are not
-/// there.
-fn transpose<N: Number>(rows: &[N], step: usize, count: usize, panel: &mut [N]) {
-    // Some elements of each row at a time: the same elements of all rows may meet in one set of a cache.
-    for (square, panel) in panel.chunks_mut(LANES * LANES).enumerate() {
-        let len = panel.len() / LANES;
-        for lane in 0..LANES {
-            if lane < count {
-                let row = &rows[lane * step + square * LANES..][..len];
-                row.iter().enumerate().for_each(|(index, &number)| panel[index * LANES + lane] = number);
-            } else {
-                (0..len).for_each(|index| panel[index * LANES + lane] = N::ZERO);
-            }
-        }
-    }
-}
-
-/// What is left of the magnitudes of each [`BOUNDED`] numbers, which are exact in `f32`: of two at a time the one that `kept`
-/// gives. Where there are fewer, `none` takes the place of those that are not there.
-pub(super) fn largest_or_least<N: Number>(numbers: &[N], none: f32, kept: impl Fn(f32, f32) -> f32, to: &mut [f32]) {
-    for (numbers, to) in numbers.chunks(BOUNDED).zip(to) {
-        let mut magnitudes = [none; BOUNDED];
-        magnitudes.iter_mut().zip(numbers).for_each(|(to, number)| *to = (number.to_f64() as f32).abs());
-        let mut half = BOUNDED / 2;
-        while half > 0 {
-            for lane in 0..half {
-                magnitudes[lane] = kept(magnitudes[lane], magnitudes[lane + half]);
-            }
-            half /= 2;
-        }
-        *to = magnitudes[0];
-    }
-}
-
-/// The sum of squares, in [`LANES`] parts that are added apart.
-fn square_of_norm<N: Number>(numbers: &[N]) -> f64 {
-    let mut sums = [0.0; LANES];
-    for numbers in numbers.chunks(LANES) {
-        for (sum, number) in sums.iter_mut().zip(numbers) {
-            *sum += number.to_f64() * number.to_f64();
-        }
-    }
-    sums.iter().sum()
 }

@@ -1,16 +1,15 @@
 //! Some wholes beside all parts of a factored group: tile by tile of directions, panel by panel of parts.
 
-use super::FactoredParts;
 use super::gains::Wholes;
-use super::tile::{BLOCKS, Lengths, Start, Tile};
+use super::tile::{GROUP, Kernels, Lengths, Panels, Start, Tile, starts_of};
+use super::{FactoredParts, Offsets};
 use crate::context::Threads;
-use crate::dispatch;
 use crate::driver::entry::proximity;
 use crate::driver::surplus::WholeNorm;
 use crate::driver::{Slots, Whole, buffer};
 use crate::error::Error;
 use crate::kernels::products::{Products, ROWS};
-use crate::lanes::{LANES, Number};
+use crate::lanes::{LANES, Line, Number};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Working memory for the parts of one group, in the type of its directions.
@@ -55,14 +54,15 @@ pub(super) struct WorkOf<'a, N> {
     pub(super) lengths: Lengths,
     pub(super) tile: Tile<N>,
     pub(super) wholes: Wholes,
-    /// Where the coefficients of each whole of the chunk begin, and how far from there each of a tile lies.
+    /// Where the coefficients of each whole of the chunk begin, and how far from there those of each panel of a tile lie.
     bases: Vec<isize>,
-    offsets: Vec<isize>,
+    offsets: Vec<Offsets>,
     /// Where the directions of a tile, or their values, begin.
     starts: Vec<Start>,
     /// For each slot of the threads the coefficients and products of a panel, and a part and a scale. (Some hosts give a
     /// thread a stack of 64 KiB.)
-    scratch: Vec<f64>,
+    numbers: Vec<Line<f64>>,
+    pub(super) scratch: Vec<f64>,
 }
 
 /// Wholes that share their directions: the index of the first, its place in the chunk, and their norms.
@@ -74,37 +74,41 @@ struct Run<'a> {
 }
 
 /// The parts of a panel beside one whole.
-pub(super) struct Panel<'a> {
+pub(super) struct Panel<'a, N> {
+    pub(super) parts: Panels<'a, N>,
     /// The index of the whole, its place in the chunk, and its norm.
     pub(super) index: usize,
     pub(super) place: usize,
     pub(super) norm: &'a WholeNorm,
-    /// The number of the panel in the tile, and its coefficients.
-    pub(super) number: usize,
-    pub(super) coefficients: &'a [f64; LANES],
+    pub(super) coefficients: &'a Line<f64>,
 }
 
-/// Numbers of scratch memory that a task needs for vectors of length `d`.
-fn scratch_len(d: usize) -> usize {
-    2 * BLOCKS * ROWS * LANES + 2 * d
+/// Where tasks put their numbers.
+struct Places<'a> {
+    numbers: Slots<Line<f64>>,
+    scratch: Slots<f64>,
+    rows: &'a Slots<f64>,
 }
 
 /// Whether a number is not zero.
-fn any(numbers: &[f64; LANES]) -> bool {
-    numbers.iter().any(|&number| number != 0.0)
+fn any(numbers: &Line<f64>) -> bool {
+    numbers.0.iter().any(|&number| number != 0.0)
 }
 
 /// A type that directions are kept in, and how the surpluses of parts follow from them.
 pub(super) trait Measured: Number {
+    /// The kernels for the types of a group's tensors.
+    fn kernels(factored: &FactoredParts) -> Kernels<Self>;
+
     /// The inner products that gains need, of the parts of a panel with the wholes from `place` of the chunk on.
-    fn multiply(work: &WorkOf<'_, Self>, panel: usize, place: usize, count: usize, to: &mut [Products]);
+    fn multiply(work: &WorkOf<'_, Self>, parts: Panels<'_, Self>, place: usize, count: usize, to: &mut [Products]);
 
     /// The surpluses of the parts of a panel. Those of parts whose coefficient is 0 may be anything.
     fn surpluses(
         work: &WorkOf<'_, Self>,
-        panel: &Panel<'_>,
-        products: &[f64; LANES],
-        slot: &mut [f64],
+        panel: &Panel<'_, Self>,
+        products: &Line<f64>,
+        scratch: &mut [f64],
         to: &mut [f64; LANES],
     );
 
@@ -124,20 +128,20 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         wholes: usize,
         slots: usize,
     ) -> Result<Self, Error> {
-        let r = factored.projection.as_ref().map(|projection| projection.rows);
-        let lengths = Lengths::new(whole.vectors.len, r, count);
+        let lengths = factored.lengths(whole.vectors.len, count);
         Ok(WorkOf {
             factored,
             whole,
             count,
             first,
             lengths,
-            tile: Tile::new(lengths, dispatch::products_kernel(factored.set), factored.gain)?,
-            wholes: Wholes::new(factored, lengths, wholes)?,
+            tile: Tile::new(lengths, N::kernels(factored))?,
+            wholes: Wholes::new(factored.gain, lengths, wholes)?,
             bases: buffer(wholes, 0)?,
-            offsets: buffer(lengths.tile, 0)?,
+            offsets: buffer(lengths.tile / LANES, Offsets::default())?,
             starts: buffer(lengths.tile, Start::default())?,
-            scratch: buffer(slots * scratch_len(lengths.d), 0.0)?,
+            numbers: buffer(slots * 2 * GROUP, Line([0.0; LANES]))?,
+            scratch: buffer(slots * 2 * lengths.d, 0.0)?,
         })
     }
 
@@ -183,88 +187,107 @@ impl<'a, N: Measured> WorkOf<'a, N> {
     /// Puts the proximities of some parts, which share a projection, where they belong.
     fn tile(&mut self, run: Run<'_>, first: usize, count: usize, threads: Threads<'_>, rows: &Slots<f64>) {
         let factored = self.factored;
+        let vectors = &factored.directions;
         let mut offsets = factored.coefficients.parts.walk_from(first);
-        let mut directions = factored.directions.parts.walk_from(first);
-        let start = factored.directions.start(run.start);
-        for number in 0..count {
-            self.offsets[number] = offsets.next_offset();
-            let step = directions.next_offset() * factored.directions.dtype.size() as isize;
-            self.starts[number] = Start(start.wrapping_offset(step));
+        let mut directions = vectors.parts.walk_from(first);
+        let start = vectors.start(run.start);
+        for starts in self.starts[..count].iter_mut() {
+            *starts = Start(start.wrapping_offset(directions.next_offset() * vectors.dtype.size() as isize));
+        }
+        let panels = count.div_ceil(LANES);
+        for (panel, to) in self.offsets[..panels].iter_mut().enumerate() {
+            *to = Offsets::take(LANES.min(count - panel * LANES), || offsets.next_offset());
         }
 
-        let needed = AtomicBool::new(false);
+        let groups = run.norms.len().div_ceil(GROUP);
+        // A panel that few wholes meet is met while it is still in the caches.
+        let at_once = groups == 1 && self.lengths.r.is_none() && threads.count() <= panels;
+        if !at_once && self.is_needed(run, panels, threads) {
+            self.tile.load(vectors, &self.starts[..count], threads);
+        }
+        let rooms = self.tile.rooms();
+        let (mut numbers, mut scratch) = (std::mem::take(&mut self.numbers), std::mem::take(&mut self.scratch));
+        let places = Places {
+            numbers: Slots::new(&mut numbers, 2 * GROUP),
+            scratch: Slots::new(&mut scratch, 2 * self.lengths.d),
+            rows,
+        };
         let work = &*self;
-        threads.for_step(run.norms.len() * count).for_each(run.norms.len(), |_, number| {
-            let is_there = |offsets: &[isize]| {
-                let mut coefficients = [0.0; LANES];
-                work.factored.coefficients.read(work.bases[run.begin + number], offsets, &mut coefficients);
+        // Each task takes some wholes beside one panel of parts.
+        threads.for_each(groups * panels, |slot, task| {
+            let (group, panel) = (task % groups, task / groups);
+            let read = || match at_once {
+                // SAFETY: no other task has this slot now, and the tile outlives all the tasks; the vectors belong to
+                // their view.
+                true => unsafe { work.tile.read(&rooms, slot, vectors, &starts_of(&work.starts[..count], panel)) },
+                false => work.tile.panel(panel),
+            };
+            work.panel(run, group, (panel, first), read, slot, &places);
+        });
+        (self.numbers, self.scratch) = (numbers, scratch);
+    }
+
+    /// Whether any coefficient of these panels is not zero.
+    fn is_needed(&self, run: Run<'_>, panels: usize, threads: Threads<'_>) -> bool {
+        let needed = AtomicBool::new(false);
+        threads.for_step(run.norms.len() * panels * LANES).for_each(run.norms.len(), |_, number| {
+            let is_there = |offsets: &Offsets| {
+                let mut coefficients = Line([0.0; LANES]);
+                self.factored.coefficients.read(self.bases[run.begin + number], offsets, &mut coefficients);
                 any(&coefficients)
             };
-            if !needed.load(Ordering::Relaxed) && work.offsets[..count].chunks(LANES).any(is_there) {
+            if !needed.load(Ordering::Relaxed) && self.offsets[..panels].iter().any(is_there) {
                 needed.store(true, Ordering::Relaxed);
             }
         });
-        if needed.into_inner() {
-            self.tile.load(&factored.directions, &self.starts[..count], threads);
-        }
-
-        // Each task takes some wholes beside one panel of parts.
-        let groups = run.norms.len().div_ceil(BLOCKS * ROWS);
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let slots = Slots::new(&mut scratch, scratch_len(self.lengths.d));
-        let work = &*self;
-        threads.for_each(groups * count.div_ceil(LANES), |slot, task| {
-            // SAFETY: no other task has this slot now, and the buffer outlives all the tasks.
-            let slot = unsafe { slots.slot(slot) };
-            work.panel(run, task % groups, task / groups, (first, count), slot, rows);
-        });
-        self.scratch = scratch;
+        needed.into_inner()
     }
 
-    /// Puts the proximities of the parts of one panel to one group of wholes where they belong.
-    fn panel(
+    /// Puts the proximities of the parts of one panel to one group of wholes where they belong. The parts are read only if
+    /// a coefficient is not zero.
+    fn panel<'p>(
         &self,
         run: Run<'_>,
         group: usize,
-        panel: usize,
-        (first, count): (usize, usize),
-        slot: &mut [f64],
-        rows: &Slots<f64>,
+        (panel, first): (usize, usize),
+        read: impl FnOnce() -> Panels<'p, N>,
+        slot: usize,
+        places: &Places<'_>,
     ) {
-        let numbers = group * BLOCKS * ROWS..run.norms.len().min((group + 1) * BLOCKS * ROWS);
-        let lanes = panel * LANES..count.min((panel + 1) * LANES);
-        let offsets = &self.offsets[lanes.clone()];
-        let (numbers_of_panel, slot) = slot.split_at_mut(2 * BLOCKS * ROWS * LANES);
-        let (coefficients, products) = numbers_of_panel.as_chunks_mut::<LANES>().0.split_at_mut(BLOCKS * ROWS);
+        let numbers = group * GROUP..run.norms.len().min((group + 1) * GROUP);
+        let offsets = &self.offsets[panel];
+        // SAFETY: no other task has this slot now, and the buffers outlive all the tasks.
+        let (lines, scratch) = unsafe { (places.numbers.slot(slot), places.scratch.slot_or_none(slot)) };
+        let (coefficients, products) = lines.split_at_mut(GROUP);
         let mut are_there = false;
         for (number, coefficients) in numbers.clone().zip(&mut *coefficients) {
             self.factored.coefficients.read(self.bases[run.begin + number], offsets, coefficients);
             are_there |= any(coefficients);
         }
-        if are_there {
-            products.fill([0.0; LANES]);
-            N::multiply(self, panel, run.begin + numbers.start, numbers.len(), products.as_chunks_mut::<ROWS>().0);
+        let parts = are_there.then(read);
+        if let Some(parts) = parts {
+            let products = products.as_chunks_mut::<ROWS>().0;
+            N::multiply(self, parts, run.begin + numbers.start, numbers.len(), products);
         }
         for ((number, coefficients), products) in numbers.zip(&*coefficients).zip(&*products) {
             let (place, norm) = (run.begin + number, &run.norms[number]);
-            let beside = Panel { index: run.start + number, place, norm, number: panel, coefficients };
-            let mut surpluses = [0.0; LANES];
-            if any(coefficients) {
-                N::surpluses(self, &beside, products, slot, &mut surpluses);
+            let mut own = [0.0; LANES];
+            if let Some(parts) = parts.filter(|_| any(coefficients)) {
+                let beside = Panel { parts, index: run.start + number, place, norm, coefficients };
+                N::surpluses(self, &beside, products, scratch, &mut own);
             }
             let of_zero = if self.factored.leave_out_zeros { 0.0 } else { proximity(norm.surplus_of_zero()) };
-            let mut own = [0.0; LANES];
             for lane in 0..LANES {
-                let not_zero = proximity(surpluses[lane]);
-                own[lane] = if coefficients[lane] == 0.0 { of_zero } else { not_zero };
+                let not_zero = proximity(own[lane]);
+                own[lane] = if coefficients.0[lane] == 0.0 { of_zero } else { not_zero };
             }
-            let row = rows.pointer(place).wrapping_add(self.first + first + lanes.start);
+            let row = places.rows.pointer(place).wrapping_add(self.first + first + panel * LANES);
             // SAFETY: the proximities of these parts to one whole, which this task alone writes.
             unsafe {
-                if lanes.len() == LANES {
+                if offsets.count == LANES {
                     row.cast::<[f64; LANES]>().write(own);
                 } else {
-                    std::ptr::copy_nonoverlapping(own.as_ptr(), row, lanes.len());
+                    std::ptr::copy_nonoverlapping(own.as_ptr(), row, offsets.count);
                 }
             }
         }
