@@ -161,12 +161,3 @@ fn join_lanes(mut lanes: [f64; LANES], join: fn(f64, f64) -> f64) -> f64 {
     }
     lanes[0]
 }
-
-/// The sum of all lanes.
-#[inline(always)]
-pub(super) fn sum_of_lanes<V: Vectors>(numbers: V::Doubles) -> f64 {
-    let mut lanes = [0.0; LANES];
-    // SAFETY: `lanes` has room for a vector.
-    unsafe { numbers.store(lanes.as_mut_ptr()) };
-    join_lanes(lanes, |a, b| a + b)
-}

@@ -27,6 +27,14 @@ pub(crate) const LANES: usize = 16;
 #[repr(C, align(64))]
 pub(crate) struct Line<N>(pub(crate) [N; LANES]);
 
+impl<N> Line<N> {
+    /// The numbers of some lines.
+    pub(crate) fn numbers_mut(lines: &mut [Self]) -> &mut [N] {
+        // SAFETY: a line is its numbers and nothing else: they are as large as a cache line, or a multiple of it.
+        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
+    }
+}
+
 /// The vectors of some instruction set.
 pub(crate) trait Vectors: Sized + 'static {
     /// Vectors of `f32`.

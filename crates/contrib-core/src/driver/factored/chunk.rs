@@ -7,6 +7,7 @@ use crate::driver::surplus::WholeNorm;
 use crate::driver::{PlannedParts, Slots, buffer, room_for_indices};
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
+use crate::lanes::{LANES, Line};
 
 /// Bytes for each thread that the wholes of one chunk, and the proximities of their parts, may take.
 const BYTES_A_THREAD: usize = 10 << 20;
@@ -27,10 +28,13 @@ pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'
     };
     let bytes_of_whole =
         factored().map(|(factored, ..)| factored.bytes_of_whole(entry.whole.vectors.len)).sum::<usize>();
-    let bytes = parts.saturating_mul(size_of::<f64>()).saturating_add(bytes_of_whole);
+    // An odd number of lines a whole: with a power of two between them, those of all wholes would meet in few sets of the
+    // caches.
+    let row_lines = parts.div_ceil(LANES) | 1;
+    let bytes = row_lines.saturating_mul(size_of::<Line<f64>>()).saturating_add(bytes_of_whole);
     let chunk_len = (threads.count() * BYTES_A_THREAD / bytes.max(1)).clamp(1, entry.whole.entries);
 
-    let mut proximities = buffer(chunk_len.saturating_mul(parts), 0.0)?;
+    let mut proximities = buffer(chunk_len.saturating_mul(row_lines), Line([0.0; LANES]))?;
     let mut norms = buffer(chunk_len, WholeNorm::default())?;
     let mut indices = room_for_indices(entry.groups, threads.count().saturating_mul(parts))?;
     let new_work = |(factored, count, first)| Work::new(factored, entry.whole, count, first, chunk_len, threads);
@@ -39,11 +43,11 @@ pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'
     let _settings = DefaultSettings::enter();
     for start in (0..entry.whole.entries).step_by(chunk_len) {
         let count = chunk_len.min(entry.whole.entries - start);
-        let rows = Slots::new(&mut proximities, parts);
+        let rows = Slots::new(Line::numbers_mut(&mut proximities), row_lines * LANES);
         let norm_of = Slots::new(&mut norms, 1);
         threads.for_each(count, |_, number| {
             // SAFETY: each number comes once, and the buffers outlive all the tasks.
-            let (row, norm) = unsafe { (rows.slot(number), norm_of.slot(number)) };
+            let (row, norm) = unsafe { (&mut rows.slot(number)[..parts], norm_of.slot(number)) };
             norm[0] = entry.norm_of_whole(start + number);
             entry.proximities_of_dense(start + number, &norm[0], Threads::Inline, row);
         });
@@ -53,7 +57,7 @@ pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'
         let indices = Slots::new(&mut indices, parts);
         threads.for_each(count, |slot, number| {
             // SAFETY: as above; no other task has this slot now.
-            let (row, indices) = unsafe { (rows.slot(number), indices.slot_or_none(slot)) };
+            let (row, indices) = unsafe { (&mut rows.slot(number)[..parts], indices.slot_or_none(slot)) };
             entry.write(start + number, row, indices);
         });
     }

@@ -178,7 +178,7 @@ fn surpluses_of(surplus: impl Fn(usize) -> (f64, bool), to: &mut [f64; LANES]) -
 fn surpluses_of_squares(panel: &Panel<'_, f32>, products: &Line<f64>, to: &mut [f64; LANES]) -> u32 {
     let squares = &panel.parts.sizes.squares;
     let surplus = |lane: usize| {
-        let coefficient = panel.coefficients.0[lane];
+        let coefficient = f64::from(panel.coefficients.0[lane]);
         let gain = coefficient * (products.0[lane] - coefficient * squares.0[lane]);
         panel.norm.surplus_of_square_gain(gain)
     };
@@ -190,15 +190,15 @@ impl WorkOf<'_, f32> {
     fn surpluses_of_magnitudes(&self, panel: &Panel<'_, f32>, products: &Line<f64>, to: &mut [f64; LANES]) -> u32 {
         let (d, Wholes { sorted, ranks, .. }) = (self.lengths.d, &self.wholes);
         let whole = (&ranks[panel.place], sorted[panel.place * d..][..d].as_ptr());
-        let coefficients = Line(panel.coefficients.0.map(|coefficient| coefficient as f32));
         let mut beyond = Line([0.0; LANES]);
         let Panels { directions, sizes, .. } = panel.parts;
         if let Some(kernels) = self.tile.kernels.gains {
             // SAFETY: the directions, and the sorted whole, have `d` elements.
-            unsafe { (kernels.overshoots)(&coefficients, &sizes.largest, directions.as_ptr(), whole, &mut beyond) };
+            unsafe { (kernels.overshoots)(panel.coefficients, &sizes.largest, directions.as_ptr(), whole, &mut beyond) };
         }
         let surplus = |lane: usize| {
-            panel.norm.surplus_of_gain(panel.coefficients.0[lane] * products.0[lane] - 2.0 * beyond.0[lane])
+            let coefficient = f64::from(panel.coefficients.0[lane]);
+            panel.norm.surplus_of_gain(coefficient * products.0[lane] - 2.0 * beyond.0[lane])
         };
         surpluses_of(surplus, to)
     }

@@ -16,7 +16,7 @@ use super::route::Route;
 use crate::axes::Axes;
 use crate::dtype::{DType, Element, with_element};
 use crate::instruction_set::InstructionSet;
-use crate::lanes::{LANES, Line};
+use crate::lanes::{LANES, Line, Number};
 use crate::norm::Norm;
 use crate::options::Options;
 use crate::tensor::Tensor;
@@ -89,18 +89,18 @@ impl Offsets {
 impl Coefficients {
     /// Reads those of a panel of the whole whose first one is at `base`, in elements. What is not there is 0.
     #[inline]
-    fn read(&self, base: isize, offsets: &Offsets, to: &mut Line<f64>) {
+    fn read<N: Number>(&self, base: isize, offsets: &Offsets, to: &mut Line<N>) {
         with_element!(self.dtype, T => {
             let start = self.data.cast::<T>().wrapping_offset(base);
             if offsets.are_neighbours {
                 // SAFETY: the elements belong to the view of the coefficients.
                 let elements = unsafe { start.wrapping_offset(offsets.all[0]).cast::<[T; LANES]>().read() };
-                to.0 = elements.map(T::to_f64);
+                to.0 = elements.map(|element| N::of(element.to_f64()));
             } else {
-                to.0.fill(0.0);
+                to.0.fill(N::ZERO);
                 for (to, &offset) in to.0.iter_mut().zip(&offsets.all[..offsets.count]) {
                     // SAFETY: as above.
-                    *to = unsafe { start.wrapping_offset(offset).read() }.to_f64();
+                    *to = N::of(unsafe { start.wrapping_offset(offset).read() }.to_f64());
                 }
             }
         });

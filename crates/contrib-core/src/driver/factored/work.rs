@@ -59,9 +59,10 @@ pub(super) struct WorkOf<'a, N> {
     offsets: Vec<Offsets>,
     /// Where the directions of a tile, or their values, begin.
     starts: Vec<Start>,
-    /// For each slot of the threads the coefficients and products of a panel, and a part and a scale. (Some hosts give a
-    /// thread a stack of 64 KiB.)
-    numbers: Vec<Line<f64>>,
+    /// For each slot of the threads the coefficients and products of a panel beside a group of wholes, and a part and a scale.
+    /// (Some hosts give a thread a stack of 64 KiB.)
+    coefficients: Vec<Line<N>>,
+    products: Vec<Line<f64>>,
     pub(super) scratch: Vec<f64>,
 }
 
@@ -80,19 +81,20 @@ pub(super) struct Panel<'a, N> {
     pub(super) index: usize,
     pub(super) place: usize,
     pub(super) norm: &'a WholeNorm,
-    pub(super) coefficients: &'a Line<f64>,
+    pub(super) coefficients: &'a Line<N>,
 }
 
 /// Where tasks put their numbers.
-struct Places<'a> {
-    numbers: Slots<Line<f64>>,
+struct Places<'a, N> {
+    coefficients: Slots<Line<N>>,
+    products: Slots<Line<f64>>,
     scratch: Slots<f64>,
     rows: &'a Slots<f64>,
 }
 
 /// Whether a number is not zero.
-fn any(numbers: &Line<f64>) -> bool {
-    numbers.0.iter().any(|&number| number != 0.0)
+fn any<N: Number>(numbers: &Line<N>) -> bool {
+    numbers.0.iter().any(|number| number.to_f64() != 0.0)
 }
 
 /// A type that directions are kept in, and how the surpluses of parts follow from them.
@@ -140,7 +142,8 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             bases: buffer(wholes, 0)?,
             offsets: buffer(lengths.tile / LANES, Offsets::default())?,
             starts: buffer(lengths.tile, Start::default())?,
-            numbers: buffer(slots * 2 * GROUP, Line([0.0; LANES]))?,
+            coefficients: buffer(slots * GROUP, Line([N::ZERO; LANES]))?,
+            products: buffer(slots * GROUP, Line([0.0; LANES]))?,
             scratch: buffer(slots * 2 * lengths.d, 0.0)?,
         })
     }
@@ -206,16 +209,16 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             self.tile.load(vectors, &self.starts[..count], threads);
         }
         let rooms = self.tile.rooms();
-        let (mut numbers, mut scratch) = (std::mem::take(&mut self.numbers), std::mem::take(&mut self.scratch));
         let places = Places {
-            numbers: Slots::new(&mut numbers, 2 * GROUP),
-            scratch: Slots::new(&mut scratch, 2 * self.lengths.d),
+            coefficients: Slots::new(&mut self.coefficients, GROUP),
+            products: Slots::new(&mut self.products, GROUP),
+            scratch: Slots::new(&mut self.scratch, 2 * self.lengths.d),
             rows,
         };
         let work = &*self;
         // Each task takes some wholes beside one panel of parts.
         threads.for_each(groups * panels, |slot, task| {
-            let (group, panel) = (task % groups, task / groups);
+            let (group, panel) = (task / panels, task % panels);
             let read = || match at_once {
                 // SAFETY: no other task has this slot now, and the tile outlives all the tasks; the vectors belong to
                 // their view.
@@ -224,7 +227,6 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             };
             work.panel(run, group, (panel, first), read, slot, &places);
         });
-        (self.numbers, self.scratch) = (numbers, scratch);
     }
 
     /// Whether any coefficient of these panels is not zero.
@@ -232,7 +234,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let needed = AtomicBool::new(false);
         threads.for_step(run.norms.len() * panels * LANES).for_each(run.norms.len(), |_, number| {
             let is_there = |offsets: &Offsets| {
-                let mut coefficients = Line([0.0; LANES]);
+                let mut coefficients = Line([N::ZERO; LANES]);
                 self.factored.coefficients.read(self.bases[run.begin + number], offsets, &mut coefficients);
                 any(&coefficients)
             };
@@ -252,13 +254,14 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         (panel, first): (usize, usize),
         read: impl FnOnce() -> Panels<'p, N>,
         slot: usize,
-        places: &Places<'_>,
+        places: &Places<'_, N>,
     ) {
         let numbers = group * GROUP..run.norms.len().min((group + 1) * GROUP);
         let offsets = &self.offsets[panel];
         // SAFETY: no other task has this slot now, and the buffers outlive all the tasks.
-        let (lines, scratch) = unsafe { (places.numbers.slot(slot), places.scratch.slot_or_none(slot)) };
-        let (coefficients, products) = lines.split_at_mut(GROUP);
+        let (coefficients, products, scratch) = unsafe {
+            (places.coefficients.slot(slot), places.products.slot(slot), places.scratch.slot_or_none(slot))
+        };
         let mut are_there = false;
         for (number, coefficients) in numbers.clone().zip(&mut *coefficients) {
             self.factored.coefficients.read(self.bases[run.begin + number], offsets, coefficients);
@@ -279,7 +282,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             let of_zero = if self.factored.leave_out_zeros { 0.0 } else { proximity(norm.surplus_of_zero()) };
             for lane in 0..LANES {
                 let not_zero = proximity(own[lane]);
-                own[lane] = if coefficients.0[lane] == 0.0 { of_zero } else { not_zero };
+                own[lane] = if coefficients.0[lane].to_f64() == 0.0 { of_zero } else { not_zero };
             }
             let row = places.rows.pointer(place).wrapping_add(self.first + first + panel * LANES);
             // SAFETY: the proximities of these parts to one whole, which this task alone writes.

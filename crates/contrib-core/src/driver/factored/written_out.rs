@@ -40,8 +40,8 @@ impl<N: Measured> WorkOf<'_, N> {
             // SAFETY: the vector belongs to the scale's view.
             unsafe { widen(scales.dtype, scales.start(panel.index), scales.stride, scale) };
         }
-        for lane in (0..LANES).filter(|&lane| lanes >> lane & 1 == 1 && panel.coefficients.0[lane] != 0.0) {
-            let coefficient = panel.coefficients.0[lane];
+        for lane in (0..LANES).filter(|&lane| lanes >> lane & 1 == 1 && panel.coefficients.0[lane].to_f64() != 0.0) {
+            let coefficient = panel.coefficients.0[lane].to_f64();
             for (to, direction) in part.iter_mut().zip(panel.parts.directions) {
                 *to = coefficient * direction.0[lane].to_f64();
             }
