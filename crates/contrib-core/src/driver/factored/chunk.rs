@@ -10,7 +10,7 @@ use crate::floating_point::DefaultSettings;
 use crate::lanes::{LANES, Line};
 
 /// Bytes for each thread that the wholes of one chunk, and the proximities of their parts, may take.
-const BYTES_A_THREAD: usize = 10 << 20;
+const BYTES_A_THREAD: usize = 29 << 19;
 
 /// Computes the contributions of all groups to all wholes and writes them out.
 pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'_>) -> Result<(), Error> {
@@ -32,7 +32,9 @@ pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'
     // caches.
     let row_lines = parts.div_ceil(LANES) | 1;
     let bytes = row_lines.saturating_mul(size_of::<Line<f64>>()).saturating_add(bytes_of_whole);
-    let chunk_len = (threads.count() * BYTES_A_THREAD / bytes.max(1)).clamp(1, entry.whole.entries);
+    let fit = (threads.count() * BYTES_A_THREAD / bytes).clamp(1, entry.whole.entries);
+    // Chunks of one size, or nearly.
+    let chunk_len = entry.whole.entries.div_ceil(entry.whole.entries.div_ceil(fit));
 
     let mut proximities = buffer(chunk_len.saturating_mul(row_lines), Line([0.0; LANES]))?;
     let mut norms = buffer(chunk_len, WholeNorm::default())?;

@@ -12,7 +12,7 @@ use crate::lanes::{LANES, Line, Number};
 use std::array::from_fn;
 
 /// Bytes that the directions of one tile may take.
-const TILE_BYTES: usize = 2 << 20;
+const TILE_BYTES: usize = 1 << 20;
 
 /// Blocks of [`ROWS`] rows that are multiplied with a panel of columns before the next panel is read.
 pub(super) const BLOCKS: usize = 8;
@@ -22,7 +22,7 @@ pub(super) const GROUP: usize = BLOCKS * ROWS;
 
 /// Lines of rows that are multiplied with a panel before the next, so that they stay in the first-level cache. A multiple of
 /// [`DEPTH`], so that the order of additions does not depend on it.
-const SLICE: usize = 4 * DEPTH;
+const SLICE: usize = 2 * DEPTH;
 
 /// Puts the inner products of some blocks of rows with the columns of a panel into `to`: of so many lines each, where
 /// `rows(block)` are the rows of a block, and their lines are `step` numbers apart.
