@@ -103,7 +103,8 @@ impl Results {
         matches!(self.form, Form::Sums(_)) && self.place.count > 0
     }
 
-    /// Writes the contributions of the group's parts to the whole with this index: `contribution` of each proximity.
+    /// Writes the contributions of the group's parts to the whole with this index: `contribution` of each proximity, which
+    /// takes its place.
     /// `indices` has room for an index a part, where they are needed.
     ///
     /// # Safety
@@ -115,32 +116,28 @@ impl Results {
         indices: &mut [usize],
         contribution: impl Fn(f64) -> f64,
     ) {
+        for proximity in &mut *proximities {
+            *proximity = contribution(*proximity);
+        }
+        let contributions = proximities;
         match &self.form {
             Form::Each => {
-                let contributions = proximities.iter().map(|&proximity| contribution(proximity));
                 // SAFETY: the caller's promise.
-                unsafe { self.place.write(index, contributions) };
+                unsafe { self.place.write(index, contributions.iter().copied()) };
             }
             &Form::Sums(rows) => {
                 let kept = self.place.count;
-                for proximity in &mut *proximities {
-                    *proximity = contribution(*proximity);
-                }
                 let sums = (0..kept).map(|column| {
-                    (0..rows).map(|row| proximities[row * kept + column]).fold(0.0, |sum, own| sum + own)
+                    (0..rows).map(|row| contributions[row * kept + column]).fold(0.0, |sum, own| sum + own)
                 });
                 // SAFETY: the caller's promise.
                 unsafe { self.place.write(index, sums) };
             }
             Form::Strongest(to_indices, index_type) => {
-                for proximity in &mut *proximities {
-                    *proximity = contribution(*proximity);
-                }
-                let strongest = strongest(proximities, self.place.count, &mut indices[..proximities.len()]);
-                let contributions = strongest.iter().map(|&part| proximities[part]);
+                let strongest = strongest(contributions, self.place.count, &mut indices[..contributions.len()]);
                 // SAFETY: the caller's promise.
                 unsafe {
-                    self.place.write(index, contributions);
+                    self.place.write(index, strongest.iter().map(|&part| contributions[part]));
                     match *index_type {
                         IndexType::I32 => to_indices.write_as(index, strongest.iter().map(|&part| part as i32)),
                         IndexType::I64 => to_indices.write_as(index, strongest.iter().map(|&part| part as i64)),
