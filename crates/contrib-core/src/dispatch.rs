@@ -7,7 +7,7 @@ use crate::kernels::measure::{
     CubeSum, LargestMagnitude, MagnitudeGain, MagnitudeSum, Measure, Parameters, PowerSum, SquareGain, SquareSum,
 };
 use crate::kernels::overshoot::{self, Ranks, overshoots};
-use crate::kernels::panel::{Sizes, panel, sizes};
+use crate::kernels::panel::{Sizes, largest, panel, squares};
 use crate::kernels::prepare::prepare;
 use crate::kernels::products::{Products, Rows, products};
 use crate::kernels::rows::{Piece, Totals, rows};
@@ -48,14 +48,19 @@ pub(crate) type Panel<N> = unsafe fn(&[*const u8; LANES], isize, usize, *mut Lin
 /// [`products`] of numbers of type `N`.
 pub(crate) type ProductsOf<N> = unsafe fn(Rows<N>, *const Line<N>, usize, bool, *mut Products);
 
+/// [`largest`] or [`squares`].
+pub(crate) type Measurer = unsafe fn(*const Line<f32>, usize, &mut Sizes);
+
+/// [`overshoots`].
+pub(crate) type Overshoots =
+    unsafe fn(&Line<f32>, &Line<f32>, *const Line<f32>, (&Ranks, *const overshoot::Element), &mut Line<f64>);
+
 /// The kernels that gains of factored parts need beside [`ProductsOf`].
 #[derive(Clone, Copy)]
 pub(crate) struct GainKernels {
-    /// [`sizes`].
-    pub(crate) sizes: unsafe fn(*const Line<f32>, usize, &mut Sizes),
-    /// [`overshoots`].
-    pub(crate) overshoots:
-        unsafe fn(&Line<f32>, &Line<f32>, *const Line<f32>, (&Ranks, *const overshoot::Element), &mut Line<f64>),
+    pub(crate) largest: Measurer,
+    pub(crate) squares: Measurer,
+    pub(crate) overshoots: Overshoots,
 }
 
 /// The kernels on one instruction set.
@@ -185,11 +190,19 @@ macro_rules! entry_points {
 
             fn gain_kernels() -> GainKernels {
                 /// # Safety
-                /// As [`sizes`].
+                /// As [`largest`].
                 $(#[target_feature(enable = $features)])?
-                unsafe fn sizes_entry<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
+                unsafe fn largest_entry<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
                     // SAFETY: the caller's promise.
-                    unsafe { sizes::<V>(panel, len, to) }
+                    unsafe { largest::<V>(panel, len, to) }
+                }
+
+                /// # Safety
+                /// As [`squares`].
+                $(#[target_feature(enable = $features)])?
+                unsafe fn squares_entry<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
+                    // SAFETY: the caller's promise.
+                    unsafe { squares::<V>(panel, len, to) }
                 }
 
                 /// # Safety
@@ -206,7 +219,11 @@ macro_rules! entry_points {
                     unsafe { overshoots::<V>(coefficients, largest, panel, whole, to) }
                 }
 
-                GainKernels { sizes: sizes_entry::<Self>, overshoots: overshoots_entry::<Self> }
+                GainKernels {
+                    largest: largest_entry::<Self>,
+                    squares: squares_entry::<Self>,
+                    overshoots: overshoots_entry::<Self>,
+                }
             }
         }
     };

@@ -170,7 +170,7 @@ impl PlannedGroup {
 /// Parts that one task measures where one whole has enough of them to share out.
 const PARTS_A_TASK: usize = 128;
 
-/// How many elements of factored parts take as long as one that is read; and threads wait for each other more often.
+/// How many wholes take as long beside factored parts as those take to be read.
 const FACTORED: usize = 16;
 
 /// The proximities of so few parts are kept on the stack.
@@ -192,12 +192,13 @@ pub(crate) fn run(whole: &Whole, groups: &[PlannedGroup], options: &Options<'_>)
     if whole.entries == 0 || parts == 0 {
         return Ok(());
     }
-    let work = whole.entries.saturating_mul(parts).saturating_mul(whole.vectors.len.max(1));
+    let of_one = parts.saturating_mul(whole.vectors.len.max(1));
     if groups.iter().any(|group| matches!(group.parts, PlannedParts::Factored(_))) {
-        let threads = Threads::for_work(work / FACTORED, options.context);
+        let work = of_one.saturating_mul((whole.entries / FACTORED).max(1));
+        let threads = Threads::for_work(work, options.context);
         return factored::chunk::run(&entry, parts, threads);
     }
-    let threads = Threads::for_work(work, options.context);
+    let threads = Threads::for_work(of_one.saturating_mul(whole.entries), options.context);
     // Either every thread takes whole batch entries, or all threads share the parts of one entry after the other.
     let share_parts = whole.entries < 4 * threads.count() && parts > PARTS_A_TASK;
     let slots = if share_parts { 1 } else { threads.count() };

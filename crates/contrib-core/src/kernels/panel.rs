@@ -81,7 +81,7 @@ fn transpose<L: Lanes>(square: &mut [L; LANES]) {
     }
 }
 
-/// What gains need to know of the vectors of a panel.
+/// What gains need to know of the vectors of a panel: those in the 1-norm the largest magnitudes, those in the 2-norm the squares.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     /// The largest magnitude of each one's elements; NaN where one is NaN.
@@ -94,26 +94,37 @@ impl Sizes {
     pub(crate) const ZERO: Self = Sizes { largest: Line([0.0; LANES]), squares: Line([0.0; LANES]) };
 }
 
-/// Measures the vectors of a panel of `len` elements.
+/// Finds the largest magnitudes of a panel of `len` elements.
 ///
 /// # Safety
 /// The processor has the instruction set of `V`, and `len` lines can be read.
 #[inline(always)]
-pub(crate) unsafe fn sizes<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
+pub(crate) unsafe fn largest<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
     // SAFETY: the caller's promise.
     unsafe {
         let mut largest = V::Singles::splat(0.0);
-        // Even and odd elements apart, to hide the latency of addition.
-        let mut squares = [V::Doubles::splat(0.0); 2];
-        let mut index = 0;
-        while index < len {
+        for index in 0..len {
             let numbers: V::Singles = LoadAs::<f32>::load(panel.add(index).cast());
             largest = largest.max_magnitude(numbers.abs());
-            let wide = <V::Doubles as LoadAs<f32>>::load(panel.add(index).cast());
-            squares[index % 2] = squares[index % 2].add(wide.mul(wide));
-            index += 1;
         }
         largest.store(to.largest.0.as_mut_ptr());
+    }
+}
+
+/// Adds up the squares of a panel of `len` elements.
+///
+/// # Safety
+/// As for [`largest`].
+#[inline(always)]
+pub(crate) unsafe fn squares<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Even and odd elements apart, to hide the latency of addition.
+        let mut squares = [V::Doubles::splat(0.0); 2];
+        for index in 0..len {
+            let numbers = <V::Doubles as LoadAs<f32>>::load(panel.add(index).cast());
+            squares[index % 2] = squares[index % 2].add(numbers.mul(numbers));
+        }
         squares[0].add(squares[1]).store(to.squares.0.as_mut_ptr());
     }
 }

@@ -8,7 +8,7 @@ use super::tile::{GROUP, Kernels, Lengths, Panels, multiply};
 use super::work::{Measured, Panel, WorkOf};
 use super::{FactoredParts, Gain};
 use crate::context::Threads;
-use crate::dispatch;
+use crate::dispatch::{self, Overshoots};
 use crate::driver::pack::pack;
 use crate::driver::{Slots, buffer};
 use crate::error::Error;
@@ -20,6 +20,7 @@ use std::slice;
 
 /// What kernels need to know of some wholes to take gains.
 pub(super) struct Wholes {
+    overshoots: Overshoots,
     /// What is multiplied with directions, padded: twice the whole less epsilon, or for the 1-norm its signs, as 1 or -1.
     factors: Vec<Line<f32>>,
     /// The same, projected back to the length of values.
@@ -31,11 +32,12 @@ pub(super) struct Wholes {
 
 impl Wholes {
     /// Room for so many wholes, where gains are taken.
-    pub(super) fn new(gain: Option<Gain>, lengths: Lengths, wholes: usize) -> Result<Self, Error> {
-        let kept = if gain.is_some() { wholes } else { 0 };
-        let sorted = if gain == Some(Gain::Magnitudes) { kept } else { 0 };
+    pub(super) fn new(factored: &FactoredParts, lengths: Lengths, wholes: usize) -> Result<Self, Error> {
+        let kept = if factored.gain.is_some() { wholes } else { 0 };
+        let sorted = if factored.gain == Some(Gain::Magnitudes) { kept } else { 0 };
         let zero = Line([0.0; LANES]);
         Ok(Wholes {
+            overshoots: dispatch::gain_kernels(factored.set).overshoots,
             factors: buffer(kept * lengths.padded / LANES, zero)?,
             projected: buffer(kept * lengths.r.unwrap_or(0) / LANES, zero)?,
             sorted: buffer(sorted * lengths.d, Element::default())?,
@@ -66,7 +68,10 @@ impl Measured for f32 {
             read: panel(factored.directions.dtype),
             read_matrix: factored.projection.map(|projection| panel(projection.dtype)),
             products: dispatch::products_kernel(factored.set),
-            gains: Some(dispatch::gain_kernels(factored.set)),
+            measure: match factored.gain {
+                Some(Gain::Squares) => Some(dispatch::gain_kernels(factored.set).squares),
+                _ => Some(dispatch::gain_kernels(factored.set).largest),
+            },
         }
     }
 
@@ -129,7 +134,9 @@ impl Measured for f32 {
                 // SAFETY: as above.
                 let (ranks, sorted) = unsafe { (&mut ranks.slot(number)[0], sorted.slot_or_none(number)) };
                 ranks.sort(factors, sorted);
-                factors.iter_mut().for_each(|factor| *factor = 1.0_f32.copysign(*factor));
+                for factor in factors {
+                    *factor = 1.0_f32.copysign(*factor);
+                }
             }
         });
     }
@@ -163,9 +170,9 @@ impl Measured for f32 {
 #[inline(always)]
 fn surpluses_of(surplus: impl Fn(usize) -> (f64, bool), to: &mut [f64; LANES]) -> u32 {
     let mut all_tell = true;
-    for lane in 0..LANES {
+    for (lane, to) in to.iter_mut().enumerate() {
         let (own, tells) = surplus(lane);
-        to[lane] = own;
+        *to = own;
         all_tell &= tells;
     }
     if all_tell {
@@ -188,14 +195,13 @@ fn surpluses_of_squares(panel: &Panel<'_, f32>, products: &Line<f64>, to: &mut [
 impl WorkOf<'_, f32> {
     /// [`surpluses_of`] the parts of a panel in the 1-norm.
     fn surpluses_of_magnitudes(&self, panel: &Panel<'_, f32>, products: &Line<f64>, to: &mut [f64; LANES]) -> u32 {
-        let (d, Wholes { sorted, ranks, .. }) = (self.lengths.d, &self.wholes);
+        let (d, Wholes { overshoots, sorted, ranks, .. }) = (self.lengths.d, &self.wholes);
         let whole = (&ranks[panel.place], sorted[panel.place * d..][..d].as_ptr());
         let mut beyond = Line([0.0; LANES]);
         let Panels { directions, sizes, .. } = panel.parts;
-        if let Some(kernels) = self.tile.kernels.gains {
-            // SAFETY: the directions, and the sorted whole, have `d` elements.
-            unsafe { (kernels.overshoots)(panel.coefficients, &sizes.largest, directions.as_ptr(), whole, &mut beyond) };
-        }
+        let coefficients = panel.coefficients;
+        // SAFETY: the directions, and the sorted whole, have `d` elements.
+        unsafe { (overshoots)(coefficients, &sizes.largest, directions.as_ptr(), whole, &mut beyond) };
         let surplus = |lane: usize| {
             let coefficient = f64::from(panel.coefficients.0[lane]);
             panel.norm.surplus_of_gain(coefficient * products.0[lane] - 2.0 * beyond.0[lane])

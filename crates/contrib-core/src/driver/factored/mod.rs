@@ -141,13 +141,13 @@ impl FactoredParts {
         }
     }
 
-    /// The lengths of what is kept of `count` parts of `d` elements, and of wholes beside them.
-    fn lengths(&self, d: usize, count: usize) -> Lengths {
-        Lengths::new(d, self.projection.as_ref().map(|projection| projection.rows), count)
+    /// The lengths of what is kept of parts, and of wholes beside them.
+    fn lengths(&self, d: usize) -> Lengths {
+        Lengths::new(d, self.projection.as_ref().map(|projection| projection.rows))
     }
 
     /// Bytes that each whole of a chunk takes beside its norm and the proximities of its parts.
     pub(super) fn bytes_of_whole(&self, d: usize) -> usize {
-        Wholes::bytes_of_one(self.gain, self.lengths(d, 0))
+        Wholes::bytes_of_one(self.gain, self.lengths(d))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::axes::Axes;
 use crate::context::Threads;
-use crate::dispatch::{GainKernels, Panel, ProductsOf};
+use crate::dispatch::{Measurer, Panel, ProductsOf};
 use crate::driver::{Slots, Vectors, buffer};
 use crate::dtype::DType;
 use crate::error::Error;
@@ -96,15 +96,16 @@ pub(super) struct Lengths {
     pub(super) padded: usize,
     /// Elements of a value, padded, where values are projected.
     pub(super) r: Option<usize>,
-    /// Parts of a tile, in whole panels.
-    pub(super) tile: usize,
 }
 
 impl Lengths {
-    pub(super) fn new(d: usize, r: Option<usize>, parts: usize) -> Self {
-        let fits = TILE_BYTES / (padded(d) * size_of::<f32>()) / LANES * LANES;
-        let tile = fits.clamp(LANES, 1024).min(parts.next_multiple_of(LANES));
-        Lengths { d, padded: padded(d), r: r.map(padded), tile }
+    pub(super) fn new(d: usize, r: Option<usize>) -> Self {
+        Lengths { d, padded: padded(d), r: r.map(padded) }
+    }
+
+    /// Panels whose directions a tile has room for.
+    pub(super) fn rooms(&self) -> usize {
+        (TILE_BYTES / (LANES * self.padded * size_of::<f32>())).clamp(1, 64)
     }
 }
 
@@ -114,8 +115,8 @@ pub(super) struct Kernels<N> {
     pub(super) read: Panel<N>,
     pub(super) read_matrix: Option<Panel<N>>,
     pub(super) products: ProductsOf<N>,
-    /// Where gains are taken.
-    pub(super) gains: Option<GainKernels>,
+    /// Finds out what gains need to know of directions, where they are taken.
+    pub(super) measure: Option<Measurer>,
 }
 
 /// Panels of directions, of the values that they are projected from, and what gains need to know of them.
@@ -150,16 +151,16 @@ pub(super) fn starts_of(starts: &[Start], panel: usize) -> [*const u8; LANES] {
 }
 
 impl<N: Number> Tile<N> {
-    pub(super) fn new(lengths: Lengths, kernels: Kernels<N>) -> Result<Self, Error> {
-        let Lengths { padded, r, tile, .. } = lengths;
-        let (panels, r) = (tile / LANES, r.unwrap_or(0));
+    /// A tile with room for so many panels.
+    pub(super) fn new(lengths: Lengths, rooms: usize, kernels: Kernels<N>) -> Result<Self, Error> {
+        let (padded, r) = (lengths.padded, lengths.r.unwrap_or(0));
         let zero = Line([N::ZERO; LANES]);
         Ok(Tile {
             lengths,
             kernels,
-            directions: buffer(panels * padded, zero)?,
-            values: buffer(panels * r, zero)?,
-            sizes: buffer(panels, Sizes::ZERO)?,
+            directions: buffer(rooms * padded, zero)?,
+            values: buffer(rooms * r, zero)?,
+            sizes: buffer(rooms, Sizes::ZERO)?,
             matrix: buffer(r / LANES * padded, zero)?,
         })
     }
@@ -196,7 +197,9 @@ impl<N: Number> Tile<N> {
                 to
             };
             if rows < LANES {
-                to.iter_mut().for_each(|line| line.0[rows..].fill(N::ZERO));
+                for line in to {
+                    line.0[rows..].fill(N::ZERO);
+                }
             }
         });
     }
@@ -263,9 +266,9 @@ impl<N: Number> Tile<N> {
         // SAFETY: the caller's promise.
         unsafe {
             let sizes = &mut rooms.sizes.slot(room)[0];
-            if let Some(kernels) = self.kernels.gains {
+            if let Some(measure) = self.kernels.measure {
                 let directions = rooms.directions.slot(room);
-                (kernels.sizes)(directions.as_ptr().cast(), self.lengths.d, sizes);
+                (measure)(directions.as_ptr().cast(), self.lengths.d, sizes);
             }
             sizes
         }

@@ -12,6 +12,9 @@ use crate::kernels::products::{Products, ROWS};
 use crate::lanes::{LANES, Line, Number};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Panels of which few wholes meet one after the other.
+const PANELS_OF_FEW: usize = 512;
+
 /// Working memory for the parts of one group, in the type of its directions.
 pub(super) enum Work<'a> {
     Singles(WorkOf<'a, f32>),
@@ -52,6 +55,9 @@ pub(super) struct WorkOf<'a, N> {
     count: usize,
     first: usize,
     pub(super) lengths: Lengths,
+    /// Parts that are taken at once, and panels that there is room for.
+    tile_len: usize,
+    rooms: usize,
     pub(super) tile: Tile<N>,
     pub(super) wholes: Wholes,
     /// Where the coefficients of each whole of the chunk begin, and how far from there those of each panel of a tile lie.
@@ -130,18 +136,25 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         wholes: usize,
         slots: usize,
     ) -> Result<Self, Error> {
-        let lengths = factored.lengths(whole.vectors.len, count);
+        let lengths = factored.lengths(whole.vectors.len);
+        let panels = count.div_ceil(LANES);
+        // What few wholes meet is met while it is still in the caches, so that each thread needs room for one panel only.
+        let few = lengths.r.is_none() && wholes <= GROUP;
+        let rooms = if few { slots } else { lengths.rooms().min(panels) };
+        let tile = if few { PANELS_OF_FEW } else { rooms }.min(panels) * LANES;
         Ok(WorkOf {
             factored,
             whole,
             count,
             first,
             lengths,
-            tile: Tile::new(lengths, N::kernels(factored))?,
-            wholes: Wholes::new(factored.gain, lengths, wholes)?,
+            tile_len: tile,
+            rooms,
+            tile: Tile::new(lengths, rooms, N::kernels(factored))?,
+            wholes: Wholes::new(factored, lengths, wholes)?,
             bases: buffer(wholes, 0)?,
-            offsets: buffer(lengths.tile / LANES, Offsets::default())?,
-            starts: buffer(lengths.tile, Start::default())?,
+            offsets: buffer(tile / LANES, Offsets::default())?,
+            starts: buffer(tile, Start::default())?,
             coefficients: buffer(slots * GROUP, Line([N::ZERO; LANES]))?,
             products: buffer(slots * GROUP, Line([0.0; LANES]))?,
             scratch: buffer(slots * 2 * lengths.d, 0.0)?,
@@ -180,8 +193,8 @@ impl<'a, N: Measured> WorkOf<'a, N> {
                     part + len
                 }
             };
-            for first in (part..end).step_by(self.lengths.tile) {
-                self.tile(run, first, self.lengths.tile.min(end - first), threads, rows);
+            for first in (part..end).step_by(self.tile_len) {
+                self.tile(run, first, self.tile_len.min(end - first), threads, rows);
             }
             part = end;
         }
@@ -194,7 +207,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let mut offsets = factored.coefficients.parts.walk_from(first);
         let mut directions = vectors.parts.walk_from(first);
         let start = vectors.start(run.start);
-        for starts in self.starts[..count].iter_mut() {
+        for starts in &mut self.starts[..count] {
             *starts = Start(start.wrapping_offset(directions.next_offset() * vectors.dtype.size() as isize));
         }
         let panels = count.div_ceil(LANES);
@@ -203,8 +216,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         }
 
         let groups = run.norms.len().div_ceil(GROUP);
-        // A panel that few wholes meet is met while it is still in the caches.
-        let at_once = groups == 1 && self.lengths.r.is_none() && threads.count() <= panels;
+        let at_once = groups == 1 && self.lengths.r.is_none() && threads.count() <= self.rooms;
         if !at_once && self.is_needed(run, panels, threads) {
             self.tile.load(vectors, &self.starts[..count], threads);
         }
@@ -219,11 +231,15 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         // Each task takes some wholes beside one panel of parts.
         threads.for_each(groups * panels, |slot, task| {
             let (group, panel) = (task / panels, task % panels);
-            let read = || match at_once {
-                // SAFETY: no other task has this slot now, and the tile outlives all the tasks; the vectors belong to
-                // their view.
-                true => unsafe { work.tile.read(&rooms, slot, vectors, &starts_of(&work.starts[..count], panel)) },
-                false => work.tile.panel(panel),
+            let read = || {
+                if at_once {
+                    let starts = starts_of(&work.starts[..count], panel);
+                    // SAFETY: no other task has this slot now, and the tile outlives all the tasks; the vectors belong to
+                    // their view.
+                    unsafe { work.tile.read(&rooms, slot, vectors, &starts) }
+                } else {
+                    work.tile.panel(panel)
+                }
             };
             work.panel(run, group, (panel, first), read, slot, &places);
         });
@@ -280,9 +296,9 @@ impl<'a, N: Measured> WorkOf<'a, N> {
                 N::surpluses(self, &beside, products, scratch, &mut own);
             }
             let of_zero = if self.factored.leave_out_zeros { 0.0 } else { proximity(norm.surplus_of_zero()) };
-            for lane in 0..LANES {
-                let not_zero = proximity(own[lane]);
-                own[lane] = if coefficients.0[lane].to_f64() == 0.0 { of_zero } else { not_zero };
+            for (own, coefficient) in own.iter_mut().zip(&coefficients.0) {
+                let not_zero = proximity(*own);
+                *own = if coefficient.to_f64() == 0.0 { of_zero } else { not_zero };
             }
             let row = places.rows.pointer(place).wrapping_add(self.first + first + panel * LANES);
             // SAFETY: the proximities of these parts to one whole, which this task alone writes.

@@ -65,7 +65,7 @@ impl Measured for f64 {
             read: panel(factored.directions.dtype),
             read_matrix: factored.projection.map(|projection| panel(projection.dtype)),
             products: dispatch::products_kernel(factored.set),
-            gains: None,
+            measure: None,
         }
     }
 
