@@ -113,7 +113,7 @@ pub(crate) enum Threads<'a> {
 const MIN_PARALLEL_ELEMENTS: usize = 1 << 18;
 
 /// The same for a step of a call, whose threads have just been awake.
-const MIN_PARALLEL_STEP: usize = 1 << 17;
+const MIN_PARALLEL_STEP: usize = 1 << 14;
 
 impl<'a> Threads<'a> {
     /// The threads for a call that reads this many elements.
@@ -134,6 +134,14 @@ impl<'a> Threads<'a> {
         if elements < MIN_PARALLEL_STEP { Threads::Inline } else { self }
     }
 
+    /// Calls `steps` where it can share out one step after the other without waking a thread for each.
+    pub(crate) fn enter<R: Send>(self, steps: impl FnOnce() -> R + Send) -> R {
+        match self {
+            Threads::Inline => steps(),
+            Threads::Pool(pool) => pool.install(steps),
+        }
+    }
+
     /// The number of threads, which is also the number of slots that [`Threads::for_each`] hands out.
     pub(crate) fn count(self) -> usize {
         match self {
@@ -147,7 +155,7 @@ impl<'a> Threads<'a> {
     pub(crate) fn for_each(self, tasks: usize, task: impl Fn(usize, usize) + Sync) {
         match self {
             Threads::Pool(pool) if tasks > 1 => pool.install(|| {
-                (0..tasks).into_par_iter().for_each(|index| {
+                (0..tasks).into_par_iter().with_max_len(1).for_each(|index| {
                     let _settings = DefaultSettings::enter();
                     // A task runs on a thread of the pool, and does not wait for other tasks, so that the thread's
                     // number is its own for as long as the task lasts.

@@ -42,26 +42,28 @@ pub(in crate::driver) fn run(entry: &Entry<'_>, parts: usize, threads: Threads<'
     let new_work = |(factored, count, first)| Work::new(factored, entry.whole, count, first, chunk_len, threads);
     let mut works = factored().map(new_work).collect::<Result<Vec<_>, _>>()?;
 
-    let _settings = DefaultSettings::enter();
-    for start in (0..entry.whole.entries).step_by(chunk_len) {
-        let count = chunk_len.min(entry.whole.entries - start);
-        let rows = Slots::new(Line::numbers_mut(&mut proximities), row_lines * LANES);
-        let norm_of = Slots::new(&mut norms, 1);
-        threads.for_each(count, |_, number| {
-            // SAFETY: each number comes once, and the buffers outlive all the tasks.
-            let (row, norm) = unsafe { (&mut rows.slot(number)[..parts], norm_of.slot(number)) };
-            norm[0] = entry.norm_of_whole(start + number);
-            entry.proximities_of_dense(start + number, &norm[0], Threads::Inline, row);
-        });
-        for work in &mut works {
-            work.proximities(start, &norms[..count], threads, &rows);
+    threads.enter(|| {
+        let _settings = DefaultSettings::enter();
+        for start in (0..entry.whole.entries).step_by(chunk_len) {
+            let count = chunk_len.min(entry.whole.entries - start);
+            let rows = Slots::new(Line::numbers_mut(&mut proximities), row_lines * LANES);
+            let norm_of = Slots::new(&mut norms, 1);
+            threads.for_each(count, |_, number| {
+                // SAFETY: each number comes once, and the buffers outlive all the tasks.
+                let (row, norm) = unsafe { (&mut rows.slot(number)[..parts], norm_of.slot(number)) };
+                norm[0] = entry.norm_of_whole(start + number);
+                entry.proximities_of_dense(start + number, &norm[0], Threads::Inline, row);
+            });
+            for work in &mut works {
+                work.proximities(start, &norms[..count], threads, &rows);
+            }
+            let indices = Slots::new(&mut indices, parts);
+            threads.for_each(count, |slot, number| {
+                // SAFETY: as above; no other task has this slot now.
+                let (row, indices) = unsafe { (&mut rows.slot(number)[..parts], indices.slot_or_none(slot)) };
+                entry.write(start + number, row, indices);
+            });
         }
-        let indices = Slots::new(&mut indices, parts);
-        threads.for_each(count, |slot, number| {
-            // SAFETY: as above; no other task has this slot now.
-            let (row, indices) = unsafe { (&mut rows.slot(number)[..parts], indices.slot_or_none(slot)) };
-            entry.write(start + number, row, indices);
-        });
-    }
+    });
     Ok(())
 }

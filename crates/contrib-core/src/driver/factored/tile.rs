@@ -287,7 +287,8 @@ impl<N: Number> Tile<N> {
             let mut products = [[Line([0.0; LANES]); ROWS]; BLOCKS];
             let products = &mut products[..elements.len() / ROWS];
             for panel in 0..panels {
-                let columns = |block: usize| from_fn(|row| matrix[elements.start + block * ROWS + row..].as_ptr().cast());
+                let columns =
+                    |block: usize| from_fn(|row| matrix[elements.start + block * ROWS + row..].as_ptr().cast());
                 // SAFETY: the columns of the matrix and the values of the panel have `r` numbers.
                 unsafe {
                     let values = values[panel * r..][..r].as_ptr();

@@ -275,9 +275,8 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let numbers = group * GROUP..run.norms.len().min((group + 1) * GROUP);
         let offsets = &self.offsets[panel];
         // SAFETY: no other task has this slot now, and the buffers outlive all the tasks.
-        let (coefficients, products, scratch) = unsafe {
-            (places.coefficients.slot(slot), places.products.slot(slot), places.scratch.slot_or_none(slot))
-        };
+        let (coefficients, products, scratch) =
+            unsafe { (places.coefficients.slot(slot), places.products.slot(slot), places.scratch.slot_or_none(slot)) };
         let mut are_there = false;
         for (number, coefficients) in numbers.clone().zip(&mut *coefficients) {
             self.factored.coefficients.read(self.bases[run.begin + number], offsets, coefficients);

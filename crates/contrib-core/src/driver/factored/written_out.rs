@@ -71,7 +71,13 @@ impl Measured for f64 {
 
     fn multiply(_: &WorkOf<'_, f64>, _: Panels<'_, f64>, _: usize, _: usize, _: &mut [Products]) {}
 
-    fn surpluses(work: &WorkOf<'_, f64>, panel: &Panel<'_, f64>, _: &Line<f64>, slot: &mut [f64], to: &mut [f64; LANES]) {
+    fn surpluses(
+        work: &WorkOf<'_, f64>,
+        panel: &Panel<'_, f64>,
+        _: &Line<f64>,
+        slot: &mut [f64],
+        to: &mut [f64; LANES],
+    ) {
         work.written_out(panel, u32::MAX, slot, to);
     }
 
