@@ -95,9 +95,11 @@ impl Vectors {
         Vectors { data: (&raw const ZERO).cast(), dtype: DType::F64, parts: none, batch: none, len, stride: 0 }
     }
 
-    /// One vector of these numbers.
-    fn one(numbers: &[f64]) -> Self {
-        Vectors { data: numbers.as_ptr().cast(), len: numbers.len(), stride: 1, ..Self::zero(0) }
+    /// So many vectors, of whose elements those of the same index are together.
+    fn panel(numbers: &[f64], count: usize) -> Self {
+        let parts = Axes::row_major(&[count]);
+        let (len, stride) = (numbers.len() / count, count as isize);
+        Vectors { data: numbers.as_ptr().cast(), parts, len, stride, ..Self::zero(0) }
     }
 
     /// Whether a vector's elements lie one after the other.

@@ -6,6 +6,7 @@
 
 use super::tile::{GROUP, Kernels, Lengths, Panels, multiply};
 use super::work::{Measured, Panel, WorkOf};
+use super::written_out::scratch_len;
 use super::{FactoredParts, Gain};
 use crate::context::Threads;
 use crate::dispatch::{self, Overshoots};
@@ -112,7 +113,7 @@ impl Measured for f32 {
         let Wholes { factors, sorted, ranks, .. } = &mut work.wholes;
         let factors = Slots::new(factors, lengths.padded / LANES);
         let (sorted, ranks) = (Slots::new(sorted, lengths.d), Slots::new(ranks, 1));
-        let packed = Slots::new(&mut work.scratch, 2 * lengths.d);
+        let packed = Slots::new(&mut work.scratch, scratch_len(lengths.d));
         let prepare = dispatch::prepare_in_f32(work.factored.set, vectors.dtype);
         let gain = work.factored.gain;
         let factor = if gain == Some(Gain::Squares) { 2.0 } else { 1.0 };

@@ -2,6 +2,7 @@
 
 use super::gains::Wholes;
 use super::tile::{GROUP, Kernels, Lengths, Panels, Start, Tile, starts_of};
+use super::written_out::scratch_len;
 use super::{FactoredParts, Offsets};
 use crate::context::Threads;
 use crate::driver::entry::proximity;
@@ -65,8 +66,8 @@ pub(super) struct WorkOf<'a, N> {
     offsets: Vec<Offsets>,
     /// Where the directions of a tile, or their values, begin.
     starts: Vec<Start>,
-    /// For each slot of the threads the coefficients and products of a panel beside a group of wholes, and a part and a scale.
-    /// (Some hosts give a thread a stack of 64 KiB.)
+    /// For each slot of the threads the coefficients and products of a panel beside a group of wholes, and what is written
+    /// out. (Some hosts give a thread a stack of 64 KiB.)
     coefficients: Vec<Line<N>>,
     products: Vec<Line<f64>>,
     pub(super) scratch: Vec<f64>,
@@ -157,7 +158,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
             starts: buffer(tile, Start::default())?,
             coefficients: buffer(slots * GROUP, Line([N::ZERO; LANES]))?,
             products: buffer(slots * GROUP, Line([0.0; LANES]))?,
-            scratch: buffer(slots * 2 * lengths.d, 0.0)?,
+            scratch: buffer(slots * scratch_len(lengths.d), 0.0)?,
         })
     }
 
@@ -224,7 +225,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let places = Places {
             coefficients: Slots::new(&mut self.coefficients, GROUP),
             products: Slots::new(&mut self.products, GROUP),
-            scratch: Slots::new(&mut self.scratch, 2 * self.lengths.d),
+            scratch: Slots::new(&mut self.scratch, scratch_len(self.lengths.d)),
             rows,
         };
         let work = &*self;

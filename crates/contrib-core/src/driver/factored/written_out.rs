@@ -11,7 +11,6 @@ use crate::driver::totals::{Buffers, Comparison, Origin, Workspace};
 use crate::dtype::{DType, Element, with_element};
 use crate::kernels::products::Products;
 use crate::lanes::{LANES, Line};
-use std::slice;
 
 /// Widens the elements at `from` and every `stride` after it.
 ///
@@ -27,33 +26,40 @@ unsafe fn widen(dtype: DType, from: *const u8, stride: isize, to: &mut [f64]) {
     });
 }
 
+/// Numbers of scratch memory that [`WorkOf::written_out`] needs for parts of `d` elements: those of a panel, and a scale.
+pub(super) fn scratch_len(d: usize) -> usize {
+    (LANES + 1) * d
+}
+
 impl<N: Measured> WorkOf<'_, N> {
-    /// The surpluses of those of the parts that `lanes` names whose coefficients are not zero, each written out and measured
-    /// in `f64`.
+    /// The surpluses of those of the parts that `lanes` names whose coefficients are not zero, written out as a panel and
+    /// measured in `f64`.
     #[inline(never)]
-    pub(super) fn written_out(&self, panel: &Panel<'_, N>, lanes: u32, slot: &mut [f64], to: &mut [f64; LANES]) {
-        let mut buffers = Buffers::uninit();
-        let workspace = &mut Workspace::new(&mut buffers);
-        let whole = &self.whole.vectors;
-        let (part, scale) = slot.split_at_mut(self.lengths.d);
+    pub(super) fn written_out(&self, panel: &Panel<'_, N>, lanes: u32, scratch: &mut [f64], to: &mut [f64; LANES]) {
+        let d = self.lengths.d;
+        let (written, scale) = scratch.split_at_mut(LANES * d);
+        let coefficients = panel.coefficients.0.map(N::to_f64);
+        for (written, direction) in written.as_chunks_mut::<LANES>().0.iter_mut().zip(panel.parts.directions) {
+            for (lane, written) in written.iter_mut().enumerate() {
+                *written = coefficients[lane] * direction.0[lane].to_f64();
+            }
+        }
         if let Some(scales) = &self.factored.scale {
             // SAFETY: the vector belongs to the scale's view.
             unsafe { widen(scales.dtype, scales.start(panel.index), scales.stride, scale) };
+            for (written, scale) in written.as_chunks_mut::<LANES>().0.iter_mut().zip(scale) {
+                written.iter_mut().for_each(|written| *written *= *scale);
+            }
         }
-        for lane in (0..LANES).filter(|&lane| lanes >> lane & 1 == 1 && panel.coefficients.0[lane].to_f64() != 0.0) {
-            let coefficient = panel.coefficients.0[lane].to_f64();
-            for (to, direction) in part.iter_mut().zip(panel.parts.directions) {
-                *to = coefficient * direction.0[lane].to_f64();
-            }
-            if self.factored.scale.is_some() {
-                part.iter_mut().zip(&*scale).for_each(|(x, scale)| *x *= scale);
-            }
-            let origin = Origin::Whole(whole, whole.start(panel.index));
-            let vectors = &Vectors::one(part);
-            let comparison = Comparison { route: &self.factored.to_distances, origin, vectors };
-            let mut distance = 0.0;
-            distances(workspace, &comparison, vectors.data, 0, slice::from_mut(&mut distance));
-            to[lane] = panel.norm.surplus_of_distance(distance);
+        let whole = &self.whole.vectors;
+        let origin = Origin::Whole(whole, whole.start(panel.index));
+        let vectors = &Vectors::panel(written, LANES);
+        let comparison = Comparison { route: &self.factored.to_distances, origin, vectors };
+        let mut buffers = Buffers::uninit();
+        let mut from_whole = [0.0; LANES];
+        distances(&mut Workspace::new(&mut buffers), &comparison, vectors.data, 0, &mut from_whole);
+        for lane in (0..LANES).filter(|&lane| lanes >> lane & 1 == 1 && coefficients[lane] != 0.0) {
+            to[lane] = panel.norm.surplus_of_distance(from_whole[lane]);
         }
     }
 }
