@@ -2,6 +2,7 @@
 
 use crate::error::Cause;
 use crate::list::List;
+use std::ops::Range;
 
 /// Some axes of a tensor: an extent and a stride, in elements, for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +56,6 @@ impl Axes {
         Ok(Some((min as isize, max as isize)))
     }
 
-    /// The axes from `start` to `end`.
-    pub(crate) fn range(&self, start: usize, end: usize) -> Self {
-        Axes { extents: List::new(&self.extents[start..end]), strides: List::new(&self.strides[start..end]) }
-    }
-
     /// The same axes in the order that `order` names.
     pub(crate) fn permuted(&self, order: &[usize]) -> Self {
         Axes {
@@ -68,11 +64,11 @@ impl Axes {
         }
     }
 
-    /// The fewest axes that give the same offsets in the same order: neighbours that one stride can walk are one
-    /// axis, and axes of one element are none.
-    pub(crate) fn merged(&self) -> Self {
+    /// The fewest axes that give the same offsets in the same order as those of `range`: neighbours that one stride can walk
+    /// are one axis, and axes of one element are none.
+    pub(crate) fn merged(&self, range: Range<usize>) -> Self {
         let mut merged = Axes { extents: List::new(&[]), strides: List::new(&[]) };
-        for (&extent, &stride) in self.extents.iter().zip(self.strides.iter()) {
+        for (&extent, &stride) in self.extents[range.clone()].iter().zip(&self.strides[range]) {
             if extent == 1 {
                 continue;
             }
@@ -93,15 +89,12 @@ impl Axes {
 
     /// A walk over the offsets of all elements in row-major order, beginning with the element `start`.
     pub(crate) fn walk_from(&self, start: usize) -> Walk<'_> {
-        let mut walk =
-            Walk { axes: self, index: List::from_fn(self.extents.len(), |_| 0), offset: 0, left: 0, step: 0 };
+        let index = List::from_fn(self.extents.len(), |_| 0);
+        let mut walk = Walk { axes: self, index, offset: self.offset(start), left: 0, step: 0 };
         let mut rest = start;
-        for axis in (0..self.extents.len()).rev() {
-            let extent = self.extents[axis].max(1);
-            walk.index[axis] = rest % extent;
-            // Wraps only where another extent is 0 and nothing is walked.
-            walk.offset = walk.offset.wrapping_add(self.strides[axis].wrapping_mul((rest % extent) as isize));
-            rest /= extent;
+        for (index, &extent) in walk.index.iter_mut().zip(self.extents.iter()).rev() {
+            *index = rest % extent.max(1);
+            rest /= extent.max(1);
         }
         if let (Some(&extent), Some(&step)) = (self.extents.last(), self.strides.last()) {
             walk.left = extent.saturating_sub(start % extent.max(1));
@@ -112,7 +105,14 @@ impl Axes {
 
     /// The offset of the element `index` in row-major order.
     pub(crate) fn offset(&self, index: usize) -> isize {
-        self.walk_from(index).offset
+        let (mut rest, mut offset) = (index, 0_isize);
+        for (&extent, &stride) in self.extents.iter().zip(self.strides.iter()).rev() {
+            let extent = extent.max(1);
+            // Wraps only where another extent is 0 and nothing is walked.
+            offset = offset.wrapping_add(stride.wrapping_mul((rest % extent) as isize));
+            rest /= extent;
+        }
+        offset
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
             (axes(&[3, 4], &[-4, -1]), 1),
             (axes(&[1, 1], &[5, 5]), 0),
         ] {
-            let merged = given.merged();
+            let merged = given.merged(0..given.extents.len());
             assert_eq!(merged.extents.len(), merged_ndim, "{given:?}");
             assert_eq!(offsets(&merged, 0), offsets(&given, 0), "{given:?}");
         }

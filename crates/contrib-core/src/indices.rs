@@ -66,9 +66,10 @@ impl<'a> IndicesMut<'a> {
     /// # Errors
     /// As [`Tensor::new`].
     pub fn new<I: Index>(data: &'a mut [I], shape: &[usize]) -> Result<Self, Error> {
-        Tensor::check_bounds(data.len(), size_of::<I>(), 0, shape, None)?;
-        // SAFETY: the shape was just found to lie inside `data`, which stays borrowed, by nobody else, for 'a.
-        unsafe { Self::from_raw_parts(data.as_mut_ptr().cast(), I::TYPE, shape, None) }
+        let (start, len) = (data.as_mut_ptr(), data.len());
+        // SAFETY: the borrow of `data` is exclusive, and lasts for 'a.
+        let view = unsafe { TensorMut::of_slice(start.cast(), len, I::TYPE.as_large(), 0, shape, None)? };
+        Ok(IndicesMut { view, index_type: I::TYPE })
     }
 
     /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.

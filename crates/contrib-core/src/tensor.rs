@@ -76,30 +76,36 @@ impl<'a> Tensor<'a> {
         shape: &[usize],
         strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
-        Tensor::check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
-        // SAFETY: every offset that shape and strides reach, from `offset` on, was just found to lie inside `data`,
-        // which stays borrowed for 'a.
-        unsafe { Self::from_raw_parts(data.as_ptr().wrapping_add(offset).cast(), T::DTYPE, shape, strides) }
+        // SAFETY: `data` stays borrowed for 'a.
+        unsafe { Self::of_slice(data.as_ptr().cast(), data.len(), T::DTYPE, offset, shape, strides) }
     }
 
-    /// An error unless shape and strides, from `offset` on, stay inside a slice of `len` elements of `size` bytes.
-    pub(crate) fn check_bounds(
+    /// A view of the `len` elements from `data` on that begins at the index `offset`.
+    ///
+    /// # Safety
+    /// Those elements can be read for `'a`, and nobody writes to any of them meanwhile.
+    pub(crate) unsafe fn of_slice(
+        data: *const c_void,
         len: usize,
-        size: usize,
+        dtype: DType,
         offset: usize,
         shape: &[usize],
         strides: Option<&[isize]>,
-    ) -> Result<(), Error> {
-        let check = || {
-            let Some((min, max)) = checked_axes(shape, strides)?.span(size)? else { return Ok(()) };
-            let inside = |reach: isize| offset.checked_add_signed(reach).is_some_and(|index| index < len);
-            if inside(min) && inside(max) {
-                return Ok(());
+    ) -> Result<Self, Error> {
+        let view = || {
+            let axes = checked_axes(shape, strides)?;
+            let span = axes.span(dtype.size())?;
+            if let Some((min, max)) = span {
+                let inside = |reach: isize| offset.checked_add_signed(reach).is_some_and(|index| index < len);
+                if !(inside(min) && inside(max)) {
+                    let offset = offset as isize;
+                    let (min, max) = (offset.saturating_add(min), offset.saturating_add(max));
+                    return Err(Cause::OutOfBounds { len, min, max });
+                }
             }
-            let offset = offset as isize;
-            Err(Cause::OutOfBounds { len, min: offset.saturating_add(min), max: offset.saturating_add(max) })
+            Self::spanning(data.wrapping_byte_add(offset.wrapping_mul(dtype.size())), dtype, &axes, span)
         };
-        check().map_err(|cause| Error::new(TENSOR, cause))
+        view().map_err(|cause| Error::new(TENSOR, cause))
     }
 
     /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.
@@ -117,28 +123,30 @@ impl<'a> Tensor<'a> {
         shape: &[usize],
         strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
-        let fail = |cause| Err(Error::new(TENSOR, cause));
-        let axes = match checked_axes(shape, strides) {
-            Ok(axes) => axes,
-            Err(cause) => return fail(cause),
+        let view = || {
+            let axes = checked_axes(shape, strides)?;
+            Self::spanning(data, dtype, &axes, axes.span(dtype.size())?)
         };
+        view().map_err(|cause| Error::new(TENSOR, cause))
+    }
+
+    /// A view of the elements that reach as far as `span`, in elements from `data`.
+    fn spanning(data: *const c_void, dtype: DType, axes: &Axes, span: Option<(isize, isize)>) -> Result<Self, Cause> {
         let mut addresses = (0, 0);
-        match axes.span(dtype.size()) {
-            Err(cause) => return fail(cause),
-            Ok(None) => {}
-            Ok(Some(_)) if data.is_null() => return fail(Cause::NullPointer),
-            Ok(Some(_)) if !data.addr().is_multiple_of(dtype.size()) => return fail(Cause::Misaligned { dtype }),
-            Ok(Some((min, max))) => {
-                let size = dtype.size() as isize;
-                let first = data.addr().checked_add_signed(min * size);
-                let last = data.addr().checked_add_signed(max * size).and_then(|last| last.checked_add(dtype.size()));
-                match (first, last) {
-                    (Some(first), Some(last)) => addresses = (first, last),
-                    _ => return fail(Cause::SizeOverflow),
-                }
+        if let Some((min, max)) = span {
+            if data.is_null() {
+                return Err(Cause::NullPointer);
             }
+            if !data.addr().is_multiple_of(dtype.size()) {
+                return Err(Cause::Misaligned { dtype });
+            }
+            let size = dtype.size() as isize;
+            let first = data.addr().checked_add_signed(min * size);
+            let last = data.addr().checked_add_signed(max * size).and_then(|last| last.checked_add(dtype.size()));
+            let (Some(first), Some(last)) = (first, last) else { return Err(Cause::SizeOverflow) };
+            addresses = (first, last);
         }
-        Ok(Tensor { data: data.cast_mut().cast(), dtype, axes, addresses, borrowed: PhantomData })
+        Ok(Tensor { data: data.cast_mut().cast(), dtype, axes: *axes, addresses, borrowed: PhantomData })
     }
 
     /// The extents of the axes.
@@ -239,9 +247,25 @@ impl<'a> TensorMut<'a> {
         shape: &[usize],
         strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
-        Tensor::check_bounds(data.len(), size_of::<T>(), offset, shape, strides)?;
-        // SAFETY: as in `Tensor::from_slice`; the borrow of `data` is exclusive.
-        unsafe { Self::from_raw_parts(data.as_mut_ptr().wrapping_add(offset).cast(), T::DTYPE, shape, strides) }
+        // SAFETY: the borrow of `data` is exclusive, and lasts for 'a.
+        unsafe { Self::of_slice(data.as_mut_ptr().cast(), data.len(), T::DTYPE, offset, shape, strides) }
+    }
+
+    /// As [`Tensor::of_slice`].
+    ///
+    /// # Safety
+    /// Those elements can be written for `'a`, and nobody else reads or writes any of them meanwhile.
+    pub(crate) unsafe fn of_slice(
+        data: *mut c_void,
+        len: usize,
+        dtype: DType,
+        offset: usize,
+        shape: &[usize],
+        strides: Option<&[isize]>,
+    ) -> Result<Self, Error> {
+        // SAFETY: what is writable is readable.
+        let view = unsafe { Tensor::of_slice(data, len, dtype, offset, shape, strides)? };
+        Ok(TensorMut { view, exclusive: PhantomData })
     }
 
     /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.

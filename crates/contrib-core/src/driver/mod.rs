@@ -16,7 +16,7 @@ mod totals;
 pub(crate) use factored::FactoredTensors;
 pub(crate) use results::Results;
 
-use crate::axes::Axes;
+use crate::axes::{Axes, count};
 use crate::context::Threads;
 use crate::dtype::DType;
 use crate::error::{Argument, Cause, Error};
@@ -81,8 +81,8 @@ impl Vectors {
         Vectors {
             data: tensor.data(),
             dtype: tensor.dtype(),
-            parts: tensor.axes.range(0, part_axes).merged(),
-            batch: tensor.axes.range(part_axes, last).merged(),
+            parts: tensor.axes.merged(0..part_axes),
+            batch: tensor.axes.merged(part_axes..last),
             len: tensor.shape()[last],
             stride: tensor.strides()[last],
         }
@@ -130,7 +130,7 @@ impl Whole {
         let batch_axes = whole.shape().len() - 1;
         Whole {
             vectors,
-            entries: whole.axes.range(0, batch_axes).count(),
+            entries: count(&whole.shape()[..batch_axes]),
             to_norm: Route::to_distances(options, vectors.dtype, vectors.dtype),
             of_prepared: Route::to_distances(options, DType::F64, vectors.dtype),
         }
@@ -151,7 +151,7 @@ impl PlannedGroup {
             to_distances: Route::to_distances(options, vectors.dtype, whole.vectors.dtype),
             to_gains: Route::to_gains(options, vectors.dtype, whole.vectors.dtype),
         };
-        let count = parts.axes.range(0, part_axes).count();
+        let count = count(&parts.shape()[..part_axes]);
         PlannedGroup { parts: PlannedParts::Dense(DenseParts { vectors, routes }), results, count }
     }
 
@@ -163,7 +163,7 @@ impl PlannedGroup {
         whole: &Whole,
         options: &Options<'_>,
     ) -> Self {
-        let count = tensors.coefficients.axes.range(0, part_axes).count();
+        let count = count(&tensors.coefficients.shape()[..part_axes]);
         let parts = FactoredParts::new(tensors, part_axes, &whole.vectors, options);
         PlannedGroup { parts: PlannedParts::Factored(Box::new(parts)), results, count }
     }

@@ -1,6 +1,6 @@
 //! What is written of the contributions of a group, and where.
 
-use crate::axes::Axes;
+use crate::axes::{Axes, count};
 use crate::dtype::{DType, Element, with_element};
 use crate::indices::IndexType;
 use crate::tensor::Tensor;
@@ -40,13 +40,12 @@ impl Place {
     fn new(tensor: &Tensor<'_>, own: std::ops::Range<usize>) -> Self {
         let ndim = tensor.shape().len();
         let batch = if own.start == 0 { own.end..ndim } else { 0..own.start };
-        let own = tensor.axes.range(own.start, own.end);
         Place {
             data: tensor.data(),
             dtype: tensor.dtype(),
-            own: own.merged(),
-            batch: tensor.axes.range(batch.start, batch.end).merged(),
-            count: own.count(),
+            count: count(&tensor.shape()[own.clone()]),
+            own: tensor.axes.merged(own),
+            batch: tensor.axes.merged(batch),
         }
     }
 

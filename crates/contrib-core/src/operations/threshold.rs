@@ -1,6 +1,6 @@
 //! Contributions below a threshold become zero; the others are renormalised.
 
-use crate::axes::Axes;
+use crate::axes::{Axes, count};
 use crate::context::Threads;
 use crate::dtype::{DType, Element, with_element};
 use crate::error::{ANY, Argument, Cause, Error};
@@ -96,13 +96,13 @@ struct Elements {
 
 impl Elements {
     fn new(tensor: &Tensor<'_>, representation_axes: usize) -> Self {
-        let blocks = tensor.axes.range(representation_axes, tensor.shape().len());
+        let ndim = tensor.shape().len();
         Elements {
             data: tensor.data(),
             dtype: tensor.dtype(),
-            representations: tensor.axes.range(0, representation_axes).merged(),
-            blocks: blocks.merged(),
-            count: blocks.count(),
+            representations: tensor.axes.merged(0..representation_axes),
+            blocks: tensor.axes.merged(representation_axes..ndim),
+            count: count(&tensor.shape()[representation_axes..]),
         }
     }
 

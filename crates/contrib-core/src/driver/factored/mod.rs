@@ -121,14 +121,14 @@ impl FactoredParts {
             coefficients: Coefficients {
                 data: coefficients.data(),
                 dtype: coefficients.dtype(),
-                parts: coefficients.axes.range(0, part_axes).merged(),
-                batch: coefficients.axes.range(part_axes, coefficients.shape().len()).merged(),
+                parts: coefficients.axes.merged(0..part_axes),
+                batch: coefficients.axes.merged(part_axes..coefficients.shape().len()),
             },
             directions: Vectors::new(&directions, part_axes),
             projection: projection.map(|tensor| Projection {
                 data: tensor.data(),
                 dtype: tensor.dtype(),
-                parts: tensor.axes.range(0, part_axes).merged(),
+                parts: tensor.axes.merged(0..part_axes),
                 rows: tensor.shape()[part_axes],
                 row_stride: tensor.strides()[part_axes],
                 stride: tensor.strides()[part_axes + 1],

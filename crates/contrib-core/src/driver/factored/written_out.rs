@@ -48,7 +48,9 @@ impl<N: Measured> WorkOf<'_, N> {
             // SAFETY: the vector belongs to the scale's view.
             unsafe { widen(scales.dtype, scales.start(panel.index), scales.stride, scale) };
             for (written, scale) in written.as_chunks_mut::<LANES>().0.iter_mut().zip(scale) {
-                written.iter_mut().for_each(|written| *written *= *scale);
+                for written in written {
+                    *written *= *scale;
+                }
             }
         }
         let whole = &self.whole.vectors;
