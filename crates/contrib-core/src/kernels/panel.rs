@@ -24,20 +24,15 @@ pub(crate) unsafe fn panel<V: Vectors, T: Element, N: Number>(
         side_by_side &= start == first.wrapping_add(lane);
     }
     let mut done = 0;
-    // SAFETY: the caller's promise; every index stays below `len`, or is of the zeros after it.
+    // SAFETY: the caller's promise; every element's index stays below `len`, and every line's below `len` rounded up.
     unsafe {
-        if side_by_side {
-            while done < len {
-                let column = <N::Lanes<V> as LoadAs<T>>::load(first.wrapping_offset(done as isize * stride));
-                column.store(to.add(done).cast());
-                done += 1;
-            }
-        } else if stride == 1 {
+        // Squares of f64 would not fit into the registers.
+        if stride == 1 && !side_by_side && size_of::<N>() == size_of::<f32>() {
             while done + LANES <= len {
                 let mut square = [<N::Lanes<V> as Lanes>::splat(N::ZERO); LANES];
                 let mut lane = 0;
                 while lane < LANES {
-                    square[lane] = <N::Lanes<V> as LoadAs<T>>::load(starts[lane].add(done));
+                    square[lane] = LoadAs::<T>::load(starts[lane].add(done));
                     lane += 1;
                 }
                 transpose(&mut square);
@@ -50,16 +45,23 @@ pub(crate) unsafe fn panel<V: Vectors, T: Element, N: Number>(
             }
         }
         while done < len {
-            let mut lane = 0;
-            while lane < LANES {
-                let number = starts[lane].wrapping_offset(done as isize * stride).read().to_f64();
-                (*to.add(done)).0[lane] = N::of(number);
-                lane += 1;
-            }
+            let step = done as isize * stride;
+            let column: N::Lanes<V> = if side_by_side {
+                LoadAs::<T>::load(first.wrapping_offset(step))
+            } else {
+                let mut elements = [T::ZERO; LANES];
+                let mut lane = 0;
+                while lane < LANES {
+                    elements[lane] = starts[lane].wrapping_offset(step).read();
+                    lane += 1;
+                }
+                LoadAs::<T>::load(elements.as_ptr())
+            };
+            column.store(to.add(done).cast());
             done += 1;
         }
         while done < len.next_multiple_of(LANES) {
-            to.add(done).write(Line([N::ZERO; LANES]));
+            <N::Lanes<V> as Lanes>::splat(N::ZERO).store(to.add(done).cast());
             done += 1;
         }
     }
