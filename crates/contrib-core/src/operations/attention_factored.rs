@@ -62,7 +62,7 @@ pub struct OneOff<'a> {
 /// What each attended token through each head, and the residual stream before attention, contribute to the residual
 /// stream after attention: as [`attention`](crate::attention), from pattern and values.
 ///
-/// The vectors `[batch, pos, key_pos, head, d_model]` never exist; beside the outputs some 10 MB are needed for each thread,
+/// The vectors `[batch, pos, key_pos, head, d_model]` never exist; beside the outputs some 15 MB are needed for each thread,
 /// and a few MB for directions.
 ///
 /// | argument | shape |
