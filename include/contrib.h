@@ -409,7 +409,7 @@ contrib_status contrib_attention(const struct contrib_tensor *resid_pre,
 // of each batch entry, `out_attn`, `out_resid` and the results of the extras together sum to 1. Every tensor has its
 // own dtype.
 //
-// Beside the outputs some 10 MB of memory are needed for each thread, and a few MB for directions. Outputs must not
+// Beside the outputs some 15 MB of memory are needed for each thread, and a few MB for directions. Outputs must not
 // overlap an input, one another, or themselves. May be called from many threads at once.
 //
 // Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the

@@ -187,6 +187,7 @@ fn arithmetic(bench: &mut Bench) {
             });
         }
     }
+    drop(group);
     for ((_, fastest), (_, measured)) in bench.arithmetic.iter_mut().zip(measured) {
         *fastest = fastest.max(measured);
     }
