@@ -31,9 +31,9 @@ fn large_jobs(kind: Kind) -> Vec<(&'static str, Job)> {
         ("a few tokens of many neurons", job(Operation::DecomposedMlp, &[&[2, 3, 64], &[2, 3, 64], &[2, 3, 700, 64]])),
         ("many representations", job(Operation::Threshold, &[&[10, 300, 90], &[10, 300]])),
     ];
-    let heads = job(Operation::AttentionFactored, &shapes(&shapes_of_heads([2, 21, 25], 64, [6, 3, 20])));
-    let one_query = job(Operation::AttentionFactored, &shapes(&shapes_of_heads([1, 1, 90], 300, [6, 1, 33])));
-    let neurons = job(Operation::MlpNeurons, &[&[3, 7, 40], &[3, 7, 40], &[3, 7, 330], &[330, 40]]);
+    let heads = job(Operation::AttentionFactored, &shapes(&shapes_of_heads([2, 65, 90], 100, [6, 3, 20])));
+    let one_query = job(Operation::AttentionFactored, &shapes(&shapes_of_heads([1, 1, 160], 300, [6, 1, 33])));
+    let neurons = job(Operation::MlpNeurons, &[&[3, 31, 64], &[3, 31, 64], &[3, 31, 900], &[900, 64]]);
     let one_token = job(Operation::MlpNeurons, &[&[260], &[260], &[1100], &[1100, 260]]);
     jobs.extend([
         ("many queries, by the heads' output", heads.with_value_output()),
@@ -308,8 +308,7 @@ fn calls_for_some_queries_or_tokens_each_give_the_bits_of_one_call_for_all() {
     }
 }
 
-/// Proximities of wholes with factored parts are kept for so many wholes at a time as a memory of 10 MB a thread has room
-/// for.
+/// Proximities of wholes with factored parts are kept for so many wholes at a time as a bounded memory a thread has room for.
 #[test]
 fn more_wholes_than_are_kept_at_a_time_give_the_same_bits_on_any_threads() {
     let contexts = [1, 2].map(|threads| Context::new(threads).unwrap());

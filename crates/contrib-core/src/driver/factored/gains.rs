@@ -5,7 +5,7 @@
 //! whole has been projected back.
 
 use super::tile::{GROUP, Kernels, Lengths, Panels, multiply};
-use super::work::{Measured, Panel, WorkOf};
+use super::work::{Desk, Measured, Panel, WorkOf};
 use super::written_out::scratch_len;
 use super::{FactoredParts, Gain};
 use crate::context::Threads;
@@ -24,8 +24,6 @@ pub(super) struct Wholes {
     overshoots: Overshoots,
     /// What is multiplied with directions, padded: twice the whole less epsilon, or for the 1-norm its signs, as 1 or -1.
     factors: Vec<Line<f32>>,
-    /// The same, projected back to the length of values.
-    projected: Vec<Line<f32>>,
     /// For the 1-norm: the elements of the whole less epsilon, sorted.
     sorted: Vec<Element>,
     ranks: Vec<Ranks>,
@@ -40,7 +38,6 @@ impl Wholes {
         Ok(Wholes {
             overshoots: dispatch::gain_kernels(factored.set).overshoots,
             factors: buffer(kept * lengths.padded / LANES, zero)?,
-            projected: buffer(kept * lengths.r.unwrap_or(0) / LANES, zero)?,
             sorted: buffer(sorted * lengths.d, Element::default())?,
             ranks: buffer(sorted, Ranks::default())?,
         })
@@ -76,17 +73,22 @@ impl Measured for f32 {
         }
     }
 
-    fn multiply(work: &WorkOf<'_, f32>, parts: Panels<'_, f32>, place: usize, count: usize, to: &mut [Products]) {
+    fn multiply(
+        work: &WorkOf<'_, f32>,
+        (desk, parts): (&Desk<f32>, Panels<'_, f32>),
+        place: usize,
+        count: usize,
+        to: &mut [Products],
+    ) {
         let Lengths { padded, r, .. } = work.lengths;
-        let Wholes { factors, projected, .. } = &work.wholes;
         let (rows, len, columns) = match r {
-            Some(r) => (projected, r, parts.values),
-            None => (factors, padded, parts.directions),
+            Some(r) => (&desk.projected, r, parts.values),
+            None => (&work.wholes.factors, padded, parts.directions),
         };
         let rows = |block: usize| from_fn(|lane| row(rows, place + (block * ROWS + lane).min(count - 1), len));
         let to = &mut to[..count.div_ceil(ROWS)];
         // SAFETY: rows and columns have `len` numbers.
-        unsafe { multiply(work.tile.kernels.products, (rows, LANES), columns.as_ptr(), len / LANES, to) };
+        unsafe { multiply(desk.tile.kernels.products, (rows, LANES), columns.as_ptr(), len / LANES, to) };
     }
 
     fn surpluses(
@@ -142,12 +144,10 @@ impl Measured for f32 {
         });
     }
 
-    fn project_wholes(work: &mut WorkOf<'_, f32>, begin: usize, count: usize, threads: Threads<'_>) {
+    fn project_wholes(work: &WorkOf<'_, f32>, desk: &mut Desk<f32>, begin: usize, count: usize, threads: Threads<'_>) {
         let Lengths { padded, r, .. } = work.lengths;
         let panels = r.unwrap_or(0) / LANES;
-        let Wholes { factors, projected, .. } = &mut work.wholes;
-        let (factors, projected) = (factors.as_slice(), Slots::new(projected, 1));
-        let tile = &work.tile;
+        let (factors, tile, projected) = (&work.wholes.factors, &desk.tile, Slots::new(&mut desk.projected, 1));
         // Each task takes some wholes through the same few rows of the matrix.
         threads.for_each(panels * count.div_ceil(GROUP), |_, task| {
             let (panel, first) = (task % panels, task / panels * GROUP);

@@ -1,9 +1,9 @@
 //! Factored parts: a coefficient for each part and whole, times a direction that many wholes share.
 //!
 //! [`chunk`] takes some wholes at a time; [`work`] brings their coefficients together with tiles of directions, which
-//! [`tile`] reads or projects. In the 1-norm and the 2-norm the gain of a part is mostly an inner product of whole and
-//! direction ([`gains`]); other norms, inputs in `f64` and scaled parts are measured one after the other, as dense parts
-//! are ([`written_out`]).
+//! [`tile`] reads or projects, in panels: sixteen parts in the lanes of a vector. In the 1-norm and the 2-norm the gain of a
+//! part is mostly an inner product of whole and direction ([`gains`]); other norms, inputs in `f64` and scaled parts are
+//! written out and measured as dense parts are ([`written_out`]).
 
 pub(super) mod chunk;
 mod gains;

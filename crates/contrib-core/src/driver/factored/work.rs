@@ -4,6 +4,7 @@ use super::gains::Wholes;
 use super::tile::{GROUP, Kernels, Lengths, Panels, Start, Tile, starts_of};
 use super::written_out::scratch_len;
 use super::{FactoredParts, Offsets};
+use crate::axes::Walk;
 use crate::context::Threads;
 use crate::driver::entry::proximity;
 use crate::driver::surplus::WholeNorm;
@@ -11,10 +12,14 @@ use crate::driver::{Slots, Whole, buffer};
 use crate::error::Error;
 use crate::kernels::products::{Products, ROWS};
 use crate::lanes::{LANES, Line, Number};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Panels of which few wholes meet one after the other.
 const PANELS_OF_FEW: usize = 512;
+
+/// Bytes that a desk may have where each thread has one.
+const BYTES_OF_A_DESK: usize = 1 << 20;
 
 /// Working memory for the parts of one group, in the type of its directions.
 pub(super) enum Work<'a> {
@@ -53,24 +58,34 @@ impl<'a> Work<'a> {
 pub(super) struct WorkOf<'a, N> {
     pub(super) factored: &'a FactoredParts,
     pub(super) whole: &'a Whole,
-    count: usize,
     first: usize,
     pub(super) lengths: Lengths,
-    /// Parts that are taken at once, and panels that there is room for.
-    tile_len: usize,
-    rooms: usize,
-    pub(super) tile: Tile<N>,
     pub(super) wholes: Wholes,
-    /// Where the coefficients of each whole of the chunk begin, and how far from there those of each panel of a tile lie.
+    /// Where the coefficients of each whole of the chunk begin.
     bases: Vec<isize>,
-    offsets: Vec<Offsets>,
-    /// Where the directions of a tile, or their values, begin.
-    starts: Vec<Start>,
+    /// Parts that share a projection.
+    spans: Vec<Range<usize>>,
+    /// One for each slot of the threads, which then take a span each, or a single one.
+    desks: Vec<Desk<N>>,
     /// For each slot of the threads the coefficients and products of a panel beside a group of wholes, and what is written
     /// out. (Some hosts give a thread a stack of 64 KiB.)
     coefficients: Vec<Line<N>>,
     products: Vec<Line<f64>>,
     pub(super) scratch: Vec<f64>,
+}
+
+/// Where the parts of one span are brought together with wholes.
+pub(super) struct Desk<N> {
+    /// Parts that are taken at once, and panels that there is room for.
+    tile_len: usize,
+    rooms: usize,
+    pub(super) tile: Tile<N>,
+    /// What the wholes are multiplied with, projected back to the length of values.
+    pub(super) projected: Vec<Line<f32>>,
+    /// How far the coefficients of each panel of a tile lie from the first one of their whole.
+    offsets: Vec<Offsets>,
+    /// Where the directions of a tile, or their values, begin.
+    starts: Vec<Start>,
 }
 
 /// Wholes that share their directions: the index of the first, its place in the chunk, and their norms.
@@ -91,8 +106,10 @@ pub(super) struct Panel<'a, N> {
     pub(super) coefficients: &'a Line<N>,
 }
 
-/// Where tasks put their numbers.
+/// Where tasks put their numbers: each into the slot of its thread, from slot `first` on.
+#[derive(Clone, Copy)]
 struct Places<'a, N> {
+    first: usize,
     coefficients: Slots<Line<N>>,
     products: Slots<Line<f64>>,
     scratch: Slots<f64>,
@@ -110,7 +127,13 @@ pub(super) trait Measured: Number {
     fn kernels(factored: &FactoredParts) -> Kernels<Self>;
 
     /// The inner products that gains need, of the parts of a panel with the wholes from `place` of the chunk on.
-    fn multiply(work: &WorkOf<'_, Self>, parts: Panels<'_, Self>, place: usize, count: usize, to: &mut [Products]);
+    fn multiply(
+        work: &WorkOf<'_, Self>,
+        parts: (&Desk<Self>, Panels<'_, Self>),
+        place: usize,
+        count: usize,
+        to: &mut [Products],
+    );
 
     /// The surpluses of the parts of a panel. Those of parts whose coefficient is 0 may be anything.
     fn surpluses(
@@ -125,7 +148,7 @@ pub(super) trait Measured: Number {
     fn prepare_wholes(work: &mut WorkOf<'_, Self>, start: usize, count: usize, threads: Threads<'_>);
 
     /// Makes wholes ready to be compared with values that the tile's matrix projects.
-    fn project_wholes(work: &mut WorkOf<'_, Self>, begin: usize, count: usize, threads: Threads<'_>);
+    fn project_wholes(work: &WorkOf<'_, Self>, desk: &mut Desk<Self>, begin: usize, count: usize, threads: Threads<'_>);
 }
 
 impl<'a, N: Measured> WorkOf<'a, N> {
@@ -138,24 +161,29 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         slots: usize,
     ) -> Result<Self, Error> {
         let lengths = factored.lengths(whole.vectors.len);
-        let panels = count.div_ceil(LANES);
+        let spans = spans(factored, count);
+        let panels = spans.iter().map(|span| span.len().div_ceil(LANES)).max().unwrap_or(0);
         // What few wholes meet is met while it is still in the caches, so that each thread needs room for one panel only.
         let few = lengths.r.is_none() && wholes <= GROUP;
-        let rooms = if few { slots } else { lengths.rooms().min(panels) };
-        let tile = if few { PANELS_OF_FEW } else { rooms }.min(panels) * LANES;
+        let all = panels.min(lengths.rooms());
+        let each = all.div_ceil(2);
+        let (desks, rooms, at_once) = if few {
+            (1, slots, PANELS_OF_FEW.min(panels))
+        } else if spans.len() >= 2 * slots && Desk::<N>::bytes(lengths, each, wholes) <= BYTES_OF_A_DESK {
+            (slots, each, each)
+        } else {
+            (1, all, all)
+        };
+        let desk = |_| Desk::new(factored, lengths, (rooms, at_once), wholes);
         Ok(WorkOf {
             factored,
             whole,
-            count,
             first,
             lengths,
-            tile_len: tile,
-            rooms,
-            tile: Tile::new(lengths, rooms, N::kernels(factored))?,
             wholes: Wholes::new(factored, lengths, wholes)?,
             bases: buffer(wholes, 0)?,
-            offsets: buffer(tile / LANES, Offsets::default())?,
-            starts: buffer(tile, Start::default())?,
+            spans,
+            desks: (0..desks).map(desk).collect::<Result<_, _>>()?,
             coefficients: buffer(slots * GROUP, Line([N::ZERO; LANES]))?,
             products: buffer(slots * GROUP, Line([0.0; LANES]))?,
             scratch: buffer(slots * scratch_len(lengths.d), 0.0)?,
@@ -181,81 +209,104 @@ impl<'a, N: Measured> WorkOf<'a, N> {
 
     /// Puts the proximities to wholes that share their directions where they belong.
     fn run(&mut self, run: Run<'_>, threads: Threads<'_>, rows: &Slots<f64>) {
-        let mut part = 0;
-        while part < self.count {
-            let end = match &self.factored.projection {
-                None => self.count,
-                Some(projection) => {
-                    let own = projection.parts.offset(part);
-                    let mut walk = projection.parts.walk_from(part);
-                    let len = (part..self.count).take_while(|_| walk.next_offset() == own).count();
-                    self.tile.load_matrix(projection, own, threads);
-                    N::project_wholes(self, run.begin, run.norms.len(), threads);
-                    part + len
-                }
-            };
-            for first in (part..end).step_by(self.tile_len) {
-                self.tile(run, first, self.tile_len.min(end - first), threads, rows);
-            }
-            part = end;
-        }
-    }
-
-    /// Puts the proximities of some parts, which share a projection, where they belong.
-    fn tile(&mut self, run: Run<'_>, first: usize, count: usize, threads: Threads<'_>, rows: &Slots<f64>) {
-        let factored = self.factored;
-        let vectors = &factored.directions;
-        let mut offsets = factored.coefficients.parts.walk_from(first);
-        let mut directions = vectors.parts.walk_from(first);
-        let start = vectors.start(run.start);
-        for starts in &mut self.starts[..count] {
-            *starts = Start(start.wrapping_offset(directions.next_offset() * vectors.dtype.size() as isize));
-        }
-        let panels = count.div_ceil(LANES);
-        for (panel, to) in self.offsets[..panels].iter_mut().enumerate() {
-            *to = Offsets::take(LANES.min(count - panel * LANES), || offsets.next_offset());
-        }
-
-        let groups = run.norms.len().div_ceil(GROUP);
-        let at_once = groups == 1 && self.lengths.r.is_none() && threads.count() <= self.rooms;
-        if !at_once && self.is_needed(run, panels, threads) {
-            self.tile.load(vectors, &self.starts[..count], threads);
-        }
-        let rooms = self.tile.rooms();
         let places = Places {
+            first: 0,
             coefficients: Slots::new(&mut self.coefficients, GROUP),
             products: Slots::new(&mut self.products, GROUP),
             scratch: Slots::new(&mut self.scratch, scratch_len(self.lengths.d)),
             rows,
         };
+        let (count, desks) = (self.desks.len(), Slots::new(&mut self.desks, 1));
         let work = &*self;
+        if count == 1 {
+            // SAFETY: nobody else has the only desk, which outlives this.
+            let desk = unsafe { &mut desks.slot(0)[0] };
+            for span in &work.spans {
+                work.span(desk, run, span, threads, &places);
+            }
+            return;
+        }
+        threads.for_each(work.spans.len(), |slot, number| {
+            // SAFETY: no other task has this slot now, and the desks outlive all the tasks.
+            let desk = unsafe { &mut desks.slot(slot)[0] };
+            work.span(desk, run, &work.spans[number], Threads::Inline, &Places { first: slot, ..places });
+        });
+    }
+
+    /// Puts the proximities of the parts of a span where they belong.
+    fn span(
+        &self,
+        desk: &mut Desk<N>,
+        run: Run<'_>,
+        span: &Range<usize>,
+        threads: Threads<'_>,
+        places: &Places<'_, N>,
+    ) {
+        if let Some(projection) = &self.factored.projection {
+            desk.tile.load_matrix(projection, projection.parts.offset(span.start), threads);
+            N::project_wholes(self, desk, run.begin, run.norms.len(), threads);
+        }
+        for first in span.clone().step_by(desk.tile_len) {
+            self.tile(desk, run, (first, desk.tile_len.min(span.end - first)), threads, places);
+        }
+    }
+
+    /// Puts the proximities of some parts, which share a projection, where they belong.
+    fn tile(
+        &self,
+        desk: &mut Desk<N>,
+        run: Run<'_>,
+        (first, count): (usize, usize),
+        threads: Threads<'_>,
+        places: &Places<'_, N>,
+    ) {
+        let factored = self.factored;
+        let vectors = &factored.directions;
+        let mut offsets = factored.coefficients.parts.walk_from(first);
+        let mut directions = vectors.parts.walk_from(first);
+        let start = vectors.start(run.start);
+        for starts in &mut desk.starts[..count] {
+            *starts = Start(start.wrapping_offset(directions.next_offset() * vectors.dtype.size() as isize));
+        }
+        let panels = count.div_ceil(LANES);
+        for (panel, to) in desk.offsets[..panels].iter_mut().enumerate() {
+            *to = Offsets::take(LANES.min(count - panel * LANES), || offsets.next_offset());
+        }
+
+        let groups = run.norms.len().div_ceil(GROUP);
+        let at_once = groups == 1 && self.lengths.r.is_none() && threads.count() <= desk.rooms;
+        if !at_once && self.is_needed(&desk.offsets[..panels], run, threads) {
+            desk.tile.load(vectors, &desk.starts[..count], threads);
+        }
+        let rooms = desk.tile.rooms();
+        let desk = &*desk;
         // Each task takes some wholes beside one panel of parts.
         threads.for_each(groups * panels, |slot, task| {
             let (group, panel) = (task / panels, task % panels);
             let read = || {
                 if at_once {
-                    let starts = starts_of(&work.starts[..count], panel);
+                    let starts = starts_of(&desk.starts[..count], panel);
                     // SAFETY: no other task has this slot now, and the tile outlives all the tasks; the vectors belong to
                     // their view.
-                    unsafe { work.tile.read(&rooms, slot, vectors, &starts) }
+                    unsafe { desk.tile.read(&rooms, slot, vectors, &starts) }
                 } else {
-                    work.tile.panel(panel)
+                    desk.tile.panel(panel)
                 }
             };
-            work.panel(run, group, (panel, first), read, slot, &places);
+            self.panel(desk, run, group, (panel, first), read, (slot, places));
         });
     }
 
     /// Whether any coefficient of these panels is not zero.
-    fn is_needed(&self, run: Run<'_>, panels: usize, threads: Threads<'_>) -> bool {
+    fn is_needed(&self, offsets: &[Offsets], run: Run<'_>, threads: Threads<'_>) -> bool {
         let needed = AtomicBool::new(false);
-        threads.for_step(run.norms.len() * panels * LANES).for_each(run.norms.len(), |_, number| {
+        threads.for_step(run.norms.len() * offsets.len() * LANES).for_each(run.norms.len(), |_, number| {
             let is_there = |offsets: &Offsets| {
                 let mut coefficients = Line([N::ZERO; LANES]);
                 self.factored.coefficients.read(self.bases[run.begin + number], offsets, &mut coefficients);
                 any(&coefficients)
             };
-            if !needed.load(Ordering::Relaxed) && self.offsets[..panels].iter().any(is_there) {
+            if !needed.load(Ordering::Relaxed) && offsets.iter().any(is_there) {
                 needed.store(true, Ordering::Relaxed);
             }
         });
@@ -266,15 +317,15 @@ impl<'a, N: Measured> WorkOf<'a, N> {
     /// a coefficient is not zero.
     fn panel<'p>(
         &self,
+        desk: &Desk<N>,
         run: Run<'_>,
         group: usize,
         (panel, first): (usize, usize),
         read: impl FnOnce() -> Panels<'p, N>,
-        slot: usize,
-        places: &Places<'_, N>,
+        (slot, places): (usize, &Places<'_, N>),
     ) {
         let numbers = group * GROUP..run.norms.len().min((group + 1) * GROUP);
-        let offsets = &self.offsets[panel];
+        let (offsets, slot) = (&desk.offsets[panel], places.first + slot);
         // SAFETY: no other task has this slot now, and the buffers outlive all the tasks.
         let (coefficients, products, scratch) =
             unsafe { (places.coefficients.slot(slot), places.products.slot(slot), places.scratch.slot_or_none(slot)) };
@@ -286,7 +337,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let parts = are_there.then(read);
         if let Some(parts) = parts {
             let products = products.as_chunks_mut::<ROWS>().0;
-            N::multiply(self, parts, run.begin + numbers.start, numbers.len(), products);
+            N::multiply(self, (desk, parts), run.begin + numbers.start, numbers.len(), products);
         }
         for ((number, coefficients), products) in numbers.zip(&*coefficients).zip(&*products) {
             let (place, norm) = (run.begin + number, &run.norms[number]);
@@ -310,5 +361,48 @@ impl<'a, N: Measured> WorkOf<'a, N> {
                 }
             }
         }
+    }
+}
+
+/// Parts that share a projection, or the lack of one.
+fn spans(factored: &FactoredParts, count: usize) -> Vec<Range<usize>> {
+    let mut walk = factored.projection.as_ref().map(|projection| projection.parts.walk_from(0));
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    let mut before = None;
+    for part in 0..count {
+        let own = walk.as_mut().map(Walk::next_offset);
+        match spans.last_mut().filter(|_| before == Some(own)) {
+            Some(span) => span.end = part + 1,
+            None => spans.push(part..part + 1),
+        }
+        before = Some(own);
+    }
+    spans
+}
+
+impl<N: Measured> Desk<N> {
+    /// A desk with room for so many panels, where so many are taken at once, for so many wholes.
+    fn new(
+        factored: &FactoredParts,
+        lengths: Lengths,
+        (rooms, at_once): (usize, usize),
+        wholes: usize,
+    ) -> Result<Self, Error> {
+        let multiplied = if factored.gain.is_some() { wholes } else { 0 };
+        Ok(Desk {
+            tile_len: at_once * LANES,
+            rooms,
+            tile: Tile::new(lengths, rooms, N::kernels(factored))?,
+            projected: buffer(multiplied * lengths.r.unwrap_or(0) / LANES, Line([0.0; LANES]))?,
+            offsets: buffer(at_once, Offsets::default())?,
+            starts: buffer(at_once * LANES, Start::default())?,
+        })
+    }
+
+    /// About as many bytes.
+    fn bytes(lengths: Lengths, rooms: usize, wholes: usize) -> usize {
+        let r = lengths.r.unwrap_or(0);
+        let numbers = rooms * LANES * (lengths.padded + r) + r * lengths.padded + wholes * r;
+        numbers * size_of::<N>()
     }
 }

@@ -1,8 +1,8 @@
-//! Factored parts written out one after the other, in `f64`, and measured as dense parts are.
+//! Factored parts written out, a panel at a time, in `f64`, and measured as dense parts are.
 
 use super::FactoredParts;
 use super::tile::{Kernels, Panels};
-use super::work::{Measured, Panel, WorkOf};
+use super::work::{Desk, Measured, Panel, WorkOf};
 use crate::context::Threads;
 use crate::dispatch;
 use crate::driver::Vectors;
@@ -77,7 +77,7 @@ impl Measured for f64 {
         }
     }
 
-    fn multiply(_: &WorkOf<'_, f64>, _: Panels<'_, f64>, _: usize, _: usize, _: &mut [Products]) {}
+    fn multiply(_: &WorkOf<'_, f64>, _: (&Desk<f64>, Panels<'_, f64>), _: usize, _: usize, _: &mut [Products]) {}
 
     fn surpluses(
         work: &WorkOf<'_, f64>,
@@ -91,5 +91,5 @@ impl Measured for f64 {
 
     fn prepare_wholes(_: &mut WorkOf<'_, f64>, _: usize, _: usize, _: Threads<'_>) {}
 
-    fn project_wholes(_: &mut WorkOf<'_, f64>, _: usize, _: usize, _: Threads<'_>) {}
+    fn project_wholes(_: &WorkOf<'_, f64>, _: &mut Desk<f64>, _: usize, _: usize, _: Threads<'_>) {}
 }
