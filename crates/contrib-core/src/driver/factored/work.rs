@@ -8,7 +8,7 @@ use crate::axes::Walk;
 use crate::context::Threads;
 use crate::driver::entry::proximity;
 use crate::driver::surplus::WholeNorm;
-use crate::driver::{Slots, Whole, buffer};
+use crate::driver::{Slots, Whole, buffer, out_of_memory};
 use crate::error::Error;
 use crate::kernels::products::{Products, ROWS};
 use crate::lanes::{LANES, Line, Number};
@@ -161,7 +161,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         slots: usize,
     ) -> Result<Self, Error> {
         let lengths = factored.lengths(whole.vectors.len);
-        let spans = spans(factored, count);
+        let spans = spans(factored, count)?;
         let panels = spans.iter().map(|span| span.len().div_ceil(LANES)).max().unwrap_or(0);
         // What few wholes meet is met while it is still in the caches, so that each thread needs room for one panel only.
         let few = lengths.r.is_none() && wholes <= GROUP;
@@ -365,7 +365,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
 }
 
 /// Parts that share a projection, or the lack of one.
-fn spans(factored: &FactoredParts, count: usize) -> Vec<Range<usize>> {
+fn spans(factored: &FactoredParts, count: usize) -> Result<Vec<Range<usize>>, Error> {
     let mut walk = factored.projection.as_ref().map(|projection| projection.parts.walk_from(0));
     let mut spans: Vec<Range<usize>> = Vec::new();
     let mut before = None;
@@ -373,11 +373,14 @@ fn spans(factored: &FactoredParts, count: usize) -> Vec<Range<usize>> {
         let own = walk.as_mut().map(Walk::next_offset);
         match spans.last_mut().filter(|_| before == Some(own)) {
             Some(span) => span.end = part + 1,
-            None => spans.push(part..part + 1),
+            None => {
+                spans.try_reserve(1).map_err(|_| out_of_memory(size_of_val(&spans[..])))?;
+                spans.push(part..part + 1);
+            }
         }
         before = Some(own);
     }
-    spans
+    Ok(spans)
 }
 
 impl<N: Measured> Desk<N> {
