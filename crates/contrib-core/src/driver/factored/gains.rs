@@ -4,15 +4,17 @@
 //! square. Where values are projected, `<w, values @ projection>` is `<projection @ w, values>`: as short as a value, once the
 //! whole has been projected back.
 
-use super::tile::{GROUP, Kernels, Lengths, Panels, multiply};
+use super::tile::{GROUP, Lengths, Panels, multiply};
 use super::work::{Desk, Measured, Panel, WorkOf};
 use super::written_out::scratch_len;
 use super::{FactoredParts, Gain};
 use crate::context::Threads;
-use crate::dispatch::{self, Overshoots};
+use crate::dispatch::{self, Measurer, Overshoots};
 use crate::driver::pack::pack;
 use crate::driver::{Slots, buffer};
+use crate::dtype::DType;
 use crate::error::Error;
+use crate::instruction_set::InstructionSet;
 use crate::kernels::overshoot::{Element, Ranks};
 use crate::kernels::products::{Products, ROWS};
 use crate::lanes::{LANES, Line};
@@ -60,17 +62,13 @@ fn row(rows: &[Line<f32>], number: usize, len: usize) -> *const f32 {
 }
 
 impl Measured for f32 {
-    fn kernels(factored: &FactoredParts) -> Kernels<f32> {
-        let panel = |dtype| dispatch::panel_in_f32(factored.set, dtype);
-        Kernels {
-            read: panel(factored.directions.dtype),
-            read_matrix: factored.projection.map(|projection| panel(projection.dtype)),
-            products: dispatch::products_kernel(factored.set),
-            measure: match factored.gain {
-                Some(Gain::Squares) => Some(dispatch::gain_kernels(factored.set).squares),
-                _ => Some(dispatch::gain_kernels(factored.set).largest),
-            },
-        }
+    fn panel(set: InstructionSet, vectors: DType) -> dispatch::Panel<f32> {
+        dispatch::panel_in_f32(set, vectors)
+    }
+
+    fn measurer(factored: &FactoredParts) -> Option<Measurer> {
+        let kernels = dispatch::gain_kernels(factored.set);
+        Some(if factored.gain == Some(Gain::Squares) { kernels.squares } else { kernels.largest })
     }
 
     fn multiply(

@@ -6,10 +6,13 @@ use super::written_out::scratch_len;
 use super::{FactoredParts, Offsets};
 use crate::axes::Walk;
 use crate::context::Threads;
+use crate::dispatch::{self, Measurer};
 use crate::driver::entry::proximity;
 use crate::driver::surplus::WholeNorm;
 use crate::driver::{Slots, Whole, buffer, out_of_memory};
+use crate::dtype::DType;
 use crate::error::Error;
+use crate::instruction_set::InstructionSet;
 use crate::kernels::products::{Products, ROWS};
 use crate::lanes::{LANES, Line, Number};
 use std::ops::Range;
@@ -123,8 +126,22 @@ fn any<N: Number>(numbers: &Line<N>) -> bool {
 
 /// A type that directions are kept in, and how the surpluses of parts follow from them.
 pub(super) trait Measured: Number {
+    /// The kernel that writes vectors of type `vectors` as panels.
+    fn panel(set: InstructionSet, vectors: DType) -> dispatch::Panel<Self>;
+
+    /// The kernel that finds out what gains need to know of directions, where they are taken.
+    fn measurer(factored: &FactoredParts) -> Option<Measurer>;
+
     /// The kernels for the types of a group's tensors.
-    fn kernels(factored: &FactoredParts) -> Kernels<Self>;
+    fn kernels(factored: &FactoredParts) -> Kernels<Self> {
+        let set = factored.set;
+        Kernels {
+            read: Self::panel(set, factored.directions.dtype),
+            read_matrix: factored.projection.map(|projection| Self::panel(set, projection.dtype)),
+            products: dispatch::products_kernel(set),
+            measure: Self::measurer(factored),
+        }
+    }
 
     /// The inner products that gains need, of the parts of a panel with the wholes from `place` of the chunk on.
     fn multiply(
@@ -371,12 +388,11 @@ fn spans(factored: &FactoredParts, count: usize) -> Result<Vec<Range<usize>>, Er
     let mut before = None;
     for part in 0..count {
         let own = walk.as_mut().map(Walk::next_offset);
-        match spans.last_mut().filter(|_| before == Some(own)) {
-            Some(span) => span.end = part + 1,
-            None => {
-                spans.try_reserve(1).map_err(|_| out_of_memory(size_of_val(&spans[..])))?;
-                spans.push(part..part + 1);
-            }
+        if let Some(span) = spans.last_mut().filter(|_| before == Some(own)) {
+            span.end = part + 1;
+        } else {
+            spans.try_reserve(1).map_err(|_| out_of_memory(size_of_val(&spans[..])))?;
+            spans.push(part..part + 1);
         }
         before = Some(own);
     }

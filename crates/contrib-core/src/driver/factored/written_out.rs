@@ -1,14 +1,15 @@
 //! Factored parts written out, a panel at a time, in `f64`, and measured as dense parts are.
 
 use super::FactoredParts;
-use super::tile::{Kernels, Panels};
+use super::tile::Panels;
 use super::work::{Desk, Measured, Panel, WorkOf};
 use crate::context::Threads;
-use crate::dispatch;
+use crate::dispatch::{self, Measurer};
 use crate::driver::Vectors;
 use crate::driver::surplus::distances;
 use crate::driver::totals::{Buffers, Comparison, Origin, Workspace};
 use crate::dtype::{DType, Element, with_element};
+use crate::instruction_set::InstructionSet;
 use crate::kernels::products::Products;
 use crate::lanes::{LANES, Line};
 
@@ -67,14 +68,12 @@ impl<N: Measured> WorkOf<'_, N> {
 }
 
 impl Measured for f64 {
-    fn kernels(factored: &FactoredParts) -> Kernels<f64> {
-        let panel = |dtype| dispatch::panel_in_f64(factored.set, dtype);
-        Kernels {
-            read: panel(factored.directions.dtype),
-            read_matrix: factored.projection.map(|projection| panel(projection.dtype)),
-            products: dispatch::products_kernel(factored.set),
-            measure: None,
-        }
+    fn panel(set: InstructionSet, vectors: DType) -> dispatch::Panel<f64> {
+        dispatch::panel_in_f64(set, vectors)
+    }
+
+    fn measurer(_: &FactoredParts) -> Option<Measurer> {
+        None
     }
 
     fn multiply(_: &WorkOf<'_, f64>, _: (&Desk<f64>, Panels<'_, f64>), _: usize, _: usize, _: &mut [Products]) {}
