@@ -154,6 +154,7 @@ impl<'a> Threads<'a> {
     /// calls that run at the same time have the same slot.
     pub(crate) fn for_each(self, tasks: usize, task: impl Fn(usize, usize) + Sync) {
         match self {
+            // Tasks are given away one by one: a few may be all the work, and cores are not equally fast.
             Threads::Pool(pool) if tasks > 1 => pool.install(|| {
                 (0..tasks).into_par_iter().with_max_len(1).for_each(|index| {
                     let _settings = DefaultSettings::enter();

@@ -113,22 +113,11 @@ pub(crate) fn widen_bf16(bits: u16) -> f32 {
 macro_rules! with_element {
     ($dtype:expr, $element:ident => $body:expr) => {
         match $dtype {
-            $crate::dtype::DType::F32 => {
-                type $element = f32;
-                $body
-            }
             $crate::dtype::DType::F64 => {
                 type $element = f64;
                 $body
             }
-            $crate::dtype::DType::F16 => {
-                type $element = half::f16;
-                $body
-            }
-            $crate::dtype::DType::Bf16 => {
-                type $element = half::bf16;
-                $body
-            }
+            single => $crate::dtype::with_single_element!(single, $element => $body),
         }
     };
 }

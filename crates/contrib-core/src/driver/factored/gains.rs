@@ -4,7 +4,7 @@
 //! square. Where values are projected, `<w, values @ projection>` is `<projection @ w, values>`: as short as a value, once the
 //! whole has been projected back.
 
-use super::tile::{GROUP, Lengths, Panels, multiply};
+use super::tile::{BLOCKS, GROUP, Lengths, Panels, multiply};
 use super::work::{Desk, Measured, Panel, WorkOf};
 use super::written_out::scratch_len;
 use super::{FactoredParts, Gain};
@@ -93,7 +93,7 @@ impl Measured for f32 {
         work: &WorkOf<'_, f32>,
         panel: &Panel<'_, f32>,
         products: &Line<f64>,
-        slot: &mut [f64],
+        scratch: &mut [f64],
         to: &mut [f64; LANES],
     ) {
         let not_told = if !panel.norm.is_small_enough_for_gains() {
@@ -104,7 +104,7 @@ impl Measured for f32 {
             work.surpluses_of_magnitudes(panel, products, to)
         };
         if not_told != 0 {
-            work.written_out(panel, not_told, slot, to);
+            work.written_out(panel, not_told, scratch, to);
         }
     }
 
@@ -152,7 +152,7 @@ impl Measured for f32 {
             let wholes = GROUP.min(count - first);
             let place = |number: usize| begin + first + number.min(wholes - 1);
             let rows = |block: usize| from_fn(|lane| row(factors, place(block * ROWS + lane), padded));
-            let mut products = [[Line([0.0; LANES]); ROWS]; GROUP / ROWS];
+            let mut products = [[Line([0.0; LANES]); ROWS]; BLOCKS];
             let products = &mut products[..wholes.div_ceil(ROWS)];
             // SAFETY: wholes, and rows of the matrix, have `padded` numbers.
             unsafe { multiply(tile.kernels.products, (rows, LANES), tile.rows(panel), padded / LANES, products) };
@@ -198,9 +198,8 @@ impl WorkOf<'_, f32> {
         let whole = (&ranks[panel.place], sorted[panel.place * d..][..d].as_ptr());
         let mut beyond = Line([0.0; LANES]);
         let Panels { directions, sizes, .. } = panel.parts;
-        let coefficients = panel.coefficients;
         // SAFETY: the directions, and the sorted whole, have `d` elements.
-        unsafe { (overshoots)(coefficients, &sizes.largest, directions.as_ptr(), whole, &mut beyond) };
+        unsafe { (overshoots)(panel.coefficients, &sizes.largest, directions.as_ptr(), whole, &mut beyond) };
         let surplus = |lane: usize| {
             let coefficient = f64::from(panel.coefficients.0[lane]);
             panel.norm.surplus_of_gain(coefficient * products.0[lane] - 2.0 * beyond.0[lane])

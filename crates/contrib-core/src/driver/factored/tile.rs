@@ -278,10 +278,9 @@ impl<N: Number> Tile<N> {
     /// cache.
     fn project(&mut self, panels: usize, threads: Threads<'_>) {
         let Lengths { padded, r, .. } = self.lengths;
-        let (kernel, values, matrix) = (self.kernels.products, &self.values, &self.matrix);
+        let (kernel, values, matrix) = (self.kernels.products, &self.values, self.matrix.as_slice());
         let r = r.unwrap_or(0);
         let directions = Slots::new(&mut self.directions, 1);
-        let matrix = matrix.as_slice();
         threads.for_each(padded.div_ceil(GROUP), |_, group| {
             let elements = group * GROUP..padded.min((group + 1) * GROUP);
             let mut products = [[Line([0.0; LANES]); ROWS]; BLOCKS];

@@ -79,7 +79,7 @@ pub(super) struct WorkOf<'a, N> {
 
 /// Where the parts of one span are brought together with wholes.
 pub(super) struct Desk<N> {
-    /// Parts that are taken at once, and panels that there is room for.
+    /// Parts of a tile, and panels that there is room for.
     tile_len: usize,
     rooms: usize,
     pub(super) tile: Tile<N>,
@@ -184,14 +184,14 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         let few = lengths.r.is_none() && wholes <= GROUP;
         let all = panels.min(lengths.rooms());
         let each = all.div_ceil(2);
-        let (desks, rooms, at_once) = if few {
+        let (desks, rooms, panels_of_tile) = if few {
             (1, slots, PANELS_OF_FEW.min(panels))
         } else if spans.len() >= 2 * slots && Desk::<N>::bytes(lengths, each, wholes) <= BYTES_OF_A_DESK {
             (slots, each, each)
         } else {
             (1, all, all)
         };
-        let desk = |_| Desk::new(factored, lengths, (rooms, at_once), wholes);
+        let desk = |_| Desk::new(factored, lengths, (rooms, panels_of_tile), wholes);
         Ok(WorkOf {
             factored,
             whole,
@@ -400,21 +400,21 @@ fn spans(factored: &FactoredParts, count: usize) -> Result<Vec<Range<usize>>, Er
 }
 
 impl<N: Measured> Desk<N> {
-    /// A desk with room for so many panels, where so many are taken at once, for so many wholes.
+    /// A desk with room for so many panels, where so many are a tile, for so many wholes.
     fn new(
         factored: &FactoredParts,
         lengths: Lengths,
-        (rooms, at_once): (usize, usize),
+        (rooms, panels_of_tile): (usize, usize),
         wholes: usize,
     ) -> Result<Self, Error> {
         let multiplied = if factored.gain.is_some() { wholes } else { 0 };
         Ok(Desk {
-            tile_len: at_once * LANES,
+            tile_len: panels_of_tile * LANES,
             rooms,
             tile: Tile::new(lengths, rooms, N::kernels(factored))?,
             projected: buffer(multiplied * lengths.r.unwrap_or(0) / LANES, Line([0.0; LANES]))?,
-            offsets: buffer(at_once, Offsets::default())?,
-            starts: buffer(at_once * LANES, Start::default())?,
+            offsets: buffer(panels_of_tile, Offsets::default())?,
+            starts: buffer(panels_of_tile * LANES, Start::default())?,
         })
     }
 

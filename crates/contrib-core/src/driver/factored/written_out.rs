@@ -82,10 +82,10 @@ impl Measured for f64 {
         work: &WorkOf<'_, f64>,
         panel: &Panel<'_, f64>,
         _: &Line<f64>,
-        slot: &mut [f64],
+        scratch: &mut [f64],
         to: &mut [f64; LANES],
     ) {
-        work.written_out(panel, u32::MAX, slot, to);
+        work.written_out(panel, u32::MAX, scratch, to);
     }
 
     fn prepare_wholes(_: &mut WorkOf<'_, f64>, _: usize, _: usize, _: Threads<'_>) {}
