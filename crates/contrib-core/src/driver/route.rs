@@ -1,15 +1,16 @@
 //! How a norm is measured: what is totalled, what the total means, and by which kernels.
 
-use crate::dispatch::{self, MeasureKind, PartKernels, Prepare};
+use crate::dispatch::{self, EntryPoint, MeasureKind, PartKernels};
 use crate::dtype::DType;
 use crate::instruction_set::InstructionSet;
 use crate::kernels::measure::Parameters;
 use crate::kernels::power::power;
+use crate::kernels::prepare::PrepareArguments;
 use crate::norm::Norm;
 use crate::options::Options;
 
 /// Below this a sum of powers may have lost terms to underflow. Far above the least `f64`, far below any sum of
-/// squares or cubes of `f32` numbers.
+/// squares of `f32` numbers.
 const LEAST_POWER_SUM: f64 = 1e-200;
 
 /// A measure with its parameters.
@@ -27,8 +28,6 @@ impl NormMeasure {
             MeasureKind::MagnitudeSum
         } else if p == 2.0 {
             MeasureKind::SquareSum
-        } else if p == 3.0 {
-            MeasureKind::CubeSum
         } else if p.is_infinite() {
             MeasureKind::LargestMagnitude
         } else {
@@ -54,7 +53,7 @@ impl NormMeasure {
 
     /// Whether the total is of squares.
     pub(crate) fn is_square(self) -> bool {
-        matches!(self.kind, MeasureKind::SquareSum | MeasureKind::SquareGain)
+        matches!(self.kind, MeasureKind::SquareSum | MeasureKind::SquaredDistanceReduction)
     }
 
     /// The norm whose joined total this is.
@@ -62,10 +61,8 @@ impl NormMeasure {
         match self.kind {
             MeasureKind::MagnitudeSum | MeasureKind::LargestMagnitude => total,
             MeasureKind::SquareSum => total.sqrt(),
-            MeasureKind::CubeSum | MeasureKind::PowerSum => {
-                power(total, self.parameters.exponent.recip()) * self.parameters.unit
-            }
-            MeasureKind::MagnitudeGain | MeasureKind::SquareGain => unreachable!("a gain is no norm"),
+            MeasureKind::PowerSum => power(total, self.parameters.exponent.recip()) * self.parameters.unit,
+            MeasureKind::DistanceReduction | MeasureKind::SquaredDistanceReduction => unreachable!("a gain is no norm"),
         }
     }
 }
@@ -94,7 +91,7 @@ impl Arithmetic {
 pub(crate) struct Route {
     pub(crate) measure: NormMeasure,
     pub(crate) kernels: PartKernels,
-    pub(crate) prepare: Prepare,
+    pub(crate) prepare: EntryPoint<PrepareArguments>,
     pub(crate) arithmetic: Arithmetic,
     set: InstructionSet,
     parts: DType,
@@ -118,8 +115,8 @@ impl Route {
     /// The way to gains, in `f32`, where the norm has one and neither type is `f64`.
     pub(super) fn to_gains(options: &Options<'_>, parts: DType, whole: DType) -> Option<Self> {
         let kind = match options.norm {
-            Norm::ONE => MeasureKind::MagnitudeGain,
-            Norm::TWO => MeasureKind::SquareGain,
+            Norm::ONE => MeasureKind::DistanceReduction,
+            Norm::TWO => MeasureKind::SquaredDistanceReduction,
             _ => return None,
         };
         if parts == DType::F64 || whole == DType::F64 {

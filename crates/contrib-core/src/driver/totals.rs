@@ -3,8 +3,9 @@
 use super::Vectors;
 use super::pack::pack;
 use super::route::{Arithmetic, Route};
-use crate::kernels::columns::{COLUMNS, ColumnChains, ColumnTotals, SideBySide};
-use crate::kernels::rows::{BLOCK, Piece, Totals};
+use crate::kernels::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
+use crate::kernels::prepare::PrepareArguments;
+use crate::kernels::rows::{BLOCK, Piece, RowsArguments, Totals};
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
@@ -46,7 +47,7 @@ pub(super) struct Buffers {
 #[allow(dead_code, reason = "used through pointers")]
 union Scratch {
     packed: [u8; PACKED_BYTES],
-    column_chains: ColumnChains,
+    column_accumulators: ColumnAccumulators,
 }
 
 impl Buffers {
@@ -77,9 +78,9 @@ impl<'a> Workspace<'a> {
         unsafe { &raw mut (*self.buffers.as_mut_ptr()).scratch.0.packed }.cast()
     }
 
-    fn column_chains(&mut self) -> *mut ColumnChains {
+    fn column_accumulators(&mut self) -> *mut ColumnAccumulators {
         // SAFETY: a place inside the buffers.
-        unsafe { &raw mut (*self.buffers.as_mut_ptr()).scratch.0.column_chains }
+        unsafe { &raw mut (*self.buffers.as_mut_ptr()).scratch.0.column_accumulators }
     }
 
     fn column_totals(&mut self) -> *mut ColumnTotals {
@@ -159,15 +160,25 @@ pub(super) fn totals(
 fn totals_of_columns(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: *const u8, joined: &mut [f64]) {
     let &Comparison { route, vectors, .. } = comparison;
     let size = vectors.dtype.size() as isize;
-    let (chains, totals) = (workspace.column_chains(), workspace.column_totals());
+    let (accumulators, totals) = (workspace.column_accumulators(), workspace.column_totals());
     for start in (0..vectors.len).step_by(PIECE) {
         let len = PIECE.min(vectors.len - start);
         let whole = prepared(workspace, comparison, start, len);
         let first = parts.wrapping_offset(start as isize * vectors.stride * size);
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
-        let side_by_side = SideBySide { first, count: joined.len(), stride: vectors.stride };
+        let arguments = ColumnsArguments {
+            parameters: route.measure.parameters,
+            piece,
+            first,
+            count: joined.len(),
+            stride: vectors.stride,
+            whole,
+            len,
+            accumulators,
+            totals,
+        };
         // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers.
-        unsafe { (route.kernels.columns)(route.measure.parameters, piece, side_by_side, whole, len, chains, totals) };
+        unsafe { (route.kernels.columns)(arguments) };
     }
     // SAFETY: after the last piece the first of all parts' totals are written.
     joined.copy_from_slice(unsafe { slice::from_raw_parts(totals.cast(), joined.len()) });
@@ -201,7 +212,7 @@ fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: 
         if vectors.is_contiguous() {
             // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers, rounded up to
             // vectors; there are totals for a tile.
-            unsafe { rows(parameters, piece, pieces, whole, len, totals) };
+            unsafe { rows(RowsArguments { parameters, piece, parts: pieces, whole, len, totals }) };
             continue;
         }
         let packed = workspace.packed();
@@ -215,7 +226,8 @@ fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: 
             // SAFETY: as above; the packed copies are at most PACKED_BYTES, and `packed_rows` are where they lie.
             unsafe {
                 pack(size, pieces, vectors.stride, len, packed);
-                rows(parameters, piece, &packed_rows[..pieces.len()], whole, len, totals);
+                let parts = &raw const packed_rows[..pieces.len()];
+                rows(RowsArguments { parameters, piece, parts, whole, len, totals });
             }
         }
     }
@@ -236,7 +248,8 @@ pub(super) fn total_of_prepared(workspace: &mut Workspace<'_>, comparison: &Comp
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
         // SAFETY: `whole` and the zeros have `len` numbers, rounded up to vectors; there are totals for a part.
         unsafe {
-            (route.kernels.rows)(route.measure.parameters, piece, &[whole], ZEROS.0.as_ptr().cast(), len, totals);
+            let (parameters, zeros) = (route.measure.parameters, ZEROS.0.as_ptr().cast());
+            (route.kernels.rows)(RowsArguments { parameters, piece, parts: &[whole], whole: zeros, len, totals });
             start += len;
             if piece.last {
                 return totals.cast::<f64>().read();
@@ -257,7 +270,9 @@ fn prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, start: u
     }
     let prepare = |from| {
         // SAFETY: `from` has `len` elements; the prepared numbers, rounded up to vectors, are at most PIECE.
-        unsafe { (comparison.route.prepare)(from, len, arithmetic.factor(), prepared) };
+        unsafe {
+            (comparison.route.prepare)(PrepareArguments { whole: from, len, factor: arithmetic.factor(), prepared })
+        };
     };
     if vectors.is_contiguous() {
         prepare(from);

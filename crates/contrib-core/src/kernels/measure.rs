@@ -1,30 +1,31 @@
-//! What is summed over the elements of a part and its whole: powers of differences, the largest of them, or gains.
+//! What is summed over the elements of a part and its whole: powers of differences, the largest of them, or reductions of
+//! the distance.
 
 use super::power::power;
 use crate::lanes::{LANES, Lanes, LoadAs, Number};
 
 /// A running total over the elements of a part.
 ///
-/// Those in `f64` total differences, from which a distance follows. Those in `f32` total *gains*: by how much each element
-/// of the part brings it nearer to the whole than the zero vector is, so that no two large numbers are subtracted: with
-/// the prepared whole `w`, what is rounded is in proportion to the part, however small it is beside the whole. (Distances
-/// in `f32` would be rounded in proportion to the whole, and thousands of such errors add up in the sum that divides all
-/// contributions.)
+/// Measures in `f64` total differences, from which a distance follows. Those in `f32` total the *distance reduction*: the
+/// norm of the whole minus the distance between part and whole, element by element. No two large numbers are subtracted
+/// there: with the prepared whole `w`, roundings are in proportion to the part, however small it is beside the whole.
+/// Distances in `f32` would be rounded in proportion to the whole, and thousands of such errors would add up in the sum
+/// that divides all contributions.
 pub(crate) trait Measure: Copy {
     /// What it calculates in.
     type Number: Number;
 
-    /// The measure with these parameters; those that a measure does not need it ignores.
+    /// The measure with these parameters. Those that a measure does not need it ignores.
     fn new(parameters: Parameters) -> Self;
 
     /// The total with some elements of a part and the prepared ones of its whole added.
     fn add<L: Lanes<Number = Self::Number>>(self, total: L, part: L, whole: L) -> L;
 
-    /// Two totals as one.
-    fn join<L: Lanes>(total: L, other: L) -> L;
+    /// Two totals reduced to one.
+    fn reduce<L: Lanes>(total: L, other: L) -> L;
 
-    /// Two totals as one: what [`Measure::join`] does in each lane.
-    fn join_numbers(total: f64, other: f64) -> f64;
+    /// Two totals reduced to one: what [`Measure::reduce`] does in each lane.
+    fn reduce_numbers(total: f64, other: f64) -> f64;
 }
 
 /// What some measures need to know.
@@ -32,8 +33,8 @@ pub(crate) trait Measure: Copy {
 pub(crate) struct Parameters {
     /// The exponent of the power.
     pub(crate) exponent: f64,
-    /// By what differences are divided first: 1, or the largest magnitude among them, to keep their powers inside the range
-    /// of `f64`. Only a division makes that magnitude exactly 1, whose every power is 1.
+    /// By what differences are divided first: 1, or the largest magnitude among them, which keeps their powers inside the
+    /// range of `f64`. A division makes that magnitude exactly 1, whose every power is 1; a multiplication would not.
     pub(crate) unit: f64,
 }
 
@@ -45,10 +46,6 @@ pub(crate) struct MagnitudeSum;
 #[derive(Clone, Copy)]
 pub(crate) struct SquareSum;
 
-/// Sum of cubes of magnitudes of differences: the 3-norm.
-#[derive(Clone, Copy)]
-pub(crate) struct CubeSum;
-
 /// Sum of any power >= 1 of scaled magnitudes of differences.
 #[derive(Clone, Copy)]
 pub(crate) struct PowerSum(Parameters);
@@ -57,14 +54,15 @@ pub(crate) struct PowerSum(Parameters);
 #[derive(Clone, Copy)]
 pub(crate) struct LargestMagnitude;
 
-/// Gain in the 1-norm, `||w|| - ||x - w||`: with `y` the part's element where the whole's is positive and its negative
-/// where that is negative, `|w| - |x - w| = min(y, 2|w| - y)`. The prepared whole is `2w`.
+/// Distance reduction in the 1-norm, `||w|| - ||x - w||`. With `y` equal to `x` where `w` is positive and to `-x` where it
+/// is negative, `|w| - |x - w| = min(y, 2|w| - y)`. The prepared whole is `2w`.
 #[derive(Clone, Copy)]
-pub(crate) struct MagnitudeGain;
+pub(crate) struct DistanceReduction;
 
-/// Gain in the square of the 2-norm, `||w||^2 - ||x - w||^2`, the sum of `x (2w - x)`. The prepared whole is `2w`.
+/// Reduction of the squared distance in the 2-norm, `||w||^2 - ||x - w||^2`, the sum of `x (2w - x)`. The prepared whole
+/// is `2w`.
 #[derive(Clone, Copy)]
-pub(crate) struct SquareGain;
+pub(crate) struct SquaredDistanceReduction;
 
 /// Implements [`Measure`] for a sum whose terms need no parameters.
 macro_rules! plain_sum {
@@ -83,12 +81,12 @@ macro_rules! plain_sum {
             }
 
             #[inline(always)]
-            fn join<L: Lanes>(total: L, other: L) -> L {
+            fn reduce<L: Lanes>(total: L, other: L) -> L {
                 total.add(other)
             }
 
             #[inline(always)]
-            fn join_numbers(total: f64, other: f64) -> f64 {
+            fn reduce_numbers(total: f64, other: f64) -> f64 {
                 total + other
             }
         }
@@ -100,16 +98,12 @@ plain_sum!(SquareSum in f64, x, w => {
     let d = x.sub(w);
     d.mul(d)
 });
-plain_sum!(CubeSum in f64, x, w => {
-    let d = x.sub(w);
-    d.mul(d).mul(d.abs())
-});
-plain_sum!(MagnitudeGain in f32, x, w => {
+plain_sum!(DistanceReduction in f32, x, w => {
     let y = x.negated_where_negative(w);
-    // In this order: where y is NaN so is the second, which `min` then gives.
+    // `min` gives its second operand where either is NaN. That one is NaN, too, where `y` is.
     y.min(w.abs().sub(y))
 });
-plain_sum!(SquareGain in f32, x, w => x.mul(w.sub(x)));
+plain_sum!(SquaredDistanceReduction in f32, x, w => x.mul(w.sub(x)));
 
 impl Measure for PowerSum {
     type Number = f64;
@@ -127,17 +121,17 @@ impl Measure for PowerSum {
         for term in &mut terms {
             *term = power(*term / self.0.unit, self.0.exponent);
         }
-        // SAFETY: `terms` is a vector's worth of numbers; `total` shows that the processor has the instruction set.
+        // SAFETY: `terms` has as many numbers as a vector; `total` shows that the processor has the instruction set.
         total.add(unsafe { LoadAs::<f64>::load(terms.as_ptr()) })
     }
 
     #[inline(always)]
-    fn join<L: Lanes>(total: L, other: L) -> L {
+    fn reduce<L: Lanes>(total: L, other: L) -> L {
         total.add(other)
     }
 
     #[inline(always)]
-    fn join_numbers(total: f64, other: f64) -> f64 {
+    fn reduce_numbers(total: f64, other: f64) -> f64 {
         total + other
     }
 }
@@ -156,12 +150,12 @@ impl Measure for LargestMagnitude {
     }
 
     #[inline(always)]
-    fn join<L: Lanes>(total: L, other: L) -> L {
+    fn reduce<L: Lanes>(total: L, other: L) -> L {
         total.max_magnitude(other)
     }
 
     #[inline(always)]
-    fn join_numbers(total: f64, other: f64) -> f64 {
+    fn reduce_numbers(total: f64, other: f64) -> f64 {
         // NaN where either is, as in `max_magnitude`.
         if total > other || total.is_nan() { total } else { other }
     }

@@ -1,74 +1,92 @@
-//! Panels: sixteen vectors, element by element, so that a vector of numbers has one of each.
+//! Panels: sixteen vectors, element by element, so that one line has the elements of all of them that have one index.
 
+use super::Kernel;
 use crate::dtype::Element;
-use crate::lanes::{LANES, Lanes, Line, LoadAs, Number, Vectors};
+use crate::lanes::{LANES, Lanes, Line, LoadAs, Reads, Vectors};
+use std::marker::PhantomData;
 
-/// Writes the vectors that begin at `starts`, whose elements are `stride` apart, as a panel, and zeros up to a whole number
-/// of lines of [`LANES`] elements.
-///
-/// # Safety
-/// The processor has the instruction set of `V`. `len` elements can be read of each vector, and as many lines written, rounded up
-/// to whole lines of elements.
-#[inline(always)]
-pub(crate) unsafe fn panel<V: Vectors, T: Element, N: Number>(
-    starts: &[*const T; LANES],
-    stride: isize,
-    len: usize,
-    to: *mut Line<N>,
-) where
-    N::Lanes<V>: LoadAs<T>,
-{
-    let first = starts[0];
-    let mut side_by_side = true;
-    for (lane, &start) in starts.iter().enumerate() {
-        side_by_side &= start == first.wrapping_add(lane);
-    }
-    let mut done = 0;
-    // SAFETY: the caller's promise; every element's index stays below `len`, and every line's below `len` rounded up.
-    unsafe {
-        // Squares of f64 would not fit into the registers.
-        if stride == 1 && !side_by_side && size_of::<N>() == size_of::<f32>() {
-            while done + LANES <= len {
-                let mut square = [<N::Lanes<V> as Lanes>::splat(N::ZERO); LANES];
-                let mut lane = 0;
-                while lane < LANES {
-                    square[lane] = LoadAs::<T>::load(starts[lane].add(done));
-                    lane += 1;
+/// Packs sixteen vectors of elements of type `T` into a panel of numbers of type `N`. Zeros fill the panel up to a whole
+/// number of [`LANES`] lines.
+pub(crate) struct PackPanel<T, N>(PhantomData<(T, N)>);
+
+/// The arguments of [`PackPanel`].
+#[derive(Clone, Copy)]
+pub(crate) struct PackPanelArguments<N> {
+    /// Pointers to the first elements, of type `T`, of the vectors. `len` elements of each can be read.
+    pub(crate) starts: *const [*const u8; LANES],
+    /// Elements from one element of a vector to its next.
+    pub(crate) stride: isize,
+    pub(crate) len: usize,
+    /// `len` lines, rounded up to a multiple of [`LANES`], which can be written.
+    pub(crate) panel: *mut Line<N>,
+}
+
+impl<T: Element, N: Reads<T>> Kernel for PackPanel<T, N> {
+    type Arguments = PackPanelArguments<N>;
+
+    // The inner loops are `while` loops: closures and iterators might not be inlined into the entry point.
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(arguments: PackPanelArguments<N>) {
+        let PackPanelArguments { starts, stride, len, panel } = arguments;
+        // SAFETY: the pointers can be read.
+        let starts = unsafe { (*starts).map(<*const u8>::cast::<T>) };
+        let first = starts[0];
+        // Whether the vectors are adjacent columns, so that their elements of one index are a vector in memory.
+        let mut are_adjacent = true;
+        for (lane, &start) in starts.iter().enumerate() {
+            are_adjacent &= start == first.wrapping_add(lane);
+        }
+        let mut done = 0;
+        // SAFETY: the processor has the instruction set. Elements are read at an index below `len`, and lines written
+        // below `len` rounded up to a multiple of LANES.
+        unsafe {
+            // Squares of f64 would not fit into the registers.
+            if stride == 1 && !are_adjacent && size_of::<N>() == size_of::<f32>() {
+                while done + LANES <= len {
+                    let mut square = [N::Lanes::<V>::splat(N::ZERO); LANES];
+                    let mut lane = 0;
+                    while lane < LANES {
+                        square[lane] = N::load::<V>(starts[lane].add(done));
+                        lane += 1;
+                    }
+                    transpose(&mut square);
+                    let mut row = 0;
+                    while row < LANES {
+                        square[row].store(panel.add(done + row).cast());
+                        row += 1;
+                    }
+                    done += LANES;
                 }
-                transpose(&mut square);
-                let mut row = 0;
-                while row < LANES {
-                    square[row].store(to.add(done + row).cast());
-                    row += 1;
-                }
-                done += LANES;
             }
-        }
-        while done < len {
-            let step = done as isize * stride;
-            let column: N::Lanes<V> = if side_by_side {
-                LoadAs::<T>::load(first.wrapping_offset(step))
-            } else {
-                let mut elements = [T::ZERO; LANES];
-                let mut lane = 0;
-                while lane < LANES {
-                    elements[lane] = starts[lane].wrapping_offset(step).read();
-                    lane += 1;
-                }
-                LoadAs::<T>::load(elements.as_ptr())
-            };
-            column.store(to.add(done).cast());
-            done += 1;
-        }
-        while done < len.next_multiple_of(LANES) {
-            <N::Lanes<V> as Lanes>::splat(N::ZERO).store(to.add(done).cast());
-            done += 1;
+            while done < len {
+                let step = done as isize * stride;
+                let column = if are_adjacent {
+                    N::load::<V>(first.wrapping_offset(step))
+                } else {
+                    let mut elements = [T::ZERO; LANES];
+                    let mut lane = 0;
+                    while lane < LANES {
+                        elements[lane] = starts[lane].wrapping_offset(step).read();
+                        lane += 1;
+                    }
+                    N::load::<V>(elements.as_ptr())
+                };
+                column.store(panel.add(done).cast());
+                done += 1;
+            }
+            while done < len.next_multiple_of(LANES) {
+                N::Lanes::<V>::splat(N::ZERO).store(panel.add(done).cast());
+                done += 1;
+            }
         }
     }
 }
 
-/// Rows as columns. With the bits of a row's number before those of a lane's, each round moves all bits up by one and the
-/// first one to the end, so that after four rounds rows and lanes have changed places.
+/// Transposes a square of numbers.
+///
+/// The index of a number in the square has the four bits of its row and then the four bits of its lane. Zipping row `i`
+/// with row `i + 8`, into rows `2i` and `2i + 1`, moves each bit up by one and the first bit to the end. After four such
+/// rounds the bits of row and lane have changed places.
 #[inline(always)]
 fn transpose<L: Lanes>(square: &mut [L; LANES]) {
     let mut bits = LANES.ilog2();
@@ -76,19 +94,20 @@ fn transpose<L: Lanes>(square: &mut [L; LANES]) {
         let before = *square;
         let mut row = 0;
         while row < LANES / 2 {
-            (square[2 * row], square[2 * row + 1]) = before[row].interleaved(before[row + LANES / 2]);
+            (square[2 * row], square[2 * row + 1]) = before[row].zip(before[row + LANES / 2]);
             row += 1;
         }
         bits -= 1;
     }
 }
 
-/// What gains need to know of the vectors of a panel: those in the 1-norm the largest magnitudes, those in the 2-norm the squares.
+/// What distance reductions need to know of the vectors of a panel: those in the 1-norm the largest magnitudes, those in
+/// the 2-norm the squares.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
-    /// The largest magnitude of each one's elements; NaN where one is NaN.
+    /// The largest magnitude of each vector's elements; NaN where one is NaN.
     pub(crate) largest: Line<f32>,
-    /// The squares of their 2-norms.
+    /// The squares of the vectors' 2-norms.
     pub(crate) squares: Line<f64>,
 }
 
@@ -96,37 +115,55 @@ impl Sizes {
     pub(crate) const ZERO: Self = Sizes { largest: Line([0.0; LANES]), squares: Line([0.0; LANES]) };
 }
 
-/// Finds the largest magnitudes of a panel of `len` elements.
-///
-/// # Safety
-/// The processor has the instruction set of `V`, and `len` lines can be read.
-#[inline(always)]
-pub(crate) unsafe fn largest<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut largest = V::Singles::splat(0.0);
-        for index in 0..len {
-            let numbers: V::Singles = LoadAs::<f32>::load(panel.add(index).cast());
-            largest = largest.max_magnitude(numbers.abs());
+/// Writes the largest magnitudes of the vectors of a panel into [`Sizes::largest`].
+pub(crate) struct PanelLargest;
+
+/// Writes the sums of squares of the vectors of a panel into [`Sizes::squares`].
+pub(crate) struct PanelSquares;
+
+/// The arguments of [`PanelLargest`] and [`PanelSquares`].
+#[derive(Clone, Copy)]
+pub(crate) struct PanelSizesArguments {
+    /// `len` lines, which can be read.
+    pub(crate) panel: *const Line<f32>,
+    pub(crate) len: usize,
+    /// The sizes, which can be written.
+    pub(crate) sizes: *mut Sizes,
+}
+
+impl Kernel for PanelLargest {
+    type Arguments = PanelSizesArguments;
+
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(arguments: PanelSizesArguments) {
+        let PanelSizesArguments { panel, len, sizes } = arguments;
+        // SAFETY: the processor has the instruction set, lines are read below `len`, and the sizes can be written.
+        unsafe {
+            let mut largest = V::Singles::splat(0.0);
+            for index in 0..len {
+                let numbers: V::Singles = LoadAs::<f32>::load(panel.add(index).cast());
+                largest = largest.max_magnitude(numbers.abs());
+            }
+            largest.store((&raw mut (*sizes).largest).cast());
         }
-        largest.store(to.largest.0.as_mut_ptr());
     }
 }
 
-/// Adds up the squares of a panel of `len` elements.
-///
-/// # Safety
-/// As for [`largest`].
-#[inline(always)]
-pub(crate) unsafe fn squares<V: Vectors>(panel: *const Line<f32>, len: usize, to: &mut Sizes) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        // Even and odd elements apart, to hide the latency of addition.
-        let mut squares = [V::Doubles::splat(0.0); 2];
-        for index in 0..len {
-            let numbers = <V::Doubles as LoadAs<f32>>::load(panel.add(index).cast());
-            squares[index % 2] = squares[index % 2].add(numbers.mul(numbers));
+impl Kernel for PanelSquares {
+    type Arguments = PanelSizesArguments;
+
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(arguments: PanelSizesArguments) {
+        let PanelSizesArguments { panel, len, sizes } = arguments;
+        // SAFETY: as in `PanelLargest`.
+        unsafe {
+            // Even and odd elements have an accumulator each, which hides the latency of addition.
+            let mut squares = [V::Doubles::splat(0.0); 2];
+            for index in 0..len {
+                let numbers = <V::Doubles as LoadAs<f32>>::load(panel.add(index).cast());
+                squares[index % 2] = squares[index % 2].add(numbers.mul(numbers));
+            }
+            squares[0].add(squares[1]).store((&raw mut (*sizes).squares).cast());
         }
-        squares[0].add(squares[1]).store(to.squares.0.as_mut_ptr());
     }
 }

@@ -1,82 +1,100 @@
-//! The loop that reads parts whose elements lie one after the other: totals of a measure over a part and its prepared
-//! whole.
+//! The loop over parts whose elements are contiguous: totals of a measure over a part and its prepared whole.
 
+use super::Kernel;
 use super::measure::{Measure, Parameters};
 use super::prepare::load_partial;
 use crate::dtype::Element;
-use crate::lanes::{LANES, Lanes, LoadAs, Number, Vectors};
+use crate::lanes::{LANES, Lanes, LoadAs, Number, Reads, Vectors};
+use std::marker::PhantomData;
 
-/// Vectors that are totalled apart, which hides the latency of addition.
-pub(crate) const CHAINS: usize = 2;
+/// Vectors of sums that do not depend on each other, which hides the latency of addition.
+pub(crate) const ACCUMULATORS: usize = 2;
 
-/// Elements whose terms are added in the measure's own type before they join the totals, which are in `f64`: few, so that
-/// roundings in `f32` stay few.
+/// Elements whose terms are added in the measure's own type before the sums are added to the totals, which are in `f64`.
+/// They are few, so that few roundings are in `f32`.
 ///
-/// Element `i` of a block is added to number `i % (CHAINS * LANES)` of the chains, in order; the chains join, and then the
-/// totals of their lanes; and after the last block the upper half of the totals joins the lower half until one is left:
-/// on every instruction set and for every layout.
+/// The order of additions is the same on every instruction set and for every layout:
+/// - element `i` of a block is added to number `i % (ACCUMULATORS * LANES)` of the accumulators, in order of `i`;
+/// - after each block the second accumulator is added to the first, and the first to the vector of totals;
+/// - after the last block the upper half of the totals is added to the lower half until one is left.
 pub(crate) const BLOCK: usize = 256;
 
 /// The totals of one part, which pass from one piece of it to the next.
 pub(crate) type Totals = [f64; LANES];
 
-/// Which pieces of their vectors a kernel is handed. All but the last have a multiple of [`BLOCK`] elements.
+/// Which piece of its vectors a kernel is given. All pieces but the last have a multiple of [`BLOCK`] elements.
 #[derive(Clone, Copy)]
 pub(crate) struct Piece {
     /// The totals begin with zero, whatever they hold.
     pub(crate) first: bool,
-    /// All totals become one, the first.
+    /// The totals are reduced to one number, the first.
     pub(crate) last: bool,
 }
 
-/// Adds to the totals of each part what the measure makes of `len` of its elements and those of the prepared whole.
-///
-/// # Safety
-/// The processor has the instruction set of `V`. `len` elements of type `T` can be read at each of the `parts`, and `len`
-/// numbers, rounded up to whole vectors, at `whole`; totals can be written for each part, and read unless this is the
-/// first piece.
-#[inline(always)]
-pub(crate) unsafe fn rows<V: Vectors, T: Element, M: Measure>(
-    parameters: Parameters,
-    piece: Piece,
-    parts: &[*const u8],
-    whole: *const M::Number,
-    len: usize,
-    totals: *mut Totals,
-) where
-    <M::Number as Number>::Lanes<V>: LoadAs<T>,
+/// Adds to the totals of each part, whose elements are of type `T`, what the measure `M` makes of them and of the
+/// prepared whole.
+pub(crate) struct Rows<T, M>(PhantomData<(T, M)>);
+
+/// The arguments of [`Rows`].
+#[derive(Clone, Copy)]
+pub(crate) struct RowsArguments {
+    pub(crate) parameters: Parameters,
+    pub(crate) piece: Piece,
+    /// Pointers to `len` elements of type `T` each, which can be read.
+    pub(crate) parts: *const [*const u8],
+    /// `len` numbers of the type of `M`, rounded up to whole vectors, which can be read.
+    pub(crate) whole: *const u8,
+    pub(crate) len: usize,
+    /// For each part its totals, which can be written; and read, unless the piece is the first.
+    pub(crate) totals: *mut Totals,
+}
+
+impl<T: Element, M: Measure> Kernel for Rows<T, M>
+where
+    M::Number: Reads<T>,
 {
-    let measure = M::new(parameters);
-    for (number, part) in parts.iter().enumerate() {
-        let part = part.cast::<T>();
-        let totals = totals.wrapping_add(number).cast::<f64>();
-        // SAFETY: the caller's promise; every index stays inside `len`, the whole's rounded up to a vector.
-        unsafe {
-            let mut total = if piece.first { V::Doubles::splat(0.0) } else { V::Doubles::load(totals) };
-            let mut start = 0;
-            while start + BLOCK <= len {
-                total = M::join(total, full_block::<V, T, M>(measure, part.add(start), whole.add(start)));
-                start += BLOCK;
-            }
-            if start < len {
-                let rest = last_block::<V, T, M>(measure, part.add(start), whole.add(start), len - start);
-                total = M::join(total, rest);
-            }
-            if piece.last {
-                let mut lanes = [0.0; LANES];
-                total.store(lanes.as_mut_ptr());
-                *totals = join_lanes(lanes, M::join_numbers);
-            } else {
-                total.store(totals);
+    type Arguments = RowsArguments;
+
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(arguments: RowsArguments) {
+        let RowsArguments { parameters, piece, parts, whole, len, totals } = arguments;
+        let measure = M::new(parameters);
+        let whole = whole.cast::<M::Number>();
+        // SAFETY: the pointers to the parts can be read.
+        let parts = unsafe { &*parts };
+        for (number, part) in parts.iter().enumerate() {
+            let part = part.cast::<T>();
+            let totals = totals.wrapping_add(number).cast::<f64>();
+            // SAFETY: the processor has the instruction set. Blocks begin below `len`, and end there at the latest. The
+            // totals of this part can be written, and are read only where the piece is not the first.
+            unsafe {
+                let mut total = if piece.first { V::Doubles::splat(0.0) } else { V::Doubles::load(totals) };
+                let mut start = 0;
+                while start + BLOCK <= len {
+                    total = M::reduce(total, full_block::<V, T, M>(measure, part.add(start), whole.add(start)));
+                    start += BLOCK;
+                }
+                if start < len {
+                    let rest = last_block::<V, T, M>(measure, part.add(start), whole.add(start), len - start);
+                    total = M::reduce(total, rest);
+                }
+                if piece.last {
+                    let mut lanes = [0.0; LANES];
+                    total.store(lanes.as_mut_ptr());
+                    *totals = reduce_lanes(lanes, M::reduce_numbers);
+                } else {
+                    total.store(totals);
+                }
             }
         }
     }
 }
 
-/// The joined chains of a whole block.
+/// The reduced accumulators of a whole block.
 ///
 /// # Safety
-/// As for [`rows`], for [`BLOCK`] elements.
+/// - The processor has the instruction set of `V`.
+/// - [`BLOCK`] elements of the part, and as many numbers of the whole, can be read.
 #[inline(always)]
 unsafe fn full_block<V: Vectors, T: Element, M: Measure>(
     measure: M,
@@ -84,26 +102,28 @@ unsafe fn full_block<V: Vectors, T: Element, M: Measure>(
     whole: *const M::Number,
 ) -> V::Doubles
 where
-    <M::Number as Number>::Lanes<V>: LoadAs<T>,
+    M::Number: Reads<T>,
 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the processor has the instruction set, and each vector begins a multiple of LANES below BLOCK, which is a
+    // multiple of `ACCUMULATORS * LANES`.
     unsafe {
-        let (mut even, mut odd) = zero_chains::<V, M>();
+        let (mut even, mut odd) = zero_accumulators::<V, M>();
         let mut index = 0;
         while index < BLOCK {
-            even = measure.add(even, LoadAs::<T>::load(part.add(index)), LoadAs::load(whole.add(index)));
+            even = measure.add(even, M::Number::load::<V>(part.add(index)), LoadAs::load(whole.add(index)));
             let index_of_odd = index + LANES;
-            odd = measure.add(odd, LoadAs::<T>::load(part.add(index_of_odd)), LoadAs::load(whole.add(index_of_odd)));
-            index += CHAINS * LANES;
+            odd = measure.add(odd, M::Number::load::<V>(part.add(index_of_odd)), LoadAs::load(whole.add(index_of_odd)));
+            index += ACCUMULATORS * LANES;
         }
-        M::Number::widened::<V>(M::join(even, odd))
+        M::Number::widened::<V>(M::reduce(even, odd))
     }
 }
 
-/// The joined chains of a block of fewer elements.
+/// The reduced accumulators of a block of fewer elements.
 ///
 /// # Safety
-/// As for [`rows`].
+/// - The processor has the instruction set of `V`.
+/// - `len` elements of the part can be read, and `len` numbers of the whole, rounded up to whole vectors.
 #[inline(always)]
 unsafe fn last_block<V: Vectors, T: Element, M: Measure>(
     measure: M,
@@ -112,17 +132,17 @@ unsafe fn last_block<V: Vectors, T: Element, M: Measure>(
     len: usize,
 ) -> V::Doubles
 where
-    <M::Number as Number>::Lanes<V>: LoadAs<T>,
+    M::Number: Reads<T>,
 {
-    // SAFETY: the caller's promise; the last vector reads the elements that are left of the part, and a vector of the
-    // whole.
+    // SAFETY: the processor has the instruction set. Vectors before `full` lie inside the `len` elements; `load_partial`
+    // reads the `len - full` elements after it, and the whole is read up to `len` rounded up to whole vectors.
     unsafe {
-        let (mut even, mut odd) = zero_chains::<V, M>();
+        let (mut even, mut odd) = zero_accumulators::<V, M>();
         let full = len - len % LANES;
         let mut index = 0;
         while index < full {
-            let (own, of_whole) = (LoadAs::<T>::load(part.add(index)), LoadAs::load(whole.add(index)));
-            if index % (CHAINS * LANES) == 0 {
+            let (own, of_whole) = (M::Number::load::<V>(part.add(index)), LoadAs::load(whole.add(index)));
+            if index % (ACCUMULATORS * LANES) == 0 {
                 even = measure.add(even, own, of_whole);
             } else {
                 odd = measure.add(odd, own, of_whole);
@@ -130,32 +150,34 @@ where
             index += LANES;
         }
         if full < len {
-            let (own, of_whole) = (load_partial::<_, T>(part.add(full), len - full), LoadAs::load(whole.add(full)));
-            if full.is_multiple_of(CHAINS * LANES) {
+            let own = load_partial::<V, T, M::Number>(part.add(full), len - full);
+            let of_whole = LoadAs::load(whole.add(full));
+            if full.is_multiple_of(ACCUMULATORS * LANES) {
                 even = measure.add(even, own, of_whole);
             } else {
                 odd = measure.add(odd, own, of_whole);
             }
         }
-        M::Number::widened::<V>(M::join(even, odd))
+        M::Number::widened::<V>(M::reduce(even, odd))
     }
 }
 
 /// # Safety
 /// The processor has the instruction set of `V`.
 #[inline(always)]
-unsafe fn zero_chains<V: Vectors, M: Measure>() -> (<M::Number as Number>::Lanes<V>, <M::Number as Number>::Lanes<V>) {
-    // SAFETY: the caller's promise.
+unsafe fn zero_accumulators<V: Vectors, M: Measure>()
+-> (<M::Number as Number>::Lanes<V>, <M::Number as Number>::Lanes<V>) {
+    // SAFETY: the processor has the instruction set.
     unsafe { (Lanes::splat(M::Number::ZERO), Lanes::splat(M::Number::ZERO)) }
 }
 
-/// All lanes as one: the upper half joins the lower half until one is left.
+/// Reduces the lanes to one number: the upper half is added to the lower half until one is left.
 #[inline(always)]
-fn join_lanes(mut lanes: [f64; LANES], join: fn(f64, f64) -> f64) -> f64 {
+fn reduce_lanes(mut lanes: [f64; LANES], reduce: fn(f64, f64) -> f64) -> f64 {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
-            lanes[lane] = join(lanes[lane], lanes[lane + half]);
+            lanes[lane] = reduce(lanes[lane], lanes[lane + half]);
         }
         half /= 2;
     }

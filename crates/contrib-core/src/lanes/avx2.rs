@@ -11,14 +11,14 @@ pub(crate) struct Avx2;
 
 x86_vectors!(Avx2: Singles, Doubles);
 
-/// The numbers of two registers taking turns: of those inside each half of a register the lower or the upper ones, as
-/// `_mm256_permute2f128_ps` chooses.
+/// Half of the numbers of two registers, zipped. The unpack instructions zip inside each half of a register;
+/// `_mm256_permute2f128_ps` then takes the lower halves of both results, or the upper halves.
 ///
 /// # Safety
 /// The processor has AVX2.
 #[inline(always)]
 unsafe fn halves<const CHOICE: i32>(a: __m256, b: __m256) -> __m256 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the processor has AVX2, and with it AVX.
     unsafe { _mm256_permute2f128_ps::<CHOICE>(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)) }
 }
 
@@ -28,7 +28,7 @@ x86_lanes!(
     splat: |number| _mm256_set1_ps(number),
     store: |to, x| _mm256_storeu_ps(to, x),
     abs: |x| _mm256_andnot_ps(_mm256_set1_ps(-0.0), x),
-    interleaved: |a, b| (
+    zip: |a, b| (
         [halves::<0x20>(a[0], b[0]), halves::<0x31>(a[0], b[0])],
         [halves::<0x20>(a[1], b[1]), halves::<0x31>(a[1], b[1])],
     ),

@@ -17,7 +17,7 @@ x86_lanes!(
     splat: |number| _mm512_set1_ps(number),
     store: |to, x| _mm512_storeu_ps(to, x),
     abs: |x| _mm512_abs_ps(x),
-    interleaved: |a, b| {
+    zip: |a, b| {
         // Numbers from 16 on are those of the second register.
         let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
         let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);

@@ -1,12 +1,12 @@
-//! Vectors of [`LANES`] numbers: the only words that the kernels are written in.
+//! Vectors of [`LANES`] numbers: the operations that the kernels are written in.
 //!
-//! A kernel is written once, generic over [`Vectors`]; an instruction set is a module here that implements the trait. All
-//! have the same number of lanes, whatever the width of the registers, and none fuses a multiplication with an addition:
-//! so a kernel gives the same bits on each.
+//! A kernel is written once, generic over [`Vectors`]. An instruction set is a module here that implements the trait. All
+//! have the same number of lanes, whatever the width of the registers, and none fuses a multiplication with an addition,
+//! so that a kernel gives the same bits on each.
 //!
 //! # Safety
-//! A vector can only be made by the `unsafe` functions, whose caller vouches that the processor has the instruction
-//! set. Whoever holds a vector therefore may calculate with it, which needs no `unsafe`.
+//! Only `unsafe` functions make a vector, and they require that the processor has the instruction set. A vector is
+//! therefore a proof of that, and calculating with it needs no `unsafe`.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
@@ -16,21 +16,26 @@ pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+#[cfg(test)]
+mod tests;
+
 use crate::dtype::Element;
 use half::{bf16, f16};
 
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 16;
 
-/// A vector in memory, where it is loaded from and stored to without crossing a cache line.
+/// A vector in memory, aligned so that loads and stores do not cross a cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Line<N>(pub(crate) [N; LANES]);
 
 impl<N> Line<N> {
-    /// The numbers of some lines.
+    /// The numbers of some lines: of `f32` or `f64`, which fill a line without padding.
     pub(crate) fn numbers_mut(lines: &mut [Self]) -> &mut [N] {
-        // SAFETY: a line is its numbers and nothing else: they are as large as a cache line, or a multiple of it.
+        const { assert!(size_of::<Self>() == LANES * size_of::<N>(), "a line of such numbers has padding") };
+        // SAFETY: a line consists of its numbers, without padding, as was just asserted; so `lines` are as many numbers,
+        // one after the other, borrowed for as long.
         unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES) }
     }
 }
@@ -49,7 +54,7 @@ pub(crate) trait Vectors: Sized + 'static {
     unsafe fn prefetch(from: *const u8);
 }
 
-/// A type that kernels calculate in.
+/// A type that kernels calculate in: `f32` or `f64`.
 pub(crate) trait Number: Element {
     /// Its vectors.
     type Lanes<V: Vectors>: Lanes<Number = Self>;
@@ -94,6 +99,35 @@ impl Number for f64 {
     }
 }
 
+/// A [`Number`] to which elements of type `T` widen exactly.
+///
+/// It states for a number what [`LoadAs`] states for each of its vectors, so that a kernel, whose instruction set is a
+/// parameter of a method, can state it as a bound of an implementation.
+pub(crate) trait Reads<T>: Number {
+    /// The elements at `from` and after, widened.
+    ///
+    /// # Safety
+    /// As [`LoadAs::load`].
+    unsafe fn load<V: Vectors>(from: *const T) -> Self::Lanes<V>;
+}
+
+macro_rules! reads {
+    ($($number:ty: $($element:ty),*;)*) => { $($(
+        impl Reads<$element> for $number {
+            #[inline(always)]
+            unsafe fn load<V: Vectors>(from: *const $element) -> Self::Lanes<V> {
+                // SAFETY: the conditions are the same.
+                unsafe { LoadAs::<$element>::load(from) }
+            }
+        }
+    )*)* };
+}
+
+reads! {
+    f32: f32, f16, bf16;
+    f64: f64, f32, f16, bf16;
+}
+
 /// A vector of [`LANES`] numbers on some instruction set.
 ///
 /// Every function is `#[inline(always)]` and has no `#[target_feature]`: it becomes part of an entry point that has.
@@ -118,10 +152,10 @@ pub(crate) trait Lanes: LoadAs<Self::Number> {
     fn mul(self, other: Self) -> Self;
     fn abs(self) -> Self;
 
-    /// In each lane the smaller of two numbers; `other` where either is NaN.
+    /// In each lane the smaller of two numbers; `other` where either is NaN or both are equal, such as two zeros.
     fn min(self, other: Self) -> Self;
 
-    /// In each lane the larger of two numbers; `other` where either is NaN.
+    /// In each lane the larger of two numbers; `other` where either is NaN or both are equal, such as two zeros.
     fn max(self, other: Self) -> Self;
 
     /// In each lane the larger of two numbers; NaN where either is NaN. Neither may have its sign bit set.
@@ -130,9 +164,10 @@ pub(crate) trait Lanes: LoadAs<Self::Number> {
     /// In each lane the number, or its negative where the sign bit of `other` is set.
     fn negated_where_negative(self, other: Self) -> Self;
 
-    /// The numbers of both vectors taking turns, `self`'s first: the first half of them all, and the second half.
+    /// The numbers of both vectors in turn, beginning with the first of `self`: the first half of them all, and the second
+    /// half.
     #[inline(always)]
-    fn interleaved(self, other: Self) -> (Self, Self) {
+    fn zip(self, other: Self) -> (Self, Self) {
         let (mut own, mut others) = ([Self::Number::ZERO; LANES], [Self::Number::ZERO; LANES]);
         let (mut low, mut high) = (own, own);
         // SAFETY: each array has room for a vector, and `self` shows that the processor has the instruction set.
@@ -153,6 +188,7 @@ pub(crate) trait LoadAs<T>: Copy {
     /// The elements at `from` and after.
     ///
     /// # Safety
-    /// The processor has the instruction set, and [`LANES`] elements can be read at `from`, which need not be aligned.
+    /// - The processor has the instruction set.
+    /// - [`LANES`] elements can be read at `from`, which need not be aligned.
     unsafe fn load(from: *const T) -> Self;
 }

@@ -36,7 +36,7 @@ macro_rules! portable_lanes {
             #[inline(always)]
             unsafe fn store(self, to: *mut $number) {
                 let numbers: [[$number; $width]; $count] = self.0.map(<$register>::to_array);
-                // SAFETY: the caller's promise.
+                // SAFETY: LANES numbers can be written at `to`, which is $count times $width.
                 unsafe { to.cast::<[[$number; $width]; $count]>().write_unaligned(numbers) }
             }
 
@@ -104,7 +104,7 @@ macro_rules! load_as {
         impl LoadAs<$element> for $name {
             #[inline(always)]
             unsafe fn load(from: *const $element) -> Self {
-                // SAFETY: the caller's promise.
+                // SAFETY: LANES elements can be read at `from`.
                 let elements = unsafe { from.cast::<[$element; LANES]>().read_unaligned() };
                 let numbers = elements.map($widen);
                 $name(from_fn(|i| <$register>::new(from_fn(|lane| numbers[$width * i + lane]))))

@@ -27,7 +27,7 @@ macro_rules! x86_lanes {
         splat: |$splat_number:ident| $splat:expr,
         store: |$store_to:ident, $store_x:ident| $store:expr,
         abs: |$abs_x:ident| $abs:expr,
-        $(interleaved: |$interleaved_a:ident, $interleaved_b:ident| $interleaved:expr,)?
+        $(zip: |$zip_a:ident, $zip_b:ident| $zip:expr,)?
         binary: { $($operation:ident => |$a:ident, $b:ident| $binary:expr),* $(,)? },
         load: { $($element:ty => |$from:ident| $load:expr),* $(,)? }
     ) => {
@@ -52,7 +52,7 @@ macro_rules! x86_lanes {
 
             #[inline(always)]
             unsafe fn splat($splat_number: $number) -> Self {
-                // SAFETY: the caller has the instruction set.
+                // SAFETY: the processor has the instruction set.
                 $crate::lanes::x86::each_register!(Self, i => unsafe { $splat })
             }
 
@@ -60,7 +60,8 @@ macro_rules! x86_lanes {
             unsafe fn store(self, to: *mut $number) {
                 let mut i = 0;
                 while i < $count {
-                    // SAFETY: the caller has room for a vector; `self` shows that the instruction set is there.
+                    // SAFETY: LANES numbers can be written at `to`; `self` shows that the processor has the
+                    // instruction set.
                     unsafe {
                         let ($store_to, $store_x) = (to.add(i * Self::WIDTH), self.register(i));
                         $store
@@ -73,16 +74,16 @@ macro_rules! x86_lanes {
             fn abs(self) -> Self {
                 $crate::lanes::x86::each_register!(Self, i => {
                     let $abs_x = self.register(i);
-                    // SAFETY: `self` shows that the instruction set is there.
+                    // SAFETY: `self` shows that the processor has the instruction set.
                     unsafe { $abs }
                 })
             }
 
             $(#[inline(always)]
-            fn interleaved(self, other: Self) -> (Self, Self) {
-                let ($interleaved_a, $interleaved_b) = (self.0.map(Into::into), other.0.map(Into::into));
+            fn zip(self, other: Self) -> (Self, Self) {
+                let ($zip_a, $zip_b) = (self.0.map(Into::into), other.0.map(Into::into));
                 // SAFETY: as in `abs`.
-                let (low, high): ([$raw; $count], [$raw; $count]) = unsafe { $interleaved };
+                let (low, high): ([$raw; $count], [$raw; $count]) = unsafe { $zip };
                 ($name(low.map(Into::into)), $name(high.map(Into::into)))
             })?
 
@@ -99,7 +100,7 @@ macro_rules! x86_lanes {
         $(impl $crate::lanes::LoadAs<$element> for $name {
             #[inline(always)]
             unsafe fn load(from: *const $element) -> Self {
-                // SAFETY: the caller has the instruction set, and a vector's worth of elements.
+                // SAFETY: the processor has the instruction set, and LANES elements can be read at `from`.
                 $crate::lanes::x86::each_register!(Self, i => unsafe {
                     let $from = from.add(i * Self::WIDTH);
                     $load

@@ -1,6 +1,6 @@
 //! Gains of factored parts, from inner products of wholes and directions, in `f32`.
 //!
-//! In the 1-norm what a part goes beyond its whole is taken off ([`crate::kernels::overshoot`]); in the 2-norm its own
+//! In the 1-norm what a part goes beyond its whole is taken off ([`crate::kernels::excess`]); in the 2-norm its own
 //! square. Where values are projected, `<w, values @ projection>` is `<projection @ w, values>`: as short as a value, once the
 //! whole has been projected back.
 
@@ -9,26 +9,28 @@ use super::work::{Desk, Measured, Panel, WorkOf};
 use super::written_out::scratch_len;
 use super::{FactoredParts, Gain};
 use crate::context::Threads;
-use crate::dispatch::{self, Measurer, Overshoots};
+use crate::dispatch::{self, EntryPoint};
 use crate::driver::pack::pack;
 use crate::driver::{Slots, buffer};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::instruction_set::InstructionSet;
-use crate::kernels::overshoot::{Element, Ranks};
-use crate::kernels::products::{Products, ROWS};
+use crate::kernels::excess::{Buckets, Excess, ExcessArguments, SortedElement};
+use crate::kernels::gemm_microkernel::{MR, Products};
+use crate::kernels::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
+use crate::kernels::prepare::PrepareArguments;
 use crate::lanes::{LANES, Line};
 use std::array::from_fn;
 use std::slice;
 
 /// What kernels need to know of some wholes to take gains.
 pub(super) struct Wholes {
-    overshoots: Overshoots,
+    excess: EntryPoint<ExcessArguments>,
     /// What is multiplied with directions, padded: twice the whole less epsilon, or for the 1-norm its signs, as 1 or -1.
     factors: Vec<Line<f32>>,
     /// For the 1-norm: the elements of the whole less epsilon, sorted.
-    sorted: Vec<Element>,
-    ranks: Vec<Ranks>,
+    sorted: Vec<SortedElement>,
+    buckets: Vec<Buckets>,
 }
 
 impl Wholes {
@@ -38,10 +40,10 @@ impl Wholes {
         let sorted = if factored.gain == Some(Gain::Magnitudes) { kept } else { 0 };
         let zero = Line([0.0; LANES]);
         Ok(Wholes {
-            overshoots: dispatch::gain_kernels(factored.set).overshoots,
+            excess: dispatch::entry_point::<Excess>(factored.set),
             factors: buffer(kept * lengths.padded / LANES, zero)?,
-            sorted: buffer(sorted * lengths.d, Element::default())?,
-            ranks: buffer(sorted, Ranks::default())?,
+            sorted: buffer(sorted * lengths.d, SortedElement::default())?,
+            buckets: buffer(sorted, Buckets::default())?,
         })
     }
 
@@ -51,7 +53,7 @@ impl Wholes {
         match gain {
             None => 0,
             Some(Gain::Squares) => multiplied,
-            Some(Gain::Magnitudes) => multiplied + lengths.d * size_of::<Element>() + size_of::<Ranks>(),
+            Some(Gain::Magnitudes) => multiplied + lengths.d * size_of::<SortedElement>() + size_of::<Buckets>(),
         }
     }
 }
@@ -62,13 +64,15 @@ fn row(rows: &[Line<f32>], number: usize, len: usize) -> *const f32 {
 }
 
 impl Measured for f32 {
-    fn panel(set: InstructionSet, vectors: DType) -> dispatch::Panel<f32> {
-        dispatch::panel_in_f32(set, vectors)
+    fn panel(set: InstructionSet, vectors: DType) -> EntryPoint<PackPanelArguments<f32>> {
+        dispatch::pack_panel_in_f32(set, vectors)
     }
 
-    fn measurer(factored: &FactoredParts) -> Option<Measurer> {
-        let kernels = dispatch::gain_kernels(factored.set);
-        Some(if factored.gain == Some(Gain::Squares) { kernels.squares } else { kernels.largest })
+    fn measurer(factored: &FactoredParts) -> Option<EntryPoint<PanelSizesArguments>> {
+        Some(match factored.gain {
+            Some(Gain::Squares) => dispatch::entry_point::<PanelSquares>(factored.set),
+            _ => dispatch::entry_point::<PanelLargest>(factored.set),
+        })
     }
 
     fn multiply(
@@ -83,8 +87,8 @@ impl Measured for f32 {
             Some(r) => (&desk.projected, r, parts.values),
             None => (&work.wholes.factors, padded, parts.directions),
         };
-        let rows = |block: usize| from_fn(|lane| row(rows, place + (block * ROWS + lane).min(count - 1), len));
-        let to = &mut to[..count.div_ceil(ROWS)];
+        let rows = |block: usize| from_fn(|lane| row(rows, place + (block * MR + lane).min(count - 1), len));
+        let to = &mut to[..count.div_ceil(MR)];
         // SAFETY: rows and columns have `len` numbers.
         unsafe { multiply(desk.tile.kernels.products, (rows, LANES), columns.as_ptr(), len / LANES, to) };
     }
@@ -110,9 +114,9 @@ impl Measured for f32 {
 
     fn prepare_wholes(work: &mut WorkOf<'_, f32>, start: usize, count: usize, threads: Threads<'_>) {
         let (vectors, lengths) = (&work.whole.vectors, work.lengths);
-        let Wholes { factors, sorted, ranks, .. } = &mut work.wholes;
+        let Wholes { factors, sorted, buckets, .. } = &mut work.wholes;
         let factors = Slots::new(factors, lengths.padded / LANES);
-        let (sorted, ranks) = (Slots::new(sorted, lengths.d), Slots::new(ranks, 1));
+        let (sorted, buckets) = (Slots::new(sorted, lengths.d), Slots::new(buckets, 1));
         let packed = Slots::new(&mut work.scratch, scratch_len(lengths.d));
         let prepare = dispatch::prepare_in_f32(work.factored.set, vectors.dtype);
         let gain = work.factored.gain;
@@ -128,13 +132,13 @@ impl Measured for f32 {
                     whole = packed;
                 }
                 let factors = factors.slot(number).as_mut_ptr().cast::<f32>();
-                (prepare)(whole, lengths.d, factor, factors.cast());
+                (prepare)(PrepareArguments { whole, len: lengths.d, factor, prepared: factors.cast() });
                 slice::from_raw_parts_mut(factors, lengths.d)
             };
             if gain == Some(Gain::Magnitudes) {
                 // SAFETY: as above.
-                let (ranks, sorted) = unsafe { (&mut ranks.slot(number)[0], sorted.slot_or_none(number)) };
-                ranks.sort(factors, sorted);
+                let (buckets, sorted) = unsafe { (&mut buckets.slot(number)[0], sorted.slot_or_none(number)) };
+                buckets.sort(factors, sorted);
                 for factor in factors {
                     *factor = 1.0_f32.copysign(*factor);
                 }
@@ -151,9 +155,9 @@ impl Measured for f32 {
             let (panel, first) = (task % panels, task / panels * GROUP);
             let wholes = GROUP.min(count - first);
             let place = |number: usize| begin + first + number.min(wholes - 1);
-            let rows = |block: usize| from_fn(|lane| row(factors, place(block * ROWS + lane), padded));
-            let mut products = [[Line([0.0; LANES]); ROWS]; BLOCKS];
-            let products = &mut products[..wholes.div_ceil(ROWS)];
+            let rows = |block: usize| from_fn(|lane| row(factors, place(block * MR + lane), padded));
+            let mut products = [[Line([0.0; LANES]); MR]; BLOCKS];
+            let products = &mut products[..wholes.div_ceil(MR)];
             // SAFETY: wholes, and rows of the matrix, have `padded` numbers.
             unsafe { multiply(tile.kernels.products, (rows, LANES), tile.rows(panel), padded / LANES, products) };
             for (number, products) in products.as_flattened().iter().enumerate().take(wholes) {
@@ -194,12 +198,19 @@ fn surpluses_of_squares(panel: &Panel<'_, f32>, products: &Line<f64>, to: &mut [
 impl WorkOf<'_, f32> {
     /// [`surpluses_of`] the parts of a panel in the 1-norm.
     fn surpluses_of_magnitudes(&self, panel: &Panel<'_, f32>, products: &Line<f64>, to: &mut [f64; LANES]) -> u32 {
-        let (d, Wholes { overshoots, sorted, ranks, .. }) = (self.lengths.d, &self.wholes);
-        let whole = (&ranks[panel.place], sorted[panel.place * d..][..d].as_ptr());
+        let (d, Wholes { excess, sorted, buckets, .. }) = (self.lengths.d, &self.wholes);
         let mut beyond = Line([0.0; LANES]);
         let Panels { directions, sizes, .. } = panel.parts;
+        let arguments = ExcessArguments {
+            coefficients: panel.coefficients,
+            largest: &raw const sizes.largest,
+            panel: directions.as_ptr(),
+            buckets: &raw const buckets[panel.place],
+            sorted: sorted[panel.place * d..][..d].as_ptr(),
+            excess: &raw mut beyond,
+        };
         // SAFETY: the directions, and the sorted whole, have `d` elements.
-        unsafe { (overshoots)(panel.coefficients, &sizes.largest, directions.as_ptr(), whole, &mut beyond) };
+        unsafe { (excess)(arguments) };
         let surplus = |lane: usize| {
             let coefficient = f64::from(panel.coefficients.0[lane]);
             panel.norm.surplus_of_gain(coefficient * products.0[lane] - 2.0 * beyond.0[lane])

@@ -2,23 +2,23 @@
 
 use crate::axes::Axes;
 use crate::context::Threads;
-use crate::dispatch::{Measurer, Panel, ProductsOf};
+use crate::dispatch::EntryPoint;
 use crate::driver::{Slots, Vectors, buffer};
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::kernels::panel::Sizes;
-use crate::kernels::products::{DEPTH, Products, ROWS, Rows};
+use crate::kernels::gemm_microkernel::{DEPTH, GemmArguments, MR, Products};
+use crate::kernels::panel::{PackPanelArguments, PanelSizesArguments, Sizes};
 use crate::lanes::{LANES, Line, Number};
 use std::array::from_fn;
 
 /// Bytes that the directions of one tile may take.
 const TILE_BYTES: usize = 1 << 20;
 
-/// Blocks of [`ROWS`] rows that are multiplied with a panel of columns before the next panel is read.
+/// Blocks of [`MR`] rows that are multiplied with a panel of columns before the next panel is read.
 pub(super) const BLOCKS: usize = 8;
 
 /// Rows of so many blocks.
-pub(super) const GROUP: usize = BLOCKS * ROWS;
+pub(super) const GROUP: usize = BLOCKS * MR;
 
 /// Lines of rows that are multiplied with a panel before the next, so that they stay in the first-level cache. A multiple of
 /// [`DEPTH`], so that the order of additions does not depend on it.
@@ -30,8 +30,8 @@ const SLICE: usize = 2 * DEPTH;
 /// # Safety
 /// Rows and columns have as many lines.
 pub(super) unsafe fn multiply<N: Number>(
-    kernel: ProductsOf<N>,
-    (rows, step): (impl Fn(usize) -> [*const N; ROWS], usize),
+    kernel: EntryPoint<GemmArguments<N>>,
+    (rows, step): (impl Fn(usize) -> [*const N; MR], usize),
     panel: *const Line<N>,
     lines: usize,
     to: &mut [Products],
@@ -39,9 +39,10 @@ pub(super) unsafe fn multiply<N: Number>(
     for start in (0..lines).step_by(SLICE) {
         let panel = panel.wrapping_add(start * LANES);
         for (block, products) in to.iter_mut().enumerate() {
-            let rows = Rows { starts: rows(block).map(|row| row.wrapping_add(start * step)), step };
+            let rows = rows(block).map(|row| row.wrapping_add(start * step));
+            let (lines, accumulate) = (SLICE.min(lines - start), start > 0);
             // SAFETY: the caller's promise, from `start` on.
-            unsafe { (kernel)(rows, panel, SLICE.min(lines - start), start > 0, products) };
+            unsafe { (kernel)(GemmArguments { rows, line_stride: step, panel, lines, accumulate, products }) };
         }
     }
 }
@@ -112,11 +113,11 @@ impl Lengths {
 /// The kernels that a tile uses. Those that read are for the types of directions, or values, and of matrices.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels<N> {
-    pub(super) read: Panel<N>,
-    pub(super) read_matrix: Option<Panel<N>>,
-    pub(super) products: ProductsOf<N>,
+    pub(super) read: EntryPoint<PackPanelArguments<N>>,
+    pub(super) read_matrix: Option<EntryPoint<PackPanelArguments<N>>>,
+    pub(super) products: EntryPoint<GemmArguments<N>>,
     /// Finds out what gains need to know of directions, where they are taken.
-    pub(super) measure: Option<Measurer>,
+    pub(super) measure: Option<EntryPoint<PanelSizesArguments>>,
 }
 
 /// Panels of directions, of the values that they are projected from, and what gains need to know of them.
@@ -193,7 +194,8 @@ impl<N: Number> Tile<N> {
             // SAFETY: each number comes once, and the matrix outlives the tasks; the rows lie inside the projection.
             let to = unsafe {
                 let to = panels.slot(panel);
-                (read)(&starts, projection.stride, d, to.as_mut_ptr());
+                let (stride, panel) = (projection.stride, to.as_mut_ptr());
+                (read)(PackPanelArguments { starts: &raw const starts, stride, len: d, panel });
                 to
             };
             if rows < LANES {
@@ -221,7 +223,11 @@ impl<N: Number> Tile<N> {
         let read = self.kernels.read;
         threads.for_step(starts.len() * r).for_each(panels, |_, panel| {
             // SAFETY: as above.
-            unsafe { (read)(&starts_of(panel), vectors.stride, vectors.len, values.slot(panel).as_mut_ptr()) };
+            unsafe {
+                let (starts, panel) = (starts_of(panel), values.slot(panel).as_mut_ptr());
+                let (stride, len) = (vectors.stride, vectors.len);
+                (read)(PackPanelArguments { starts: &raw const starts, stride, len, panel });
+            };
         });
         self.project(panels, threads);
         let (rooms, tile) = (self.rooms(), &*self);
@@ -252,7 +258,8 @@ impl<N: Number> Tile<N> {
         // SAFETY: the caller's promise.
         unsafe {
             let directions = rooms.directions.slot(room);
-            (self.kernels.read)(starts, vectors.stride, vectors.len, directions.as_mut_ptr());
+            let (stride, len, panel) = (vectors.stride, vectors.len, directions.as_mut_ptr());
+            (self.kernels.read)(PackPanelArguments { starts, stride, len, panel });
             let sizes = self.measure(rooms, room);
             Panels { directions, values: &[], sizes }
         }
@@ -268,7 +275,8 @@ impl<N: Number> Tile<N> {
             let sizes = &mut rooms.sizes.slot(room)[0];
             if let Some(measure) = self.kernels.measure {
                 let directions = rooms.directions.slot(room);
-                (measure)(directions.as_ptr().cast(), self.lengths.d, sizes);
+                let panel = directions.as_ptr().cast();
+                (measure)(PanelSizesArguments { panel, len: self.lengths.d, sizes });
             }
             sizes
         }
@@ -283,11 +291,10 @@ impl<N: Number> Tile<N> {
         let directions = Slots::new(&mut self.directions, 1);
         threads.for_each(padded.div_ceil(GROUP), |_, group| {
             let elements = group * GROUP..padded.min((group + 1) * GROUP);
-            let mut products = [[Line([0.0; LANES]); ROWS]; BLOCKS];
-            let products = &mut products[..elements.len() / ROWS];
+            let mut products = [[Line([0.0; LANES]); MR]; BLOCKS];
+            let products = &mut products[..elements.len() / MR];
             for panel in 0..panels {
-                let columns =
-                    |block: usize| from_fn(|row| matrix[elements.start + block * ROWS + row..].as_ptr().cast());
+                let columns = |block: usize| from_fn(|row| matrix[elements.start + block * MR + row..].as_ptr().cast());
                 // SAFETY: the columns of the matrix and the values of the panel have `r` numbers.
                 unsafe {
                     let values = values[panel * r..][..r].as_ptr();

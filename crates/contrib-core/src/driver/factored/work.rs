@@ -6,14 +6,15 @@ use super::written_out::scratch_len;
 use super::{FactoredParts, Offsets};
 use crate::axes::Walk;
 use crate::context::Threads;
-use crate::dispatch::{self, Measurer};
+use crate::dispatch::{self, EntryPoint};
 use crate::driver::entry::proximity;
 use crate::driver::surplus::WholeNorm;
 use crate::driver::{Slots, Whole, buffer, out_of_memory};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::instruction_set::InstructionSet;
-use crate::kernels::products::{Products, ROWS};
+use crate::kernels::gemm_microkernel::{GemmMicrokernel, MR, Products};
+use crate::kernels::panel::{PackPanelArguments, PanelSizesArguments};
 use crate::lanes::{LANES, Line, Number};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -127,10 +128,10 @@ fn any<N: Number>(numbers: &Line<N>) -> bool {
 /// A type that directions are kept in, and how the surpluses of parts follow from them.
 pub(super) trait Measured: Number {
     /// The kernel that writes vectors of type `vectors` as panels.
-    fn panel(set: InstructionSet, vectors: DType) -> dispatch::Panel<Self>;
+    fn panel(set: InstructionSet, vectors: DType) -> EntryPoint<PackPanelArguments<Self>>;
 
     /// The kernel that finds out what gains need to know of directions, where they are taken.
-    fn measurer(factored: &FactoredParts) -> Option<Measurer>;
+    fn measurer(factored: &FactoredParts) -> Option<EntryPoint<PanelSizesArguments>>;
 
     /// The kernels for the types of a group's tensors.
     fn kernels(factored: &FactoredParts) -> Kernels<Self> {
@@ -138,7 +139,7 @@ pub(super) trait Measured: Number {
         Kernels {
             read: Self::panel(set, factored.directions.dtype),
             read_matrix: factored.projection.map(|projection| Self::panel(set, projection.dtype)),
-            products: dispatch::products_kernel(set),
+            products: dispatch::entry_point::<GemmMicrokernel<Self>>(set),
             measure: Self::measurer(factored),
         }
     }
@@ -353,7 +354,7 @@ impl<'a, N: Measured> WorkOf<'a, N> {
         }
         let parts = are_there.then(read);
         if let Some(parts) = parts {
-            let products = products.as_chunks_mut::<ROWS>().0;
+            let products = products.as_chunks_mut::<MR>().0;
             N::multiply(self, (desk, parts), run.begin + numbers.start, numbers.len(), products);
         }
         for ((number, coefficients), products) in numbers.zip(&*coefficients).zip(&*products) {

@@ -4,13 +4,14 @@ use super::FactoredParts;
 use super::tile::Panels;
 use super::work::{Desk, Measured, Panel, WorkOf};
 use crate::context::Threads;
-use crate::dispatch::{self, Measurer};
+use crate::dispatch::{self, EntryPoint};
 use crate::driver::Vectors;
 use crate::driver::surplus::distances;
 use crate::driver::totals::{Buffers, Comparison, Origin, Workspace};
 use crate::dtype::{DType, Element, with_element};
 use crate::instruction_set::InstructionSet;
-use crate::kernels::products::Products;
+use crate::kernels::gemm_microkernel::Products;
+use crate::kernels::panel::{PackPanelArguments, PanelSizesArguments};
 use crate::lanes::{LANES, Line};
 
 /// Widens the elements at `from` and every `stride` after it.
@@ -68,11 +69,11 @@ impl<N: Measured> WorkOf<'_, N> {
 }
 
 impl Measured for f64 {
-    fn panel(set: InstructionSet, vectors: DType) -> dispatch::Panel<f64> {
-        dispatch::panel_in_f64(set, vectors)
+    fn panel(set: InstructionSet, vectors: DType) -> EntryPoint<PackPanelArguments<f64>> {
+        dispatch::pack_panel_in_f64(set, vectors)
     }
 
-    fn measurer(_: &FactoredParts) -> Option<Measurer> {
+    fn measurer(_: &FactoredParts) -> Option<EntryPoint<PanelSizesArguments>> {
         None
     }
 
