@@ -103,40 +103,78 @@ fn hash(results: impl Iterator<Item = u64>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The hashes of the results of these calls, for each norm.
-fn hashes(jobs: &[Job]) -> [String; NORMS.len()] {
-    NORMS.map(|norm| {
-        let results = jobs.iter().flat_map(|job| job.with_norm(norm).bits(None)).flatten();
-        format!("norm {norm}: {:016x}", hash(results))
-    })
+/// The name of a case of [`PINNED`]: of calls of the same operation, form and element type.
+fn name(job: &Job) -> String {
+    let operation = Operation::ALL.iter().find(|(_, operation)| *operation == job.operation).unwrap().0;
+    let kind = job.inputs[0].1.kind().name();
+    let variant = match job.form {
+        Form::Each if job.inputs.iter().any(|(name, _)| *name == "value_output") => " of value_output",
+        Form::Each => "",
+        Form::Sums => " as sums",
+        Form::Strongest(_) => ", strongest",
+    };
+    format!("{operation}{variant}, {kind}")
 }
 
-#[test]
-fn every_machine_and_version_gives_these_bits_of_factored_parts() {
-    assert_eq!(
-        hashes(&factored_jobs()),
-        [
-            "norm 1: caa712efb034ab30",
-            "norm 2: 73374cf737dc4735",
-            "norm 3: addf8e13e3a633da",
-            "norm inf: c1513fa6bc6b00e6",
-            "norm 2.7: 6be14074b5e23941"
-        ],
-        "results changed: that is a change for users, to be named in CHANGELOG.md"
-    );
-}
+/// For each case the hashes of its results for each of [`NORMS`], and its name.
+const PINNED: &str = "\
+a35ec58e22eadc97 2d2ad35ec36bb1f0 bfb7cdebf41ec5d8 47f3b2f71fee86f6 9ed135a2c2b55535 contributions, float32
+a23178fe227b21c4 fd573dc3269760de 0003dcfbf04d31b0 4aec1d080966161a 2cf1b919c4854c8e attention, float32
+ec68ef37b5e8271f 044c1623e27ca0f8 ab2924ef70d02c9b cd70b212ce522d77 435627782dc77191 contributions, float64
+63a889c276bf1b9c 485052977eab501e 28324394810fef79 3d527caf176eade3 1e2719da516fbef2 attention, float64
+55810af8b5cd1294 74bbbfb1095cf79e 3f1a3a98701aca98 1d78f736ddd9685c 46d5716473c1034b contributions, float16
+01028697eacdb812 c7d94086b9976747 921ba3477bb1045d 0346224225035a1f af33aef9bfac15d4 attention, float16
+0318edc13c6cd1f3 499063d1c7efad34 756a1ee52fe54af7 ff5025169c93335c 20c00e417d413ce7 contributions, bfloat16
+0263ab292ad92b37 cea08eda738404f9 53a388af787d70f1 08f6ff264896f8b9 1d9fe3130b467ae2 attention, bfloat16
+0d4511ab9c0c89c2 7206e01139a544c4 ea975fd7e00083c9 c8dd5be261ee3f99 2e0e6d970494101e attention_factored of value_output, float32
+82b29a4cd1eeef27 ba3027ee6661e030 739d7ac091357e83 3b2da14bb1bb6fb6 5dd3d8a6a1f998e0 attention_factored as sums, float32
+aef198977883b12c af4bd0a84a87609b c15c6f775a228206 036007282106ba9b 8580ea3ed3ed7383 attention_factored, float32
+e00e2c019741d61e 88ff62d2da8593b8 b6cfd9e175baa48c 8435c3dc4c5e6ef3 5eb4993a80990e9a mlp_neurons, strongest, float32
+f43998578d3c4662 e91f2a63342e825f 3218a8b20512a2c5 2c5fb8ad391e0bc3 1b2d7257e8473b69 mlp_neurons, float32
+8bdf014bbe8c87ec 0bc8c99c08aec31c bc17e5a404c6e8f5 25b1d6207bcb83ac adad31c6f8f0071c attention_factored of value_output, float64
+9df5fdb66d875bf2 689d8c34dc829e48 0a3779fa7c75dadb 0aa9696346140a5f da1eeed7676dcffb attention_factored as sums, float64
+8bdf014bbe8c87ec 0bc8c99c08aec31c bc17e5a404c6e8f5 25b1d6207bcb83ac adad31c6f8f0071c attention_factored, float64
+6a7813e1a4724233 80856884cfeaa9d9 f401a27266df8349 46f8a42210ca6d20 d5fb6bc0023bb63d mlp_neurons, strongest, float64
+c5696308bb7cbc65 f62f0e924f8a2ce6 592347139e324315 0085f2f95c3b5cfc 98b1ea976f68b7c9 mlp_neurons, float64
+57504262d7b04256 424e091cb669e1c8 df4bb144b043b849 3d54b5b80161a6b4 85f8643c47052adb attention_factored of value_output, float16
+2d51cb9b76cab92c 5f5aacbdef19d4ec 95ade59382def973 2483bed82d469a8c 0553c91a618d5ba7 attention_factored as sums, float16
+23995bf0405a2b2a 8be1204c5fcb82a1 dc05d5dc26308684 42a32aa1dc31281b 8a6cc3c5c94c26e3 attention_factored, float16
+a0defbcaa1aaed33 6dd0bec122947c60 947f175d81f932b7 dbbfa66fe46ec784 ccf084425d9f6587 mlp_neurons, strongest, float16
+0c1a912db6aaa41f 111be22eb3345ecf e5f133a9031af1e2 01cf2845b1bd4b15 20ba26c9d14116d3 mlp_neurons, float16
+1f3cc73c303ce02a ebc6347d1ad5996f d3642883f1a0b119 5b1fc45ee778508e 1649e3546648adb2 attention_factored of value_output, bfloat16
+6c4f9b630096a42e 16478a552b822ca1 8373ef67a821cc37 a6b15c785273f9c4 dc94151a54e2821b attention_factored as sums, bfloat16
+504fe75d4a10e310 e5fbf490225b33e1 96ba8bf09b963607 8cb1f506788915c0 d7ecb73484553745 attention_factored, bfloat16
+705056ea0e9e337b beee03601ded8532 37fbf71b24aa22ba a5791f79d9ff5ee7 28cc26df7ee94b51 mlp_neurons, strongest, bfloat16
+b0bea0fb3a20ceb7 257e579d31952008 dd52a1fa89115545 7080282a7e1d893b 9c301a494110cdb7 mlp_neurons, bfloat16
+";
 
 #[test]
 fn every_machine_and_version_gives_these_bits() {
-    assert_eq!(
-        hashes(&jobs()),
-        [
-            "norm 1: 8ff0f1db7a3bfa73",
-            "norm 2: d9ab91699050a5ad",
-            "norm 3: d9780144a725b257",
-            "norm inf: 55e315412a6cbe83",
-            "norm 2.7: 523bcc54449846e3"
-        ],
-        "results changed: that is a change for users, to be named in CHANGELOG.md"
+    let mut cases: Vec<(String, Vec<Job>)> = Vec::new();
+    for job in jobs().into_iter().chain(factored_jobs()) {
+        let name = name(&job);
+        match cases.iter_mut().find(|case| case.0 == name) {
+            Some(case) => case.1.push(job),
+            None => cases.push((name, vec![job])),
+        }
+    }
+    let mut changed = Vec::new();
+    let mut line = |(name, jobs): &(String, Vec<Job>)| {
+        let pinned = PINNED.lines().find(|line| line.ends_with(&format!(" {name}"))).unwrap_or_default();
+        let mut pinned = pinned.split(' ');
+        let hashes = NORMS.map(|norm| {
+            let results = jobs.iter().flat_map(|job| job.with_norm(norm).bits(None)).flatten();
+            let hash = format!("{:016x}", hash(results));
+            if pinned.next() != Some(&hash) {
+                changed.push(format!("{name}, norm {norm}"));
+            }
+            hash
+        });
+        format!("{} {name}\n", hashes.join(" "))
+    };
+    let found: String = cases.iter().map(&mut line).collect();
+    assert!(
+        found == PINNED,
+        "results changed, which is a change for users, to be named in CHANGELOG.md: {changed:#?}\nAll hashes:\n{found}"
     );
 }

@@ -271,7 +271,7 @@ fn prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, start: u
     let prepare = |from| {
         // SAFETY: `from` has `len` elements; the prepared numbers, rounded up to vectors, are at most PIECE.
         unsafe {
-            (comparison.route.prepare)(PrepareArguments { whole: from, len, factor: arithmetic.factor(), prepared })
+            (comparison.route.prepare)(PrepareArguments { whole: from, len, factor: arithmetic.factor(), prepared });
         };
     };
     if vectors.is_contiguous() {

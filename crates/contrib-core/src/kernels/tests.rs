@@ -46,6 +46,11 @@ fn single(number: f64) -> f64 {
     f64::from(number as f32)
 }
 
+/// The index that is so many elements after another.
+fn offset(index: usize, elements: isize) -> usize {
+    index.checked_add_signed(elements).unwrap()
+}
+
 /// A measure in plain code. Where it calculates in `f32`, all numbers are equal to numbers of `f32`.
 struct PlainMeasure {
     kind: MeasureKind,
@@ -253,7 +258,7 @@ impl<T: Element> Adjacent<T> {
         let mut elements = vec![T::from_f64(f64::NAN); (len - 1) * stride + count];
         for (number, part) in parts.iter().enumerate() {
             for (index, element) in part.iter().enumerate() {
-                elements[first.strict_add_signed(index as isize * stride_of_parts) + number] = *element;
+                elements[offset(first, index as isize * stride_of_parts) + number] = *element;
             }
         }
         Adjacent { elements, count, first, stride: stride_of_parts }
@@ -270,7 +275,7 @@ impl<T: Element> Adjacent<T> {
         let mut accumulators: Box<ColumnAccumulators> = Box::new([[f64::NAN; COLUMNS]; ACCUMULATORS * LANES]);
         let mut totals: Box<ColumnTotals> = Box::new([[f64::NAN; COLUMNS]; LANES]);
         for &(start, len, piece) in pieces {
-            let first = self.first.strict_add_signed(start as isize * self.stride);
+            let first = offset(self.first, start as isize * self.stride);
             let arguments = ColumnsArguments {
                 parameters: PARAMETERS,
                 piece,
@@ -316,9 +321,9 @@ fn test_prepare<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> Entr
         });
         // Rounded twice, as two operations are; a factor of 2 rounds nothing.
         let in_numbers = |number: f64| N::of(number).to_f64();
-        for index in 0..padded {
+        for (index, found) in prepared.into_iter().enumerate() {
             let difference = |x: &T| in_numbers(x.to_f64() - in_numbers(DIFFERENCE_EPSILON)) * factor;
-            let (found, expected) = (prepared[index], whole.get(index).map_or(0.0, difference));
+            let expected = whole.get(index).map_or(0.0, difference);
             assert!(found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()), "{len} {index}");
         }
     }
@@ -348,8 +353,7 @@ fn test_pack_panel<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> E
         // times, backward.
         for (between, stride) in [(len, 1), (1, LANES as isize), (1, 21), (2 * len, 2), (0, 1), (len, -1), (1, -17)] {
             let first = if stride < 0 { (len - 1) * stride.unsigned_abs() } else { 0 };
-            let index_of =
-                |lane: usize, index: usize| (first + lane * between).strict_add_signed(index as isize * stride);
+            let index_of = |lane: usize, index: usize| offset(first + lane * between, index as isize * stride);
             let starts: [*const u8; LANES] = from_fn(|lane| elements[index_of(lane, 0)..].as_ptr().cast());
             let padded = len.next_multiple_of(LANES);
             let panel = on_every_set("panel", |set| {
