@@ -86,7 +86,7 @@ impl<T: Element, N: Reads<T>> Kernel for PackPanel<T, N> {
 ///
 /// The index of a number in the square has the four bits of its row and then the four bits of its lane. Zipping row `i`
 /// with row `i + 8`, into rows `2i` and `2i + 1`, moves each bit up by one and the first bit to the end. After four such
-/// rounds the bits of row and lane have changed places.
+/// rounds the bits of row and lane have been swapped.
 #[inline(always)]
 fn transpose<L: Lanes>(square: &mut [L; LANES]) {
     let mut bits = LANES.ilog2();

@@ -1,4 +1,4 @@
-//! Every kernel, on every instruction set of this processor, against a plain loop. Where a kernel documents the order of its
+//! Tests every kernel, on every instruction set of this processor, against a plain loop. Where a kernel documents the order of its
 //! additions the loop has the same order, and the results must have the same bits.
 
 use super::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
@@ -364,8 +364,8 @@ fn test_pack_panel<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> E
                 unsafe { kernel(set, T::DTYPE)(PackPanelArguments { starts, stride, len, panel }) };
                 numbers(&lines)
             });
-            let expected = |place: usize| {
-                let (index, lane) = (place / LANES, place % LANES);
+            let expected = |position: usize| {
+                let (index, lane) = (position / LANES, position % LANES);
                 if index < len { elements[index_of(lane, index)].to_f64() } else { 0.0 }
             };
             let expected: Vec<f64> = (0..padded * LANES).map(expected).collect();
@@ -375,7 +375,7 @@ fn test_pack_panel<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> E
 }
 
 #[test]
-fn panels_have_the_elements_of_all_vectors_side_by_side() {
+fn panels_have_all_elements_of_one_index_in_one_line() {
     test_pack_panel::<f32, f32>(pack_panel_in_f32);
     test_pack_panel::<f16, f32>(pack_panel_in_f32);
     test_pack_panel::<bf16, f32>(pack_panel_in_f32);
@@ -410,8 +410,8 @@ fn test_products<N: Number>(add_product: fn(f64, f64, f64) -> f64) {
                 numbers(&products)
             };
             let products = on_every_set("products", |set| run(set, &[(0, lines)]));
-            let expected = |place: usize| {
-                let (row, column) = (place / NR, place % NR);
+            let expected = |position: usize| {
+                let (row, column) = (position / NR, position % NR);
                 let mut total = 0.0;
                 for start in (0..lines).step_by(DEPTH) {
                     let mut sum = 0.0;

@@ -1,4 +1,4 @@
-//! Every operation of vectors, on every instruction set of this processor, against code for one number.
+//! Tests every operation of vectors, on every instruction set of this processor, against code for one number.
 
 use super::{LANES, Lanes, Line, LoadAs, Number, Reads, Vectors};
 use crate::dispatch::entry_point;
