@@ -1,5 +1,5 @@
-//! Tests every kernel, on every instruction set of this processor, against a plain loop. Where a kernel documents the order of its
-//! additions the loop has the same order, and the results must have the same bits.
+//! Tests every kernel, on every instruction set of this processor, against a plain loop. Where a kernel documents the order
+//! of its additions, the loop has the same order, and the results must have the same bits.
 
 use super::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
 use super::excess::{Buckets, Excess, ExcessArguments, SortedElement};
