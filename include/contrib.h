@@ -43,7 +43,7 @@
 #define CONTRIB_GROUP_LEAVE_OUT_ZEROS 1
 
 // Flag of a group: `out` lacks one or more of the leading part axes, or all, and gets sums over them. Of parts
-// `[p, q, v]`, for example, it is `[q, v]` or `[v]`. Not with `indices`.
+// `[p, q, v]`, for example, it is `[q, v]` or `[v]`. With all part axes it is as without the flag. Not with `indices`.
 #define CONTRIB_GROUP_SUM 2
 
 // `device_type` of ordinary memory (DLPack's `kDLCPU`).
@@ -133,12 +133,12 @@ typedef struct contrib_group {
     // `[p.., r, d]`, or NULL: the matrix by which the values in `parts` become directions, `values @ projection`. Any
     // extent of `p..` may be 1. Only with `coefficients`.
     const struct contrib_tensor *projection;
-    // `[v.., d]`, or NULL: by what each channel of the parts of a batch entry is multiplied, as where a model
+    // `[v.., d]`, or NULL: by what each channel of the parts of a batch item is multiplied, as where a model
     // normalises what a block adds. Any extent may be 1. Only with `coefficients`. Calculation with a scale is many
     // times slower.
     const struct contrib_tensor *scale;
     // NULL, or a place for indices, int32 or int64, `[v.., k]`; written. Then `out` is `[v.., k]` too, and gets the
-    // contributions of the k strongest parts of each batch entry, the strongest first, of equal ones the first; this
+    // contributions of the k largest parts of each batch item, the largest first, of equal ones the first; this
     // gets their row-major indices in `p..`. The other parts count in the sum by which all are divided.
     const struct contrib_tensor *indices;
     // `CONTRIB_GROUP_` flags, or 0.
@@ -222,6 +222,9 @@ typedef struct contrib_attention_extras {
 // A tensor's data is not aligned to its element's size.
 #define CONTRIB_ERROR_MISALIGNED 205
 
+// A vector has more elements than the library can number: 2^32 - 1.
+#define CONTRIB_ERROR_TOO_LARGE 206
+
 // A tensor has another number of axes than the operation takes.
 #define CONTRIB_ERROR_RANK 300
 
@@ -237,8 +240,8 @@ typedef struct contrib_attention_extras {
 // A number of key-value heads that does not divide the number of heads.
 #define CONTRIB_ERROR_HEADS 304
 
-// More strongest parts are asked for than there are, or there are more parts than the indices' dtype can count.
-#define CONTRIB_ERROR_TOO_MANY_STRONGEST 305
+// More of the largest parts are asked for than there are, or there are more parts than the indices' dtype can count.
+#define CONTRIB_ERROR_TOP_K 305
 
 // The norm is NaN or less than 1.
 #define CONTRIB_ERROR_NORM 400
@@ -267,15 +270,18 @@ extern "C" {
 
 // Makes a context with `n_threads` threads and puts it into `*out`.
 //
-// With 1 there is no pool: everything runs inline in the calling thread. 0 means one thread for each core. Where the
-// operating system does not start that many, everything runs inline; `contrib_context_threads` says how many there
-// are. In a child after `fork()` the threads do not exist, and everything runs inline.
+// The calling thread is one of them, and works with the others. With 1 everything runs inline in the calling thread. 0 means
+// one thread for each core. Where the operating system does not start that many, everything runs inline;
+// `contrib_context_threads` says how many there are. In a child after `fork()` the threads do not exist, and everything
+// runs inline.
 //
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024); `*out` is untouched then.
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024),
+// `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
 //
 // # Safety
 // `out` is null or may be written.
-contrib_status contrib_context_new(size_t n_threads, struct contrib_context **out);
+contrib_status contrib_context_new(size_t n_threads,
+                                   struct contrib_context **out);
 
 // Ends a context's threads and frees it. NULL is allowed. No call may be using it.
 //
@@ -311,7 +317,7 @@ contrib_status contrib_context_limit_instruction_set(struct contrib_context *con
 // `context` is null or alive.
 int32_t contrib_context_instruction_set(const struct contrib_context *context);
 
-// What all parts of all groups contribute to their whole, normalised together: for each batch entry the contributions
+// What all parts of all groups contribute to their whole, normalised together: for each batch item the contributions
 // of all its parts sum to 1. The other operations are this one with named groups.
 //
 // `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]`, given as they are or as coefficients
@@ -326,16 +332,17 @@ int32_t contrib_context_instruction_set(const struct contrib_context *context);
 //
 // With a threshold in the options, small contributions become 0, and the others are renormalised.
 //
-// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch entry NaN and no other;
+// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch item NaN and no other;
 // an infinite part of a finite whole has the least proximity; an infinite whole gives NaN. Results have the same bits
 // for any number of threads, and for an entry alone or in a batch.
 //
 // Outputs must not overlap an input, one another, or themselves. Any function may be called from many threads at once.
 //
-// Errors, here and in every operation below, after which the outputs are untouched: `CONTRIB_ERROR_NULL_POINTER`,
+// Errors, here and in every operation below, after which the outputs are untouched (but for
+// `CONTRIB_ERROR_INTERNAL`, a bug, after which they may have been written): `CONTRIB_ERROR_NULL_POINTER`,
 // `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
-// `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
-// `CONTRIB_ERROR_TOO_MANY_STRONGEST`, and `_FLAGS`; a group with `projection`, `scale` or
+// `_TOO_LARGE`, `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
+// `CONTRIB_ERROR_TOP_K`, and `_FLAGS`; a group with `projection`, `scale` or
 // `CONTRIB_GROUP_LEAVE_OUT_ZEROS` and no `coefficients` is a `CONTRIB_ERROR_NULL_POINTER`.
 //
 // # Safety
@@ -376,7 +383,7 @@ contrib_status contrib_contributions_with_one_off(const struct contrib_tensor *w
 // stream after attention.
 //
 // `resid_pre` and `resid_mid` are `[batch, pos, d_model]`, `decomposed_attn` `[batch, pos, key_pos, head, d_model]`,
-// `out_attn` `[batch, pos, key_pos, head]`, `out_resid` `[batch, pos]`. For each position of each batch entry,
+// `out_attn` `[batch, pos, key_pos, head]`, `out_resid` `[batch, pos]`. For each position of each batch item,
 // `out_attn` and `out_resid` together sum to 1. Errors: see `contrib_group_contributions`.
 //
 // # Safety
@@ -406,10 +413,10 @@ contrib_status contrib_attention(const struct contrib_tensor *resid_pre,
 // would write for each token, the products of both, which a caller may keep between decoding steps.
 //
 // A part whose pattern is 0 is the zero vector, whatever its value; it counts unless it is left out. For each position
-// of each batch entry, `out_attn`, `out_resid` and the results of the extras together sum to 1. Every tensor has its
+// of each batch item, `out_attn`, `out_resid` and the results of the extras together sum to 1. Every tensor has its
 // own dtype.
 //
-// Beside the outputs some 15 MB of memory are needed for each thread, and a few MB for directions. Outputs must not
+// Beside the outputs some 15 MB of memory are needed for each thread, and what three copies of a head's `w_o` take. Outputs must not
 // overlap an input, one another, or themselves. May be called from many threads at once.
 //
 // Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the
@@ -431,7 +438,7 @@ contrib_status contrib_attention_factored(const struct contrib_tensor *resid_pre
 // What the MLP, and the residual stream before it, contribute to the residual stream after it.
 //
 // `resid_mid`, `resid_post` and `mlp_out` are `[batch, pos, d_model]`, `out_mlp` and `out_resid` `[batch, pos]`. For
-// each position of each batch entry, both together sum to 1. Errors: see `contrib_group_contributions`.
+// each position of each batch item, both together sum to 1. Errors: see `contrib_group_contributions`.
 //
 // # Safety
 // As for `contrib_group_contributions`.
@@ -445,7 +452,7 @@ contrib_status contrib_mlp(const struct contrib_tensor *resid_mid,
 // What each neuron of an MLP, and the residual stream before it, contribute to the residual stream after it.
 //
 // `resid_mid` and `resid_post` are `[v.., d_model]`, with any batch axes or none, `decomposed_mlp_out`
-// `[v.., hidden, d_model]`, `out_neurons` `[v.., hidden]`, `out_resid` `[v..]`. For each batch entry, both together
+// `[v.., hidden, d_model]`, `out_neurons` `[v.., hidden]`, `out_resid` `[v..]`. For each batch item, both together
 // sum to 1. Errors: see `contrib_group_contributions`.
 //
 // # Safety
@@ -465,15 +472,15 @@ contrib_status contrib_decomposed_mlp(const struct contrib_tensor *resid_mid,
 // | `resid_mid`, `resid_post` | `[v.., d_model]`, with any batch axes or none |
 // | `activations` | `[v.., hidden]`: what each neuron's output vector is multiplied by |
 // | `w_out` | `[hidden, d_model]`; one that is stored as `[d_model, hidden]` has the strides `{1, hidden}` |
-// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the k strongest, the strongest first |
+// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the k largest, the largest first |
 // | `out_indices` | `[v.., k]`, int32 or int64: which neurons those are; or NULL: all neurons |
 // | `out_resid` | `[v..]` |
 //
-// For each batch entry, the contributions of all neurons, whether they are among the strongest or not, and `out_resid`
-// together sum to 1. Of equally strong neurons the first comes first. Every tensor has its own dtype.
+// For each batch item, the contributions of all neurons, whether they are among the largest or not, and `out_resid`
+// together sum to 1. Of equal neurons the first comes first. Every tensor has its own dtype.
 //
 // Outputs must not overlap an input, one another, or themselves. May be called from many threads at once. Errors: see
-// `contrib_group_contributions`; and `CONTRIB_ERROR_TOO_MANY_STRONGEST` where k is above hidden, or the indices' dtype
+// `contrib_group_contributions`; and `CONTRIB_ERROR_TOP_K` where k is above hidden, or the indices' dtype
 // cannot count the neurons.
 //
 // # Safety

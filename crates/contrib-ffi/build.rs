@@ -5,8 +5,8 @@ use std::env;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
-        // Threads of a pool end some time after their context is freed, and those of the shared pool never: their code
-        // must stay when a host calls dlclose().
+        // Threads of the shared pool never end, and a handler of fork() is never taken back: their code must stay when a
+        // host calls dlclose().
         println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }
 }

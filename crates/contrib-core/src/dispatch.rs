@@ -12,8 +12,9 @@ use crate::kernels::measure::{
 use crate::kernels::panel::{PackPanel, PackPanelArguments};
 use crate::kernels::prepare::{Prepare, PrepareArguments};
 use crate::kernels::rows::{Rows, RowsArguments};
-use crate::lanes::Reads;
+use crate::kernels::widen::{Widen, WidenArguments};
 use crate::lanes::portable::Portable;
+use crate::lanes::{Number, Reads};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{avx2::Avx2, avx512::Avx512};
 
@@ -101,22 +102,35 @@ pub(crate) fn part_kernels(set: InstructionSet, parts: DType, measure: MeasureKi
     }
 }
 
-/// The kernel that prepares a whole of type `whole` in `f64`.
-pub(crate) fn prepare_in_f64(set: InstructionSet, whole: DType) -> EntryPoint<PrepareArguments> {
-    with_element!(whole, T => entry_point::<Prepare<T, f64>>(set))
+/// A number whose kernels can be chosen by the type of the elements that they read: `f64` reads all, `f32` all but `f64`.
+pub(crate) trait Arithmetic: Number {
+    /// The kernel that prepares a whole of this type.
+    fn prepare(set: InstructionSet, whole: DType) -> EntryPoint<PrepareArguments>;
+
+    /// The kernel that packs vectors of this type into panels.
+    fn pack_panel(set: InstructionSet, vectors: DType) -> EntryPoint<PackPanelArguments<Self>>;
+
+    /// The kernel that widens elements of this type.
+    fn widen(set: InstructionSet, elements: DType) -> EntryPoint<WidenArguments<Self>>;
 }
 
-/// The kernel that prepares a whole of type `whole`, which is not `f64`, in `f32`.
-pub(crate) fn prepare_in_f32(set: InstructionSet, whole: DType) -> EntryPoint<PrepareArguments> {
-    with_single_element!(whole, T => entry_point::<Prepare<T, f32>>(set))
+macro_rules! arithmetic {
+    ($number:ty, $with_element:ident) => {
+        impl Arithmetic for $number {
+            fn prepare(set: InstructionSet, whole: DType) -> EntryPoint<PrepareArguments> {
+                $with_element!(whole, T => entry_point::<Prepare<T, Self>>(set))
+            }
+
+            fn pack_panel(set: InstructionSet, vectors: DType) -> EntryPoint<PackPanelArguments<Self>> {
+                $with_element!(vectors, T => entry_point::<PackPanel<T, Self>>(set))
+            }
+
+            fn widen(set: InstructionSet, elements: DType) -> EntryPoint<WidenArguments<Self>> {
+                $with_element!(elements, T => entry_point::<Widen<T, Self>>(set))
+            }
+        }
+    };
 }
 
-/// The kernel that packs vectors of type `vectors` into panels of `f64`.
-pub(crate) fn pack_panel_in_f64(set: InstructionSet, vectors: DType) -> EntryPoint<PackPanelArguments<f64>> {
-    with_element!(vectors, T => entry_point::<PackPanel<T, f64>>(set))
-}
-
-/// The kernel that packs vectors of type `vectors`, which is not `f64`, into panels of `f32`.
-pub(crate) fn pack_panel_in_f32(set: InstructionSet, vectors: DType) -> EntryPoint<PackPanelArguments<f32>> {
-    with_single_element!(vectors, T => entry_point::<PackPanel<T, f32>>(set))
-}
+arithmetic!(f32, with_single_element);
+arithmetic!(f64, with_element);

@@ -65,10 +65,16 @@ impl Argument {
         Self::of_list("groups", group, name)
     }
 
-    /// The field `name` of the entry of `list` with this index.
+    /// The field `name` of the item of `list` with this index.
     #[must_use]
     pub const fn of_list(list: &'static str, index: usize, name: &'static str) -> Self {
         Argument { name, list: Some((list, index)) }
+    }
+}
+
+impl From<&'static str> for Argument {
+    fn from(name: &'static str) -> Self {
+        Self::named(name)
     }
 }
 
@@ -135,6 +141,13 @@ pub enum Cause {
     },
     /// Extents and strides whose elements or bytes cannot be counted or addressed.
     SizeOverflow,
+    /// More elements than the library can number.
+    TooLarge {
+        /// The number of elements that came.
+        got: usize,
+        /// The most that there can be.
+        limit: usize,
+    },
     /// Extents and strides that reach outside the slice that was given.
     OutOfBounds {
         /// Elements that the slice holds.
@@ -186,8 +199,8 @@ pub enum Cause {
         /// The number of key-value heads that came.
         kv_heads: usize,
     },
-    /// More strongest parts than there are, or more parts than the type of the indices can count.
-    TooManyStrongest {
+    /// A top k of more parts than there are, or of more than the type of the indices can count.
+    TopK {
         /// How many were asked for.
         got: usize,
         /// The number of parts.
@@ -225,6 +238,7 @@ impl fmt::Display for Cause {
                 write!(f, "expected a stride for each of {shape} axes, got {strides}")
             }
             Cause::SizeOverflow => f.write_str("extents and strides reach further than memory can be addressed"),
+            Cause::TooLarge { got, limit } => write!(f, "expected at most {limit} elements, got {got}"),
             Cause::OutOfBounds { len, min, max } => {
                 write!(f, "expected indices inside a slice of {len} elements, got {min} to {max}")
             }
@@ -244,7 +258,7 @@ impl fmt::Display for Cause {
             Cause::Heads { heads, kv_heads } => {
                 write!(f, "expected a number of key-value heads that divides {heads} heads, got {kv_heads}")
             }
-            Cause::TooManyStrongest { got, parts } => {
+            Cause::TopK { got, parts } => {
                 write!(f, "expected room for at most all {parts} parts, and indices that can count them, got {got}")
             }
             Cause::TooManyThreads { got, limit } => write!(f, "expected at most {limit} threads, got {got}"),

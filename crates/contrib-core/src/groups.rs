@@ -3,7 +3,7 @@
 use crate::indices::IndicesMut;
 use crate::tensor::{Tensor, TensorMut};
 
-/// A group of parts of a whole, and the place for what they contribute.
+/// A group of parts of a whole, and the tensor for what they contribute.
 #[derive(Debug)]
 pub struct Group<'a> {
     /// The parts.
@@ -40,7 +40,7 @@ pub struct FactoredParts<'a> {
     pub coefficients: Tensor<'a>,
     /// The directions.
     pub directions: Directions<'a>,
-    /// `[v.., d]`, or nothing: by what each channel of the parts of a batch entry is multiplied, as where a model normalises
+    /// `[v.., d]`, or nothing: by what each channel of the parts of a batch item is multiplied, as where a model normalises
     /// what a block adds. An extent may be 1 where it is the same for all. (With a scale, calculation is in `f64` and
     /// many times slower.)
     pub scale: Option<Tensor<'a>>,
@@ -69,11 +69,12 @@ pub enum Directions<'a> {
 pub enum Out<'a> {
     /// All: `[p.., v..]`.
     Each(TensorMut<'a>),
-    /// Sums over leading part axes, which the tensor lacks: of parts `[p, q, v]`, for example, `[q, v]`.
+    /// Sums over one or more leading part axes, or all, which the tensor lacks: of parts `[p, q, v]`, for example, `[q, v]`
+    /// or `[v]`. With all part axes it is as [`Out::Each`].
     Sums(TensorMut<'a>),
-    /// The `k` largest of each batch entry, the largest first, and of equal ones the first. The others count in the sum by
+    /// The `k` largest of each batch item, the largest first, and of equal ones the first. The others count in the sum by
     /// which all are divided.
-    Strongest {
+    TopK {
         /// Their contributions, `[v.., k]`.
         contributions: TensorMut<'a>,
         /// Which parts they are, `[v.., k]`: row-major indices of the part axes.

@@ -100,6 +100,11 @@ impl<'a> IndicesMut<'a> {
         self.index_type
     }
 
+    /// The same indices, borrowed for a shorter time.
+    pub(crate) const fn reborrow(&mut self) -> IndicesMut<'_> {
+        IndicesMut { view: self.view.reborrow(), index_type: self.index_type }
+    }
+
     /// A tensor that lies where the indices do.
     pub(crate) const fn as_tensor(&self) -> &Tensor<'a> {
         self.view.as_tensor()

@@ -39,8 +39,7 @@ impl InstructionSet {
         if known > 0 {
             return Self::ALL[known - 1];
         }
-        let wanted = std::env::var("CONTRIB_INSTRUCTION_SET").ok();
-        let limit = Self::ALL.into_iter().find(|set| wanted.as_deref() == Some(set.name()));
+        let limit = Self::ALL.into_iter().find(|set| is_wanted(set.name()));
         let best = limit.map_or(Self::detect(), |limit| limit.min(Self::detect()));
         BEST.store(best as usize + 1, Ordering::Relaxed);
         best
@@ -64,4 +63,22 @@ impl InstructionSet {
     fn detect() -> Self {
         Self::Portable
     }
+}
+
+/// Whether the environment variable has this value. The standard library would copy it to the heap, and end the process
+/// where there is no memory.
+#[cfg(unix)]
+fn is_wanted(name: &str) -> bool {
+    // SAFETY: the name is a C string. The value is read at once; a host that changes its environment from another thread
+    // meanwhile breaks the rules of `getenv` itself.
+    unsafe {
+        let value = libc::getenv(c"CONTRIB_INSTRUCTION_SET".as_ptr());
+        !value.is_null() && std::ffi::CStr::from_ptr(value).to_bytes() == name.as_bytes()
+    }
+}
+
+/// Whether the environment variable has this value.
+#[cfg(not(unix))]
+fn is_wanted(name: &str) -> bool {
+    std::env::var("CONTRIB_INSTRUCTION_SET").is_ok_and(|value| value == name)
 }

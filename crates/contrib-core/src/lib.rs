@@ -23,24 +23,33 @@
 //! each argument with its own type. Every function may be called from many threads at once.
 
 mod axes;
+mod checks;
 mod context;
+mod cores;
 mod dispatch;
 mod driver;
 mod dtype;
 mod error;
 mod floating_point;
+mod fork;
 mod groups;
 mod indices;
 mod instruction_set;
 mod kernels;
 mod lanes;
 mod list;
+mod memory;
 mod norm;
 mod operations;
 mod options;
 mod overlap;
+mod pool;
 mod primitive;
+#[cfg(unix)]
+mod signals;
 mod tensor;
+mod thread;
+mod threads;
 
 pub use half;
 
@@ -64,6 +73,10 @@ pub use norm::Norm;
 pub use options::Options;
 
 pub use error::{Argument, Cause, Error, Shape};
+
+// For `contrib-ffi`, whose contexts are on the heap.
+#[doc(hidden)]
+pub use memory::try_box;
 
 /// The README's Rust code is a test.
 #[cfg(doctest)]

@@ -30,6 +30,26 @@ impl Norm {
     }
 }
 
+/// Norms of which the norm of the whole minus the distance of a part follows without a difference of two large numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reduction {
+    /// The 1-norm: each element reduces the sum of magnitudes.
+    Magnitudes,
+    /// The 2-norm: each element reduces the sum of squares.
+    Squares,
+}
+
+impl Norm {
+    /// What the elements of a part reduce, where this norm has it.
+    pub(crate) fn reduction(self) -> Option<Reduction> {
+        match self {
+            Norm::ONE => Some(Reduction::Magnitudes),
+            Norm::TWO => Some(Reduction::Squares),
+            _ => None,
+        }
+    }
+}
+
 impl Default for Norm {
     fn default() -> Self {
         Norm::ONE

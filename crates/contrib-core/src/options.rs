@@ -1,6 +1,7 @@
 //! What a caller can choose for a call.
 
 use crate::context::Context;
+use crate::error::{Cause, Error};
 use crate::instruction_set::InstructionSet;
 use crate::norm::Norm;
 
@@ -10,6 +11,11 @@ pub struct Options<'a> {
     pub(crate) norm: Norm,
     pub(crate) context: Option<&'a Context>,
     pub(crate) threshold: f64,
+}
+
+/// An error where a threshold is NaN.
+pub(crate) fn check_threshold(threshold: f64) -> Result<(), Error> {
+    if threshold.is_nan() { Err(Error::new("threshold".into(), Cause::InvalidThreshold)) } else { Ok(()) }
 }
 
 /// What a threshold leaves of a contribution. NaN stays, since it is not known to be below.

@@ -1,71 +1,61 @@
-//! The one primitive: groups of parts of a whole, normalised together.
+//! The one primitive: groups of parts of a whole, normalised together. Everything that is wrong with a call is found here.
 
-use crate::axes::count;
-use crate::driver::{self, PlannedGroup, Whole};
-use crate::error::{ANY, Argument, Cause, Error, Shape};
-use crate::groups::{Directions, Group, Out, Parts};
-use crate::indices::IndexType;
-use crate::list::List;
-use crate::options::Options;
-use crate::overlap::{overlap, overlaps_itself};
-use crate::tensor::{Axis, Tensor, TensorMut};
+use crate::checks::{broadcast_to, check_no_alias, expect_rank, expect_shape};
+use crate::driver::plan::{FactoredTensors, GroupPlan, WholePlan};
+use crate::driver::results::Results;
+use crate::error::{ANY, Argument, Cause, Error};
+use crate::groups::{Directions, FactoredParts, Group, Out, Parts};
+use crate::list::{List, MAX_NDIM};
+use crate::options::{Options, check_threshold};
+use crate::tensor::Tensor;
+use crate::{axes, driver};
+use smallvec::SmallVec;
 
-/// A tensor under the name by which errors call it.
-#[derive(Clone, Copy)]
-pub(crate) struct Named<T> {
-    pub(crate) argument: Argument,
-    pub(crate) tensor: T,
+/// An argument of the primitive, whatever an operation calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The whole.
+    Whole,
+    /// A field of the group with this index.
+    Group(usize, Field),
 }
 
-/// A tensor under a name of its own.
-pub(crate) const fn named<T>(name: &'static str, tensor: T) -> Named<T> {
-    Named { argument: Argument::named(name), tensor }
+/// A tensor of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Parts,
+    Coefficients,
+    Directions,
+    Values,
+    Projection,
+    Scale,
+    Out,
+    Indices,
 }
 
-/// The view of a tensor to write, under a name of its own.
-pub(crate) const fn named_out<'a>(name: &'static str, out: &'a mut TensorMut<'_>) -> Named<&'a Tensor<'a>> {
-    named(name, out.as_tensor())
-}
-
-impl<'a> Named<&Tensor<'a>> {
-    /// An error unless there are as many axes as in `axes`.
-    pub(crate) fn expect_rank(&self, ndim: usize, axes: &'static str) -> Result<(), Error> {
-        if self.tensor.shape().len() == ndim {
-            return Ok(());
+impl Place {
+    /// The name that [`group_contributions`] gives it.
+    fn argument(self) -> Argument {
+        match self {
+            Place::Whole => Argument::named("whole"),
+            Place::Group(index, field) => Argument::of_group(
+                index,
+                match field {
+                    Field::Parts => "parts",
+                    Field::Coefficients => "coefficients",
+                    Field::Directions => "directions",
+                    Field::Values => "values",
+                    Field::Projection => "projection",
+                    Field::Scale => "scale",
+                    Field::Out => "out",
+                    Field::Indices => "indices",
+                },
+            ),
         }
-        let cause = Cause::Rank { expected: axes, got: self.tensor.error_shape() };
-        Err(Error::new(self.argument, cause))
-    }
-
-    /// The same tensor with the shape `expected`, where it has 1 in place of an extent, the same element along that axis. An
-    /// error where it has another extent or number of axes.
-    pub(crate) fn expect_or_one(&self, expected: &[usize], like: Argument) -> Result<Tensor<'a>, Error> {
-        let got = self.tensor.shape();
-        let fits = |(&expected, &got): (&usize, &usize)| expected == got || got == 1;
-        if got.len() != expected.len() || !expected.iter().zip(got).all(fits) {
-            let cause = Cause::ShapeMismatch { expected: Shape::new(expected), got: self.tensor.error_shape(), like };
-            return Err(Error::new(self.argument, cause));
-        }
-        let mut axes = [Axis::Same(1); crate::MAX_NDIM];
-        for (axis, (to, &expected)) in axes.iter_mut().zip(expected).enumerate() {
-            *to = if got[axis] == expected { Axis::Own(axis) } else { Axis::Same(expected) };
-        }
-        Ok(self.tensor.with_axes(&axes[..got.len()]))
-    }
-
-    /// An error unless the shape is `expected`, which may have [`ANY`] in it, and which comes from `like`.
-    pub(crate) fn expect_shape(&self, expected: &[usize], like: Argument) -> Result<(), Error> {
-        let got = self.tensor.shape();
-        let same = |(&expected, &got): (&usize, &usize)| expected == ANY || expected == got;
-        if got.len() == expected.len() && expected.iter().zip(got).all(same) {
-            return Ok(());
-        }
-        let cause = Cause::ShapeMismatch { expected: Shape::new(expected), got: self.tensor.error_shape(), like };
-        Err(Error::new(self.argument, cause))
     }
 }
 
-/// Computes what all parts of all groups contribute to their whole, normalised together: for each batch entry `v` the
+/// Computes what all parts of all groups contribute to their whole, normalised together: for each batch item `v` the
 /// contributions of all its parts sum to 1.
 ///
 /// `whole` is `[v.., d]`; each group has parts `[p.., v.., d]`, given as they are or as coefficients and directions
@@ -80,14 +70,15 @@ impl<'a> Named<&Tensor<'a>> {
 /// contribution(p, v) = proximity(p, v) / sum over all parts of all groups of proximity(., v)
 /// ```
 ///
-/// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch entry NaN and no other;
+/// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch item NaN and no other;
 /// an infinite part of a finite whole has the least proximity; an infinite whole gives NaN.
 ///
-/// Results have the same bits for any number of threads, and for an entry alone or in a batch.
+/// Results have the same bits for any number of threads, and for a batch item alone or in a batch.
 ///
 /// # Errors
-/// [`Cause::Rank`], [`Cause::ShapeMismatch`], [`Cause::TooManyStrongest`], [`Cause::InvalidThreshold`], [`Cause::Overlap`],
-/// [`Cause::OverlapsItself`], [`Cause::OutOfMemory`]; the outputs are untouched then.
+/// [`Cause::Rank`], [`Cause::ShapeMismatch`], [`Cause::TooLarge`] for a `d` above `u32::MAX`, [`Cause::TopK`],
+/// [`Cause::InvalidThreshold`], [`Cause::Overlap`], [`Cause::OverlapsItself`], [`Cause::OutOfMemory`]; the outputs are
+/// untouched then.
 ///
 /// # Example
 /// ```
@@ -109,235 +100,179 @@ impl<'a> Named<&Tensor<'a>> {
 /// # Ok::<(), contrib_core::Error>(())
 /// ```
 pub fn group_contributions(whole: &Tensor<'_>, groups: &mut [Group<'_>], options: &Options<'_>) -> Result<(), Error> {
-    let named_groups: Vec<NamedGroup<'_>> =
-        groups.iter_mut().enumerate().map(|(index, group)| NamedGroup::of_group(index, group)).collect();
-    plan_and_run(named("whole", whole), &named_groups, options)
+    compute(whole, groups, options, &Place::argument)
 }
 
-/// The primitive for any number of groups, with names.
-pub(crate) fn plan_and_run(
-    whole: Named<&Tensor<'_>>,
-    groups: &[NamedGroup<'_>],
+/// [`group_contributions`] whose errors call the arguments by these names.
+pub(crate) fn compute(
+    whole: &Tensor<'_>,
+    groups: &mut [Group<'_>],
     options: &Options<'_>,
+    name: &dyn Fn(Place) -> Argument,
 ) -> Result<(), Error> {
-    let whole = PlannedWhole::new(whole, options)?;
-    let planned = groups.iter().map(|group| group.plan(&whole, options)).collect::<Result<Vec<_>, _>>()?;
-    run(&whole, groups, &planned, options)
+    if whole.shape().is_empty() {
+        expect_rank(name(Place::Whole), whole, 1, "[.., d]")?;
+    }
+    check_len(whole, name)?;
+    let whole_plan = WholePlan::new(whole, options);
+    // Two groups, as most operations have, need no heap.
+    let mut plans: SmallVec<[GroupPlan; 2]> = SmallVec::new();
+    plan_groups(&mut plans, (whole, &whole_plan), groups, options, name)?;
+    check_no_alias(&all_inputs(whole, groups), &all_outputs(groups), name)?;
+    check_threshold(options.threshold)?;
+    driver::run(&whole_plan, &plans, options)
 }
 
-/// A whole, and the same as the driver takes it.
-pub(crate) struct PlannedWhole<'a> {
-    pub(crate) named: Named<&'a Tensor<'a>>,
-    planned: Whole,
+/// Adds the plans of all groups.
+// Out of line, as all of planning is, so that what it needs is not on the stack while the driver runs.
+#[inline(never)]
+fn plan_groups(
+    plans: &mut SmallVec<[GroupPlan; 2]>,
+    (whole, whole_plan): (&Tensor<'_>, &WholePlan),
+    groups: &[Group<'_>],
+    options: &Options<'_>,
+    name: &dyn Fn(Place) -> Argument,
+) -> Result<(), Error> {
+    if plans.try_reserve_exact(groups.len()).is_err() {
+        return Err(out_of_memory::<GroupPlan>(groups.len()));
+    }
+    for (index, group) in groups.iter().enumerate() {
+        plans.push(CheckedGroup { index, group, whole, name }.plan(whole_plan, options)?);
+    }
+    Ok(())
 }
 
-impl<'a> PlannedWhole<'a> {
-    pub(crate) fn new(whole: Named<&'a Tensor<'_>>, options: &Options<'_>) -> Result<Self, Error> {
-        if whole.tensor.shape().is_empty() {
-            whole.expect_rank(1, "[.., d]")?;
+fn out_of_memory<T>(count: usize) -> Error {
+    Error::new("groups".into(), Cause::OutOfMemory { bytes: count.saturating_mul(size_of::<T>()) })
+}
+
+/// An error where elements of a vector cannot be numbered by a `u32`, as the kernels do.
+fn check_len(whole: &Tensor<'_>, name: &dyn Fn(Place) -> Argument) -> Result<(), Error> {
+    const LIMIT: usize = u32::MAX as usize;
+    match whole.shape().last() {
+        Some(&len) if len > LIMIT && !whole.shape().contains(&0) => {
+            Err(Error::new(name(Place::Whole), Cause::TooLarge { got: len, limit: LIMIT }))
         }
-        Ok(PlannedWhole { named: whole, planned: Whole::new(whole.tensor, options) })
+        _ => Ok(()),
     }
 }
 
-/// A group with the names of its tensors.
-#[derive(Clone, Copy)]
-pub(crate) struct NamedGroup<'a> {
-    pub(crate) parts: NamedParts<'a>,
-    pub(crate) out: NamedOut<'a>,
+/// A group whose shapes are compared with those of its whole.
+struct CheckedGroup<'a> {
+    index: usize,
+    group: &'a Group<'a>,
+    whole: &'a Tensor<'a>,
+    name: &'a dyn Fn(Place) -> Argument,
 }
 
-/// [`Parts`] with names.
-#[derive(Clone, Copy)]
-pub(crate) enum NamedParts<'a> {
-    Dense(Named<&'a Tensor<'a>>),
-    Factored(NamedFactored<'a>),
-}
-
-/// [`crate::FactoredParts`] with names.
-#[derive(Clone, Copy)]
-pub(crate) struct NamedFactored<'a> {
-    pub(crate) coefficients: Named<&'a Tensor<'a>>,
-    /// The directions, or the values that a projection makes directions of.
-    pub(crate) directions: Named<&'a Tensor<'a>>,
-    pub(crate) projection: Option<Named<&'a Tensor<'a>>>,
-    pub(crate) scale: Option<Named<&'a Tensor<'a>>>,
-    pub(crate) leave_out_zeros: bool,
-}
-
-/// [`Out`] with names. Tensors are views of a `TensorMut`.
-#[derive(Clone, Copy)]
-pub(crate) struct NamedOut<'a> {
-    pub(crate) contributions: Named<&'a Tensor<'a>>,
-    pub(crate) form: OutForm<'a>,
-}
-
-/// What is written of a group's contributions.
-#[derive(Clone, Copy)]
-pub(crate) enum OutForm<'a> {
-    Each,
-    Sums,
-    Strongest(Named<&'a Tensor<'a>>, IndexType),
-}
-
-impl<'a> NamedGroup<'a> {
-    /// A group of dense parts, each with its own result.
-    pub(crate) const fn dense(parts: Named<&'a Tensor<'a>>, out: Named<&'a Tensor<'a>>) -> Self {
-        let out = NamedOut { contributions: out, form: OutForm::Each };
-        NamedGroup { parts: NamedParts::Dense(parts), out }
+impl CheckedGroup<'_> {
+    fn argument(&self, field: Field) -> Argument {
+        (self.name)(Place::Group(self.index, field))
     }
 
-    fn of_group(index: usize, group: &'a mut Group<'_>) -> Self {
-        fn of<'a, 'b>(index: usize, name: &'static str, tensor: &'a Tensor<'b>) -> Named<&'a Tensor<'b>> {
-            Named { argument: Argument::of_group(index, name), tensor }
+    /// The plan of the group, once its shapes are found to agree.
+    #[inline(never)]
+    fn plan(&self, whole: &WholePlan, options: &Options<'_>) -> Result<GroupPlan, Error> {
+        match &self.group.parts {
+            Parts::Dense(parts) => {
+                let whole_shape = self.whole.shape();
+                let like = (self.name)(Place::Whole);
+                let shape = parts.shape();
+                expect_shape(self.argument(Field::Parts), parts, &with_any(shape.len(), whole_shape), like)?;
+                let shape = &shape[..shape.len() - 1];
+                let part_axes = shape.len() + 1 - whole_shape.len();
+                let results = self.results(shape, part_axes, self.argument(Field::Parts))?;
+                Ok(GroupPlan::dense(parts, part_axes, results, whole, options))
+            }
+            Parts::Factored(factored) => self.plan_factored(factored, whole, options),
         }
-        let parts = match &group.parts {
-            Parts::Dense(parts) => NamedParts::Dense(of(index, "parts", parts)),
-            Parts::Factored(factored) => {
-                let (directions, projection) = match &factored.directions {
-                    Directions::Vectors(directions) => (of(index, "directions", directions), None),
-                    Directions::Projected { values, projection } => {
-                        (of(index, "values", values), Some(of(index, "projection", projection)))
-                    }
-                };
-                NamedParts::Factored(NamedFactored {
-                    coefficients: of(index, "coefficients", &factored.coefficients),
-                    directions,
-                    projection,
-                    scale: factored.scale.as_ref().map(|scale| of(index, "scale", scale)),
-                    leave_out_zeros: factored.leave_out_zeros,
-                })
-            }
-        };
-        let out = match &group.out {
-            Out::Each(out) => NamedOut { contributions: of(index, "out", out.as_tensor()), form: OutForm::Each },
-            Out::Sums(out) => NamedOut { contributions: of(index, "out", out.as_tensor()), form: OutForm::Sums },
-            Out::Strongest { contributions, indices } => NamedOut {
-                contributions: of(index, "out", contributions.as_tensor()),
-                form: OutForm::Strongest(of(index, "indices", indices.as_tensor()), indices.index_type()),
-            },
-        };
-        NamedGroup { parts, out }
     }
 
-    /// The group as the driver takes it, once its shapes are found to agree with the whole's.
-    pub(crate) fn plan(&self, whole: &PlannedWhole<'_>, options: &Options<'_>) -> Result<PlannedGroup, Error> {
-        let whole_shape = whole.named.tensor.shape();
-        let (&d, batch) = whole_shape.split_last().expect("a whole has an axis");
-        let (shape, named) = match &self.parts {
-            NamedParts::Dense(parts) => {
-                let shape = parts.tensor.shape();
-                parts.expect_shape(&with_any(shape.len(), whole_shape), whole.named.argument)?;
-                (&shape[..shape.len() - 1], parts)
-            }
-            NamedParts::Factored(factored) => {
-                let coefficients = &factored.coefficients;
-                let shape = coefficients.tensor.shape();
-                coefficients.expect_shape(&with_any(shape.len(), batch), whole.named.argument)?;
-                if shape.len() + 1 > crate::MAX_NDIM {
-                    coefficients.expect_rank(crate::MAX_NDIM - 1, "[p.., v..]")?;
-                }
-                (shape, coefficients)
-            }
-        };
+    #[inline(never)]
+    fn plan_factored(
+        &self,
+        factored: &FactoredParts<'_>,
+        whole: &WholePlan,
+        options: &Options<'_>,
+    ) -> Result<GroupPlan, Error> {
+        let (&d, batch) = self.whole.shape().split_last().expect("a whole has an axis");
+        let coefficients = &factored.coefficients;
+        let (shape, like) = (coefficients.shape(), self.argument(Field::Coefficients));
+        expect_shape(like, coefficients, &with_any(shape.len(), batch), (self.name)(Place::Whole))?;
+        if shape.len() + 1 > MAX_NDIM {
+            expect_rank(like, coefficients, MAX_NDIM - 1, "[p.., v..]")?;
+        }
         let part_axes = shape.len() - batch.len();
-        let results = self.out.plan(shape, part_axes, named.argument)?;
-        let (part_shape, whole) = (&shape[..part_axes], &whole.planned);
-        match &self.parts {
-            NamedParts::Dense(parts) => Ok(PlannedGroup::dense(parts.tensor, part_axes, results, whole, options)),
-            NamedParts::Factored(factored) => {
-                let like = named.argument;
-                let joined = |lists: &[&[usize]]| {
-                    let mut all = List::new(&[]);
-                    lists.iter().copied().flatten().for_each(|&extent| all.push(extent));
-                    all
-                };
-                let (directions, projection) = match &factored.projection {
-                    None => (factored.directions.expect_or_one(&joined(&[shape, &[d]]), like)?, None),
-                    Some(projection) => {
-                        if projection.tensor.shape().len() != part_axes + 2 {
-                            projection.expect_rank(part_axes + 2, "[p.., r, d]")?;
-                        }
-                        let r = projection.tensor.shape()[part_axes];
-                        let values = factored.directions.expect_or_one(&joined(&[shape, &[r]]), projection.argument)?;
-                        let projection = projection.expect_or_one(&joined(&[part_shape, &[r, d]]), like)?;
-                        (values, Some(projection))
-                    }
-                };
-                let scale = match &factored.scale {
-                    None => None,
-                    Some(scale) => Some(scale.expect_or_one(&joined(&[batch, &[d]]), like)?),
-                };
-                Ok(PlannedGroup::factored(
-                    &driver::FactoredTensors {
-                        coefficients: *factored.coefficients.tensor,
-                        directions,
-                        projection,
-                        scale,
-                        leave_out_zeros: factored.leave_out_zeros,
-                    },
-                    part_axes,
-                    results,
-                    whole,
-                    options,
-                ))
+        let results = self.results(shape, part_axes, like)?;
+        let (directions, projection) = match &factored.directions {
+            Directions::Vectors(directions) => {
+                let expected = concatenated([shape, &[d]]);
+                (broadcast_to(self.argument(Field::Directions), directions, &expected, like)?, None)
             }
-        }
-    }
-
-    fn inputs(&self) -> impl Iterator<Item = Named<&'a Tensor<'a>>> {
-        let all = match self.parts {
-            NamedParts::Dense(parts) => [Some(parts), None, None, None],
-            NamedParts::Factored(factored) => {
-                [Some(factored.coefficients), Some(factored.directions), factored.projection, factored.scale]
+            Directions::Projected { values, projection } => {
+                let argument = self.argument(Field::Projection);
+                if projection.shape().len() != part_axes + 2 {
+                    expect_rank(argument, projection, part_axes + 2, "[p.., r, d]")?;
+                }
+                let r = projection.shape()[part_axes];
+                let expected = concatenated([shape, &[r]]);
+                let values = broadcast_to(self.argument(Field::Values), values, &expected, argument)?;
+                let expected = concatenated([&shape[..part_axes], &[r, d]]);
+                (values, Some(broadcast_to(argument, projection, &expected, like)?))
             }
         };
-        all.into_iter().flatten()
+        let scale = match &factored.scale {
+            None => None,
+            Some(scale) => Some(broadcast_to(self.argument(Field::Scale), scale, &concatenated([batch, &[d]]), like)?),
+        };
+        let tensors = FactoredTensors {
+            coefficients: *coefficients,
+            directions,
+            projection,
+            scale,
+            leave_out_zeros: factored.leave_out_zeros,
+        };
+        GroupPlan::factored(&tensors, part_axes, results, whole, options).ok_or_else(|| out_of_memory::<GroupPlan>(1))
+    }
+
+    /// Where the results of the group go, whose parts and batch items have this shape.
+    fn results(&self, shape: &[usize], part_axes: usize, like: Argument) -> Result<Results, Error> {
+        let (parts, batch) = shape.split_at(part_axes);
+        let argument = self.argument(Field::Out);
+        match &self.group.out {
+            Out::Each(out) => {
+                expect_shape(argument, out.as_tensor(), shape, like)?;
+                Ok(Results::each(out.as_tensor(), part_axes))
+            }
+            Out::Sums(out) => {
+                let out = out.as_tensor();
+                let kept = out.shape().len().saturating_sub(batch.len()).min(part_axes);
+                expect_shape(argument, out, &shape[part_axes - kept..], like)?;
+                Ok(Results::sums(out, kept, axes::count(&parts[..part_axes - kept])))
+            }
+            Out::TopK { contributions, indices } => {
+                let (out, index_type) = (contributions.as_tensor(), indices.index_type());
+                if batch.len() == MAX_NDIM {
+                    expect_rank(argument, out, batch.len() + 1, "[v.., k]")?;
+                }
+                expect_shape(argument, out, &concatenated([batch, &[ANY]]), like)?;
+                expect_shape(self.argument(Field::Indices), indices.as_tensor(), out.shape(), argument)?;
+                let (k, parts) = (out.shape()[batch.len()], axes::count(parts));
+                if k > parts || parts as u64 > index_type.largest() {
+                    return Err(Error::new(argument, Cause::TopK { got: k, parts }));
+                }
+                Results::top_k(out, indices.as_tensor(), index_type).ok_or_else(|| out_of_memory::<Results>(1))
+            }
+        }
     }
 }
 
-impl<'a> NamedOut<'a> {
-    /// The results as the driver takes them, of a group whose parts and batch entries have this shape.
-    fn plan(&self, shape: &[usize], part_axes: usize, like: Argument) -> Result<driver::Results, Error> {
-        let (parts, batch) = shape.split_at(part_axes);
-        let out = &self.contributions;
-        let got = out.tensor.shape();
-        match self.form {
-            OutForm::Each => {
-                out.expect_shape(shape, like)?;
-                Ok(driver::Results::each(out.tensor, part_axes))
-            }
-            OutForm::Sums => {
-                let kept = got.len().saturating_sub(batch.len()).min(part_axes);
-                out.expect_shape(&shape[part_axes - kept..], like)?;
-                Ok(driver::Results::sums(out.tensor, kept, count(&parts[..part_axes - kept])))
-            }
-            OutForm::Strongest(indices, index_type) => {
-                let count = count(parts);
-                let strongest = got.last().copied().unwrap_or(0);
-                let mut expected = List::new(batch);
-                if batch.len() == crate::MAX_NDIM {
-                    out.expect_rank(batch.len() + 1, "[v.., k]")?;
-                }
-                expected.push(ANY);
-                out.expect_shape(&expected, like)?;
-                indices.expect_shape(got, out.argument)?;
-                if strongest > count || count as u64 > index_type.largest() {
-                    let cause = Cause::TooManyStrongest { got: strongest, parts: count };
-                    return Err(Error::new(out.argument, cause));
-                }
-                Ok(driver::Results::strongest(out.tensor, indices.tensor, index_type))
-            }
-        }
-    }
-
-    fn tensors(&self) -> impl Iterator<Item = Named<&'a Tensor<'a>>> {
-        let indices = match self.form {
-            OutForm::Strongest(indices, _) => Some(indices),
-            OutForm::Each | OutForm::Sums => None,
-        };
-        std::iter::once(self.contributions).chain(indices)
-    }
+/// A shape of both lists of extents.
+fn concatenated(lists: [&[usize]; 2]) -> List<usize> {
+    let [first, second] = lists;
+    List::from_fn(first.len() + second.len(), |axis| {
+        first.get(axis).copied().unwrap_or_else(|| second[axis - first.len()])
+    })
 }
 
 /// A shape with as many axes as `ndim` whose last ones are `last`, and whatever extents before.
@@ -346,37 +281,49 @@ fn with_any(ndim: usize, last: &[usize]) -> List<usize> {
     List::from_fn(before + last.len(), |axis| axis.checked_sub(before).map_or(ANY, |axis| last[axis]))
 }
 
-/// Runs groups whose shapes were checked, once their outputs are found to have memory of their own.
-pub(crate) fn run(
-    whole: &PlannedWhole<'_>,
-    named: &[NamedGroup<'_>],
-    planned: &[PlannedGroup],
-    options: &Options<'_>,
-) -> Result<(), Error> {
-    let inputs = || std::iter::once(whole.named).chain(named.iter().flat_map(NamedGroup::inputs));
-    let outputs = || named.iter().flat_map(|group| group.out.tensors());
-    for (number, out) in outputs().enumerate() {
-        expect_own_memory(out, inputs().chain(outputs().take(number)))?;
-    }
-    if options.threshold.is_nan() {
-        return Err(Error::new(Argument::named("threshold"), Cause::InvalidThreshold));
-    }
-    if planned.is_empty() {
-        return Ok(());
-    }
-    driver::run(&whole.planned, planned, options)
+/// The tensors of a group that are read.
+fn inputs<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (Field, &'a Tensor<'a>)> + Clone {
+    let all = match &group.parts {
+        Parts::Dense(parts) => [Some((Field::Parts, parts)), None, None, None],
+        Parts::Factored(factored) => {
+            let (directions, projection) = match &factored.directions {
+                Directions::Vectors(directions) => ((Field::Directions, directions), None),
+                Directions::Projected { values, projection } => {
+                    ((Field::Values, values), Some((Field::Projection, projection)))
+                }
+            };
+            let scale = factored.scale.as_ref().map(|scale| (Field::Scale, scale));
+            [Some((Field::Coefficients, &factored.coefficients)), Some(directions), projection, scale]
+        }
+    };
+    all.into_iter().flatten()
 }
 
-/// An error where two elements of `out` share memory, or `out` shares some with one of the `others`.
-pub(crate) fn expect_own_memory<'a>(
-    out: Named<&Tensor<'_>>,
-    mut others: impl Iterator<Item = Named<&'a Tensor<'a>>>,
-) -> Result<(), Error> {
-    if overlaps_itself(out.tensor) {
-        return Err(Error::new(out.argument, Cause::OverlapsItself));
-    }
-    match others.find(|other| overlap(out.tensor, other.tensor)) {
-        Some(other) => Err(Error::new(out.argument, Cause::Overlap { with: other.argument })),
-        None => Ok(()),
-    }
+/// The tensors of a group that are written.
+fn outputs<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (Field, &'a Tensor<'a>)> + Clone {
+    let (out, indices) = match &group.out {
+        Out::Each(out) | Out::Sums(out) => (out, None),
+        Out::TopK { contributions, indices } => (contributions, Some((Field::Indices, indices.as_tensor()))),
+    };
+    std::iter::once((Field::Out, out.as_tensor())).chain(indices)
+}
+
+/// All tensors of a call that are read.
+fn all_inputs<'a>(
+    whole: &'a Tensor<'a>,
+    groups: &'a [Group<'a>],
+) -> impl Iterator<Item = (Place, &'a Tensor<'a>)> + Clone {
+    let of_groups = groups
+        .iter()
+        .enumerate()
+        .flat_map(|(index, group)| inputs(group).map(move |(field, tensor)| (Place::Group(index, field), tensor)));
+    std::iter::once((Place::Whole, whole)).chain(of_groups)
+}
+
+/// All tensors of a call that are written.
+fn all_outputs<'a>(groups: &'a [Group<'a>]) -> impl Iterator<Item = (Place, &'a Tensor<'a>)> + Clone {
+    groups
+        .iter()
+        .enumerate()
+        .flat_map(|(index, group)| outputs(group).map(move |(field, tensor)| (Place::Group(index, field), tensor)))
 }

@@ -42,8 +42,8 @@ pub(crate) enum Axis {
     Major(usize, usize),
     /// The faster one.
     Minor(usize, usize),
-    /// An axis of this extent along which every element is the same.
-    Same(usize),
+    /// An axis of this extent along which the one element repeats.
+    Broadcast(usize),
 }
 
 const TENSOR: Argument = Argument::named("tensor");
@@ -195,7 +195,7 @@ impl<'a> Tensor<'a> {
                 (self.axes.extents[own] / minor, self.axes.strides[own].wrapping_mul(minor as isize))
             }
             Axis::Minor(own, minor) => (minor, self.axes.strides[own]),
-            Axis::Same(extent) => (extent, 0),
+            Axis::Broadcast(extent) => (extent, 0),
         };
         let axes = Axes {
             extents: List::from_fn(axes.len(), |axis| of(&axes[axis]).0),
@@ -292,6 +292,16 @@ impl<'a> TensorMut<'a> {
     #[must_use]
     pub const fn as_tensor(&self) -> &Tensor<'a> {
         &self.view
+    }
+
+    /// The same elements, borrowed for a shorter time.
+    pub(crate) const fn reborrow(&mut self) -> TensorMut<'_> {
+        TensorMut { view: self.view, exclusive: PhantomData }
+    }
+
+    /// As [`Tensor::with_axes`].
+    pub(crate) fn with_axes(&mut self, axes: &[Axis]) -> TensorMut<'_> {
+        TensorMut { view: self.view.with_axes(axes), exclusive: PhantomData }
     }
 }
 

@@ -274,7 +274,7 @@ fn factored_neurons_take_16_megabytes_a_thread_however_many_tokens_there_are() {
         let shapes: [&[usize]; 4] = [&resid, &resid, &activations, &[hidden, d_model]];
         let job = Job::random(Operation::MlpNeurons, Kind::F32, &shapes, &mut random);
         for norm in [1.0, 3.0] {
-            for job in [job.clone().with_form(Form::Strongest(10)), job.clone()] {
+            for job in [job.clone().with_form(Form::TopK(10)), job.clone()] {
                 let job = job.with_norm(norm);
                 if norm == 3.0 && tokens == 700 {
                     continue;

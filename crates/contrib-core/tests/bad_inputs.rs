@@ -30,7 +30,7 @@ fn name(cause: &Cause) -> &'static str {
         Cause::InvalidThreshold => "InvalidThreshold",
         Cause::TooManyThreads { .. } => "TooManyThreads",
         Cause::Heads { .. } => "Heads",
-        Cause::TooManyStrongest { .. } => "TooManyStrongest",
+        Cause::TopK { .. } => "TopK",
         _ => "another",
     }
 }
@@ -755,7 +755,7 @@ fn results_of_factored_groups_that_share_memory_with_anything_are_refused() {
             leave_out_zeros: false,
         };
         let contributions = memory.output(out, &[2, 3]);
-        let out = Out::Strongest { contributions, indices: memory.indices(indices_at, &[2, 3]) };
+        let out = Out::TopK { contributions, indices: memory.indices(indices_at, &[2, 3]) };
         let group = Group { parts: Parts::Factored(factored), out };
         let dense = Group::dense(input(100, &[2, 4]), memory.output(250, &[2]));
         group_contributions(&input(0, &[2, 4]), &mut [dense, group], &Options::default())
@@ -791,7 +791,7 @@ struct Shapes<'a> {
 enum OutOf<'a> {
     Each(&'a [usize]),
     Sums(&'a [usize]),
-    Strongest(&'a [usize], &'a [usize]),
+    TopK(&'a [usize], &'a [usize]),
 }
 
 /// The usual shapes: parts `[3, 4]` of wholes `[2, 5]` with 6 elements.
@@ -812,7 +812,7 @@ fn factored_group(shapes: Shapes<'_>, options: &Options<'_>) -> (Result<(), Erro
     let (projection, scale) = (shapes.projection.map(of), shapes.scale.map(of));
     let (shape, shape_of_indices) = match shapes.out {
         OutOf::Each(shape) | OutOf::Sums(shape) => (shape, NONE),
-        OutOf::Strongest(shape, indices) => (shape, indices),
+        OutOf::TopK(shape, indices) => (shape, indices),
     };
     let (mut first, mut out, mut indices) = (blank(&[2, 5]), blank(shape), blank(shape_of_indices));
     let factored = FactoredParts {
@@ -828,7 +828,7 @@ fn factored_group(shapes: Shapes<'_>, options: &Options<'_>) -> (Result<(), Erro
     let to = match shapes.out {
         OutOf::Each(_) => Out::Each(contributions),
         OutOf::Sums(_) => Out::Sums(contributions),
-        OutOf::Strongest(..) => Out::Strongest { contributions, indices: view_indices(&mut indices) },
+        OutOf::TopK(..) => Out::TopK { contributions, indices: view_indices(&mut indices) },
     };
     let dense = Group::dense(view(&whole), view_mut(&mut first));
     let result =
@@ -921,23 +921,23 @@ const REFUSED_GROUPS: &[(Shapes<'_>, &str, &str)] = &[
         "groups[1].out: expected [3, 4, 2, 5] to match groups[1].coefficients, got [1, 3, 4, 2, 5]",
     ),
     (
-        Shapes { out: OutOf::Strongest(&[5, 2, 3], &[5, 2, 3]), ..FACTORED },
+        Shapes { out: OutOf::TopK(&[5, 2, 3], &[5, 2, 3]), ..FACTORED },
         "ShapeMismatch",
         "groups[1].out: expected [2, 5, *] to match groups[1].coefficients, got [5, 2, 3]",
     ),
     (
-        Shapes { out: OutOf::Strongest(&[2, 5, 3], &[2, 5, 4]), ..FACTORED },
+        Shapes { out: OutOf::TopK(&[2, 5, 3], &[2, 5, 4]), ..FACTORED },
         "ShapeMismatch",
         "groups[1].indices: expected [2, 5, 3] to match groups[1].out, got [2, 5, 4]",
     ),
     (
-        Shapes { out: OutOf::Strongest(&[2, 5, 3], &[2, 5]), ..FACTORED },
+        Shapes { out: OutOf::TopK(&[2, 5, 3], &[2, 5]), ..FACTORED },
         "ShapeMismatch",
         "groups[1].indices: expected [2, 5, 3] to match groups[1].out, got [2, 5]",
     ),
     (
-        Shapes { out: OutOf::Strongest(&[2, 5, 13], &[2, 5, 13]), ..FACTORED },
-        "TooManyStrongest",
+        Shapes { out: OutOf::TopK(&[2, 5, 13], &[2, 5, 13]), ..FACTORED },
+        "TopK",
         "groups[1].out: expected room for at most all 12 parts, and indices that can count them, got 13",
     ),
     (
@@ -960,8 +960,8 @@ fn each_tensor_of_a_factored_group_is_refused_by_its_name() {
             OutOf::Sums(&[3, 4, 2, 5]),
             OutOf::Sums(&[4, 2, 5]),
             OutOf::Sums(&[2, 5]),
-            OutOf::Strongest(&[2, 5, 12], &[2, 5, 12]),
-            OutOf::Strongest(&[2, 5, 0], &[2, 5, 0]),
+            OutOf::TopK(&[2, 5, 12], &[2, 5, 12]),
+            OutOf::TopK(&[2, 5, 0], &[2, 5, 0]),
         ] {
             assert_eq!(factored_group(Shapes { out, ..shapes }, &Options::default()), (Ok(()), true));
         }
@@ -1075,7 +1075,7 @@ fn further_arguments_of_factored_operations_are_refused_by_their_names() {
     assert_eq!(neurons(&[2, 5, 6], &[2, 5, 6], &usual), Ok(()));
     assert_refused(
         neurons(&[2, 5, 7], &[2, 5, 7], &usual),
-        "TooManyStrongest",
+        "TopK",
         "out_neurons: expected room for at most all 6 parts, and indices that can count them, got 7",
     );
     assert_refused(

@@ -41,9 +41,9 @@ fn large_jobs(kind: Kind) -> Vec<(&'static str, Job)> {
         ("many queries", heads),
         ("one query, summed over heads", one_query.clone().with_form(Form::Sums)),
         ("one query", one_query),
-        ("many tokens, the strongest neurons", neurons.clone().with_form(Form::Strongest(17))),
+        ("many tokens, the strongest neurons", neurons.clone().with_form(Form::TopK(17))),
         ("many tokens", neurons),
-        ("one token of thousands of neurons, the strongest", one_token.clone().with_form(Form::Strongest(1100))),
+        ("one token of thousands of neurons, the strongest", one_token.clone().with_form(Form::TopK(1100))),
         ("one token of thousands of neurons", one_token),
     ]);
     jobs
@@ -225,7 +225,7 @@ fn batches(kind: Kind) -> Vec<Job> {
         heads.with_value_output().with_form(Form::Sums),
         heads.clone().with_form(Form::Sums),
         heads,
-        neurons.clone().with_form(Form::Strongest(5)),
+        neurons.clone().with_form(Form::TopK(5)),
         neurons,
     ]);
     jobs
@@ -292,7 +292,7 @@ fn calls_for_some_queries_or_tokens_each_give_the_bits_of_one_call_for_all() {
             heads.with_value_output(),
             heads.clone().with_form(Form::Sums),
             heads,
-            neurons.clone().with_form(Form::Strongest(5)),
+            neurons.clone().with_form(Form::TopK(5)),
             neurons,
         ];
         for_each_norm(jobs, |job, name| {
@@ -319,7 +319,7 @@ fn more_wholes_than_are_kept_at_a_time_give_the_same_bits_on_any_threads() {
     for (job, norms) in [
         (heads.clone().with_form(Form::Sums), &NORMS[..1]),
         (heads, &NORMS[1..2]),
-        (neurons.with_form(Form::Strongest(9)), &NORMS[..1]),
+        (neurons.with_form(Form::TopK(9)), &NORMS[..1]),
     ] {
         for &norm in norms {
             let job = job.with_norm(norm);
@@ -403,7 +403,7 @@ fn broadcast_inputs_give_the_same_bits_as_copies() {
 fn the_type_of_the_results_only_rounds_them() {
     for kind in Kind::ALL {
         for_each_norm(batches(kind), |job, name| {
-            if matches!(job.form, Form::Strongest(_)) {
+            if matches!(job.form, Form::TopK(_)) {
                 return;
             }
             let exact = job.results(None);
@@ -463,7 +463,7 @@ fn nan_in_one_row_leaves_the_others_alone() {
                         let rows = if job.operation == Operation::Contributions { 1 } else { 2 };
                         let [out, residual] = &found;
                         let (out, indices) = match job.form {
-                            Form::Strongest(k) => out.split_at(k),
+                            Form::TopK(k) => out.split_at(k),
                             _ => (&out[..], &[][..]),
                         };
                         let mut contributions =

@@ -40,7 +40,7 @@ enum Wanted {
     /// Sums over so many part axes, or all.
     Sums(usize),
     /// So many of the strongest, or all.
-    Strongest(usize),
+    TopK(usize),
 }
 
 /// A group of a call.
@@ -219,7 +219,7 @@ impl Described {
     }
 
     fn strongest(&self) -> Option<usize> {
-        if let Wanted::Strongest(count) = self.wanted { Some(count.min(self.count())) } else { None }
+        if let Wanted::TopK(count) = self.wanted { Some(count.min(self.count())) } else { None }
     }
 }
 
@@ -350,7 +350,7 @@ fn described(
     let wanted = prop_oneof![
         3 => Just(Wanted::Each),
         1 => (0_usize..4).prop_map(Wanted::Sums),
-        1 => (0_usize..9).prop_map(Wanted::Strongest),
+        1 => (0_usize..9).prop_map(Wanted::TopK),
     ];
     let shared = [any::<u32>(), any::<u32>(), any::<u32>()];
     let size = prop_oneof![Just(1e-6), Just(1e-2), Just(0.3), Just(1.0), Just(1.5), Just(4.0), Just(1e3)];
@@ -434,7 +434,7 @@ fn results(call: &Call, whole: &Stored, inputs: &[Inputs]) -> (Vec<Stored>, Vec<
         let out = match group.wanted {
             Wanted::Each => Out::Each(view_mut(out)),
             Wanted::Sums(_) => Out::Sums(view_mut(out)),
-            Wanted::Strongest(_) => Out::Strongest { contributions: view_mut(out), indices: view_indices(indices) },
+            Wanted::TopK(_) => Out::TopK { contributions: view_mut(out), indices: view_indices(indices) },
         };
         groups.push(Group { parts, out });
     }
@@ -539,7 +539,7 @@ fn check(call: &Call) -> Result<(), TestCaseError> {
                         check_number(found[number][column * entries + entry], (sum, error), kind, &name(column))?;
                     }
                 }
-                Wanted::Strongest(_) => {
+                Wanted::TopK(_) => {
                     let count = group.strongest().unwrap();
                     let range = entry * count..(entry + 1) * count;
                     let (found, indices) = (&found[number][range.clone()], &found_indices[number][range]);

@@ -415,7 +415,7 @@ fn the_strongest_are_the_first_of_all_in_order() {
                 let [all, residual] = job.results(None);
                 for k in [0, 1, 2, hidden / 2, hidden - 1, hidden] {
                     let k = k.min(hidden);
-                    let [strongest, same] = job.clone().with_form(Form::Strongest(k)).results(None);
+                    let [strongest, same] = job.clone().with_form(Form::TopK(k)).results(None);
                     assert_eq!(same.bits(), residual.bits());
                     for entry in 0..residual.layout.count() {
                         let name = format!("{kind:?} {hidden}, norm {norm}, {k} of entry {entry}");
@@ -486,7 +486,7 @@ fn the_strongest_of_parts_in_several_axes_have_row_major_indices_of_either_type(
                 .iter()
                 .zip(outs)
                 .map(|((parts, ..), (out, indices))| {
-                    let out = Out::Strongest { contributions: view_mut(out), indices: view_indices(indices) };
+                    let out = Out::TopK { contributions: view_mut(out), indices: view_indices(indices) };
                     Group { parts: *parts, out }
                 })
                 .collect();
@@ -516,7 +516,7 @@ fn where_contributions_are_nan_the_strongest_are_the_first() {
             let index = *stored.layout.indices().last().unwrap();
             stored.numbers.set(index, f64::NAN);
             for norm in NORMS {
-                let [strongest, residual] = job.with_norm(norm).with_form(Form::Strongest(4)).results(None);
+                let [strongest, residual] = job.with_norm(norm).with_form(Form::TopK(4)).results(None);
                 let name = format!("{kind:?}, norm {norm}, NaN in {input}");
                 assert!(residual.to_f64()[6].is_nan(), "{name}");
                 let last = &strongest.bits()[6 * 8..];

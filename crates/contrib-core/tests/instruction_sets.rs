@@ -62,7 +62,7 @@ fn factored_jobs() -> Vec<Job> {
             jobs.push(heads.with_value_output());
             jobs.push(heads.clone().with_form(Form::Sums));
             jobs.push(heads);
-            jobs.push(neurons.clone().with_form(Form::Strongest(4)));
+            jobs.push(neurons.clone().with_form(Form::TopK(4)));
             jobs.push(neurons);
         }
     }
@@ -111,41 +111,41 @@ fn name(job: &Job) -> String {
         Form::Each if job.inputs.iter().any(|(name, _)| *name == "value_output") => " of value_output",
         Form::Each => "",
         Form::Sums => " as sums",
-        Form::Strongest(_) => ", strongest",
+        Form::TopK(_) => ", top k",
     };
     format!("{operation}{variant}, {kind}")
 }
 
 /// For each case the hashes of its results for each of [`NORMS`], and its name.
 const PINNED: &str = "\
-a35ec58e22eadc97 2d2ad35ec36bb1f0 bfb7cdebf41ec5d8 47f3b2f71fee86f6 9ed135a2c2b55535 contributions, float32
-a23178fe227b21c4 fd573dc3269760de 0003dcfbf04d31b0 4aec1d080966161a 2cf1b919c4854c8e attention, float32
+8654e3c5882af8cb b851b85a95db3425 bfb7cdebf41ec5d8 47f3b2f71fee86f6 9ed135a2c2b55535 contributions, float32
+7d795e1e612f7c81 8c4601a8307261f0 0003dcfbf04d31b0 4aec1d080966161a 2cf1b919c4854c8e attention, float32
 ec68ef37b5e8271f 044c1623e27ca0f8 ab2924ef70d02c9b cd70b212ce522d77 435627782dc77191 contributions, float64
 63a889c276bf1b9c 485052977eab501e 28324394810fef79 3d527caf176eade3 1e2719da516fbef2 attention, float64
-55810af8b5cd1294 74bbbfb1095cf79e 3f1a3a98701aca98 1d78f736ddd9685c 46d5716473c1034b contributions, float16
-01028697eacdb812 c7d94086b9976747 921ba3477bb1045d 0346224225035a1f af33aef9bfac15d4 attention, float16
-0318edc13c6cd1f3 499063d1c7efad34 756a1ee52fe54af7 ff5025169c93335c 20c00e417d413ce7 contributions, bfloat16
-0263ab292ad92b37 cea08eda738404f9 53a388af787d70f1 08f6ff264896f8b9 1d9fe3130b467ae2 attention, bfloat16
-0d4511ab9c0c89c2 7206e01139a544c4 ea975fd7e00083c9 c8dd5be261ee3f99 2e0e6d970494101e attention_factored of value_output, float32
-82b29a4cd1eeef27 ba3027ee6661e030 739d7ac091357e83 3b2da14bb1bb6fb6 5dd3d8a6a1f998e0 attention_factored as sums, float32
-aef198977883b12c af4bd0a84a87609b c15c6f775a228206 036007282106ba9b 8580ea3ed3ed7383 attention_factored, float32
-e00e2c019741d61e 88ff62d2da8593b8 b6cfd9e175baa48c 8435c3dc4c5e6ef3 5eb4993a80990e9a mlp_neurons, strongest, float32
-f43998578d3c4662 e91f2a63342e825f 3218a8b20512a2c5 2c5fb8ad391e0bc3 1b2d7257e8473b69 mlp_neurons, float32
-8bdf014bbe8c87ec 0bc8c99c08aec31c bc17e5a404c6e8f5 25b1d6207bcb83ac adad31c6f8f0071c attention_factored of value_output, float64
-9df5fdb66d875bf2 689d8c34dc829e48 0a3779fa7c75dadb 0aa9696346140a5f da1eeed7676dcffb attention_factored as sums, float64
-8bdf014bbe8c87ec 0bc8c99c08aec31c bc17e5a404c6e8f5 25b1d6207bcb83ac adad31c6f8f0071c attention_factored, float64
-6a7813e1a4724233 80856884cfeaa9d9 f401a27266df8349 46f8a42210ca6d20 d5fb6bc0023bb63d mlp_neurons, strongest, float64
-c5696308bb7cbc65 f62f0e924f8a2ce6 592347139e324315 0085f2f95c3b5cfc 98b1ea976f68b7c9 mlp_neurons, float64
-57504262d7b04256 424e091cb669e1c8 df4bb144b043b849 3d54b5b80161a6b4 85f8643c47052adb attention_factored of value_output, float16
-2d51cb9b76cab92c 5f5aacbdef19d4ec 95ade59382def973 2483bed82d469a8c 0553c91a618d5ba7 attention_factored as sums, float16
-23995bf0405a2b2a 8be1204c5fcb82a1 dc05d5dc26308684 42a32aa1dc31281b 8a6cc3c5c94c26e3 attention_factored, float16
-a0defbcaa1aaed33 6dd0bec122947c60 947f175d81f932b7 dbbfa66fe46ec784 ccf084425d9f6587 mlp_neurons, strongest, float16
-0c1a912db6aaa41f 111be22eb3345ecf e5f133a9031af1e2 01cf2845b1bd4b15 20ba26c9d14116d3 mlp_neurons, float16
-1f3cc73c303ce02a ebc6347d1ad5996f d3642883f1a0b119 5b1fc45ee778508e 1649e3546648adb2 attention_factored of value_output, bfloat16
-6c4f9b630096a42e 16478a552b822ca1 8373ef67a821cc37 a6b15c785273f9c4 dc94151a54e2821b attention_factored as sums, bfloat16
-504fe75d4a10e310 e5fbf490225b33e1 96ba8bf09b963607 8cb1f506788915c0 d7ecb73484553745 attention_factored, bfloat16
-705056ea0e9e337b beee03601ded8532 37fbf71b24aa22ba a5791f79d9ff5ee7 28cc26df7ee94b51 mlp_neurons, strongest, bfloat16
-b0bea0fb3a20ceb7 257e579d31952008 dd52a1fa89115545 7080282a7e1d893b 9c301a494110cdb7 mlp_neurons, bfloat16
+3d10181fb96bfa71 bf3662c43c8b0b7d 3f1a3a98701aca98 1d78f736ddd9685c 46d5716473c1034b contributions, float16
+a654428f8eaef9c5 d667d23a99cce12d 921ba3477bb1045d 0346224225035a1f af33aef9bfac15d4 attention, float16
+822e5850e4105ef3 0a7839e1d06a518f 756a1ee52fe54af7 ff5025169c93335c 20c00e417d413ce7 contributions, bfloat16
+b03ff7f281e40db7 579c1c19562e04ee 53a388af787d70f1 08f6ff264896f8b9 1d9fe3130b467ae2 attention, bfloat16
+57eecc4e2e2ade4e ac5d6ef40c5349d0 ea975fd7e00083c9 c8dd5be261ee3f99 2e0e6d970494101e attention_factored of value_output, float32
+68aa62a743b7c038 444c7909cfb9b65e 739d7ac091357e83 3b2da14bb1bb6fb6 5dd3d8a6a1f998e0 attention_factored as sums, float32
+f6322dfe630f91a9 fe59a2eef1c5c06f c15c6f775a228206 036007282106ba9b 8580ea3ed3ed7383 attention_factored, float32
+15c987e67b624266 441c132ad78aec81 b6cfd9e175baa48c 8435c3dc4c5e6ef3 5eb4993a80990e9a mlp_neurons, top k, float32
+437dce31efd1538e 49ae3ccaac81eab0 3218a8b20512a2c5 2c5fb8ad391e0bc3 1b2d7257e8473b69 mlp_neurons, float32
+5bd0b85f2b72744e f47bb7b4791be5c6 bc17e5a404c6e8f5 25b1d6207bcb83ac adad31c6f8f0071c attention_factored of value_output, float64
+4067024ee9a02c49 bd56cc12705d508e 0a3779fa7c75dadb 0aa9696346140a5f da1eeed7676dcffb attention_factored as sums, float64
+3c6ba0cb68f4d56e 242c5d622f47b727 bc17e5a404c6e8f5 25b1d6207bcb83ac adad31c6f8f0071c attention_factored, float64
+ddb472d1c30452f0 519b21821b4d05a2 f401a27266df8349 46f8a42210ca6d20 d5fb6bc0023bb63d mlp_neurons, top k, float64
+59a72580f87b474b 647237ff6e540663 592347139e324315 0085f2f95c3b5cfc 98b1ea976f68b7c9 mlp_neurons, float64
+d3d91d41f6ec1335 0755ad41af4608bd df4bb144b043b849 3d54b5b80161a6b4 85f8643c47052adb attention_factored of value_output, float16
+019bfe736869333c 2c1564c98aa31982 95ade59382def973 2483bed82d469a8c 0553c91a618d5ba7 attention_factored as sums, float16
+a0c767d3a27b4bcf bb7064d2b57eb973 dc05d5dc26308684 42a32aa1dc31281b 8a6cc3c5c94c26e3 attention_factored, float16
+223ade2722ebf1f7 b7d932c1d7dfc740 947f175d81f932b7 dbbfa66fe46ec784 ccf084425d9f6587 mlp_neurons, top k, float16
+1460f7827e0cbc1e 932af05d851b3f83 e5f133a9031af1e2 01cf2845b1bd4b15 20ba26c9d14116d3 mlp_neurons, float16
+81de396ccad301c8 46207c16256cb285 d3642883f1a0b119 5b1fc45ee778508e 1649e3546648adb2 attention_factored of value_output, bfloat16
+d2f6cad086fadb9d 4529998d98c168dc 8373ef67a821cc37 a6b15c785273f9c4 dc94151a54e2821b attention_factored as sums, bfloat16
+b2cc2c16eb894b57 e4e8dd1f2c5a4ca1 96ba8bf09b963607 8cb1f506788915c0 d7ecb73484553745 attention_factored, bfloat16
+caa287fd3cca03d7 6c291ca977cbac0a 37fbf71b24aa22ba a5791f79d9ff5ee7 28cc26df7ee94b51 mlp_neurons, top k, bfloat16
+08584fe7a5aae6a1 9c0bf38c0d67007f dd52a1fa89115545 7080282a7e1d893b 9c301a494110cdb7 mlp_neurons, bfloat16
 ";
 
 #[test]

@@ -1,7 +1,7 @@
 //! A caller's threads.
 
 use crate::status::{Failure, contrib_status, guard};
-use contrib_core::{Argument, Context, InstructionSet};
+use contrib_core::{Argument, Cause, Context, InstructionSet, try_box};
 
 /// The threads that calls may use, kept ready between them. Opaque. One context may be used by any number of host
 /// threads at the same time; results have the same bits for any number of threads.
@@ -15,11 +15,13 @@ impl contrib_context {
 
 /// Makes a context with `n_threads` threads and puts it into `*out`.
 ///
-/// With 1 there is no pool: everything runs inline in the calling thread. 0 means one thread for each core. Where the
-/// operating system does not start that many, everything runs inline; `contrib_context_threads` says how many there
-/// are. In a child after `fork()` the threads do not exist, and everything runs inline.
+/// The calling thread is one of them, and works with the others. With 1 everything runs inline in the calling thread. 0 means
+/// one thread for each core. Where the operating system does not start that many, everything runs inline;
+/// `contrib_context_threads` says how many there are. In a child after `fork()` the threads do not exist, and everything
+/// runs inline.
 ///
-/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024); `*out` is untouched then.
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024),
+/// `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
 ///
 /// # Safety
 /// `out` is null or may be written.
@@ -29,8 +31,10 @@ pub unsafe extern "C" fn contrib_context_new(n_threads: usize, out: *mut *mut co
         if out.is_null() {
             return Err(Failure::Null(Argument::named("out")));
         }
-        let context = Box::new(contrib_context(Context::new(n_threads)?));
-        // SAFETY: the caller's promise.
+        let context = try_box(contrib_context(Context::new(n_threads)?));
+        let out_of_memory = Cause::OutOfMemory { bytes: size_of::<contrib_context>() };
+        let context = context.ok_or(Failure::of(Argument::named("out"), out_of_memory))?;
+        // SAFETY: `out` is not null, so that it may be written; it need not be aligned.
         unsafe { out.write_unaligned(Box::into_raw(context)) };
         Ok(())
     })
@@ -44,7 +48,8 @@ pub unsafe extern "C" fn contrib_context_new(n_threads: usize, out: *mut *mut co
 pub unsafe extern "C" fn contrib_context_free(context: *mut contrib_context) {
     guard(|| {
         if !context.is_null() {
-            // SAFETY: the caller's promise.
+            // SAFETY: it is not null, so that it comes from `contrib_context_new`, which takes it out of a box, and was
+            // not freed.
             drop(unsafe { Box::from_raw(context) });
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::mem::offset_of;
 /// the sum by which the others are divided. Without it they count as the zero vectors that they are.
 pub const CONTRIB_GROUP_LEAVE_OUT_ZEROS: u64 = 1;
 /// Flag of a group: `out` lacks one or more of the leading part axes, or all, and gets sums over them. Of parts
-/// `[p, q, v]`, for example, it is `[q, v]` or `[v]`. Not with `indices`.
+/// `[p, q, v]`, for example, it is `[q, v]` or `[v]`. With all part axes it is as without the flag. Not with `indices`.
 pub const CONTRIB_GROUP_SUM: u64 = 2;
 
 const KNOWN_FLAGS: u64 = CONTRIB_GROUP_LEAVE_OUT_ZEROS | CONTRIB_GROUP_SUM;
@@ -39,12 +39,12 @@ pub struct contrib_group {
     /// `[p.., r, d]`, or NULL: the matrix by which the values in `parts` become directions, `values @ projection`. Any
     /// extent of `p..` may be 1. Only with `coefficients`.
     pub projection: *const contrib_tensor,
-    /// `[v.., d]`, or NULL: by what each channel of the parts of a batch entry is multiplied, as where a model
+    /// `[v.., d]`, or NULL: by what each channel of the parts of a batch item is multiplied, as where a model
     /// normalises what a block adds. Any extent may be 1. Only with `coefficients`. Calculation with a scale is many
     /// times slower.
     pub scale: *const contrib_tensor,
     /// NULL, or a place for indices, int32 or int64, `[v.., k]`; written. Then `out` is `[v.., k]` too, and gets the
-    /// contributions of the k strongest parts of each batch entry, the strongest first, of equal ones the first; this
+    /// contributions of the k largest parts of each batch item, the largest first, of equal ones the first; this
     /// gets their row-major indices in `p..`. The other parts count in the sum by which all are divided.
     pub indices: *const contrib_tensor,
     /// `CONTRIB_GROUP_` flags, or 0.
@@ -127,7 +127,7 @@ impl contrib_group {
             Out::Each(out)
         } else {
             // SAFETY: see above.
-            Out::Strongest { contributions: out, indices: unsafe { indices(argument("indices"), self.indices)? } }
+            Out::TopK { contributions: out, indices: unsafe { indices(argument("indices"), self.indices)? } }
         };
         Ok(Group { parts, out })
     }

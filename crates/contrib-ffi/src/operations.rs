@@ -31,7 +31,7 @@ macro_rules! options {
     };
 }
 
-/// What all parts of all groups contribute to their whole, normalised together: for each batch entry the contributions
+/// What all parts of all groups contribute to their whole, normalised together: for each batch item the contributions
 /// of all its parts sum to 1. The other operations are this one with named groups.
 ///
 /// `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]`, given as they are or as coefficients
@@ -46,16 +46,17 @@ macro_rules! options {
 ///
 /// With a threshold in the options, small contributions become 0, and the others are renormalised.
 ///
-/// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch entry NaN and no other;
+/// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch item NaN and no other;
 /// an infinite part of a finite whole has the least proximity; an infinite whole gives NaN. Results have the same bits
 /// for any number of threads, and for an entry alone or in a batch.
 ///
 /// Outputs must not overlap an input, one another, or themselves. Any function may be called from many threads at once.
 ///
-/// Errors, here and in every operation below, after which the outputs are untouched: `CONTRIB_ERROR_NULL_POINTER`,
+/// Errors, here and in every operation below, after which the outputs are untouched (but for
+/// `CONTRIB_ERROR_INTERNAL`, a bug, after which they may have been written): `CONTRIB_ERROR_NULL_POINTER`,
 /// `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
-/// `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
-/// `CONTRIB_ERROR_TOO_MANY_STRONGEST`, and `_FLAGS`; a group with `projection`, `scale` or
+/// `_TOO_LARGE`, `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
+/// `CONTRIB_ERROR_TOP_K`, and `_FLAGS`; a group with `projection`, `scale` or
 /// `CONTRIB_GROUP_LEAVE_OUT_ZEROS` and no `coefficients` is a `CONTRIB_ERROR_NULL_POINTER`.
 ///
 /// # Safety
@@ -135,7 +136,7 @@ pub unsafe extern "C" fn contrib_contributions_with_one_off(
 /// stream after attention.
 ///
 /// `resid_pre` and `resid_mid` are `[batch, pos, d_model]`, `decomposed_attn` `[batch, pos, key_pos, head, d_model]`,
-/// `out_attn` `[batch, pos, key_pos, head]`, `out_resid` `[batch, pos]`. For each position of each batch entry,
+/// `out_attn` `[batch, pos, key_pos, head]`, `out_resid` `[batch, pos]`. For each position of each batch item,
 /// `out_attn` and `out_resid` together sum to 1. Errors: see `contrib_group_contributions`.
 ///
 /// # Safety
@@ -175,10 +176,10 @@ pub unsafe extern "C" fn contrib_attention(
 /// would write for each token, the products of both, which a caller may keep between decoding steps.
 ///
 /// A part whose pattern is 0 is the zero vector, whatever its value; it counts unless it is left out. For each position
-/// of each batch entry, `out_attn`, `out_resid` and the results of the extras together sum to 1. Every tensor has its
+/// of each batch item, `out_attn`, `out_resid` and the results of the extras together sum to 1. Every tensor has its
 /// own dtype.
 ///
-/// Beside the outputs some 15 MB of memory are needed for each thread, and a few MB for directions. Outputs must not
+/// Beside the outputs some 15 MB of memory are needed for each thread, and what three copies of a head's `w_o` take. Outputs must not
 /// overlap an input, one another, or themselves. May be called from many threads at once.
 ///
 /// Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the
@@ -226,7 +227,7 @@ fn name_of_values(argument: Argument) -> Argument {
 /// What the MLP, and the residual stream before it, contribute to the residual stream after it.
 ///
 /// `resid_mid`, `resid_post` and `mlp_out` are `[batch, pos, d_model]`, `out_mlp` and `out_resid` `[batch, pos]`. For
-/// each position of each batch entry, both together sum to 1. Errors: see `contrib_group_contributions`.
+/// each position of each batch item, both together sum to 1. Errors: see `contrib_group_contributions`.
 ///
 /// # Safety
 /// As for `contrib_group_contributions`.
@@ -250,7 +251,7 @@ pub unsafe extern "C" fn contrib_mlp(
 /// What each neuron of an MLP, and the residual stream before it, contribute to the residual stream after it.
 ///
 /// `resid_mid` and `resid_post` are `[v.., d_model]`, with any batch axes or none, `decomposed_mlp_out`
-/// `[v.., hidden, d_model]`, `out_neurons` `[v.., hidden]`, `out_resid` `[v..]`. For each batch entry, both together
+/// `[v.., hidden, d_model]`, `out_neurons` `[v.., hidden]`, `out_resid` `[v..]`. For each batch item, both together
 /// sum to 1. Errors: see `contrib_group_contributions`.
 ///
 /// # Safety
@@ -287,15 +288,15 @@ pub unsafe extern "C" fn contrib_decomposed_mlp(
 /// | `resid_mid`, `resid_post` | `[v.., d_model]`, with any batch axes or none |
 /// | `activations` | `[v.., hidden]`: what each neuron's output vector is multiplied by |
 /// | `w_out` | `[hidden, d_model]`; one that is stored as `[d_model, hidden]` has the strides `{1, hidden}` |
-/// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the k strongest, the strongest first |
+/// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the k largest, the largest first |
 /// | `out_indices` | `[v.., k]`, int32 or int64: which neurons those are; or NULL: all neurons |
 /// | `out_resid` | `[v..]` |
 ///
-/// For each batch entry, the contributions of all neurons, whether they are among the strongest or not, and `out_resid`
-/// together sum to 1. Of equally strong neurons the first comes first. Every tensor has its own dtype.
+/// For each batch item, the contributions of all neurons, whether they are among the largest or not, and `out_resid`
+/// together sum to 1. Of equal neurons the first comes first. Every tensor has its own dtype.
 ///
 /// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once. Errors: see
-/// `contrib_group_contributions`; and `CONTRIB_ERROR_TOO_MANY_STRONGEST` where k is above hidden, or the indices' dtype
+/// `contrib_group_contributions`; and `CONTRIB_ERROR_TOP_K` where k is above hidden, or the indices' dtype
 /// cannot count the neurons.
 ///
 /// # Safety

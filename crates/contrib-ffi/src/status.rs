@@ -33,6 +33,8 @@ pub const CONTRIB_ERROR_NEGATIVE_EXTENT: contrib_status = 203;
 pub const CONTRIB_ERROR_SIZE_OVERFLOW: contrib_status = 204;
 /// A tensor's data is not aligned to its element's size.
 pub const CONTRIB_ERROR_MISALIGNED: contrib_status = 205;
+/// A vector has more elements than the library can number: 2^32 - 1.
+pub const CONTRIB_ERROR_TOO_LARGE: contrib_status = 206;
 /// A tensor has another number of axes than the operation takes.
 pub const CONTRIB_ERROR_RANK: contrib_status = 300;
 /// A tensor's shape disagrees with another's.
@@ -43,8 +45,8 @@ pub const CONTRIB_ERROR_OVERLAP: contrib_status = 302;
 pub const CONTRIB_ERROR_SELF_OVERLAP: contrib_status = 303;
 /// A number of key-value heads that does not divide the number of heads.
 pub const CONTRIB_ERROR_HEADS: contrib_status = 304;
-/// More strongest parts are asked for than there are, or there are more parts than the indices' dtype can count.
-pub const CONTRIB_ERROR_TOO_MANY_STRONGEST: contrib_status = 305;
+/// More of the largest parts are asked for than there are, or there are more parts than the indices' dtype can count.
+pub const CONTRIB_ERROR_TOP_K: contrib_status = 305;
 /// The norm is NaN or less than 1.
 pub const CONTRIB_ERROR_NORM: contrib_status = 400;
 /// The threshold is NaN.
@@ -86,12 +88,13 @@ pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
         CONTRIB_ERROR_NEGATIVE_EXTENT,
         CONTRIB_ERROR_SIZE_OVERFLOW,
         CONTRIB_ERROR_MISALIGNED,
+        CONTRIB_ERROR_TOO_LARGE,
         CONTRIB_ERROR_RANK,
         CONTRIB_ERROR_SHAPE,
         CONTRIB_ERROR_OVERLAP,
         CONTRIB_ERROR_SELF_OVERLAP,
         CONTRIB_ERROR_HEADS,
-        CONTRIB_ERROR_TOO_MANY_STRONGEST,
+        CONTRIB_ERROR_TOP_K,
         CONTRIB_ERROR_NORM,
         CONTRIB_ERROR_THRESHOLD,
         CONTRIB_ERROR_TOO_MANY_THREADS,
@@ -161,12 +164,13 @@ impl Failure {
                 Cause::NegativeExtent { .. } => CONTRIB_ERROR_NEGATIVE_EXTENT,
                 Cause::SizeOverflow => CONTRIB_ERROR_SIZE_OVERFLOW,
                 Cause::Misaligned { .. } => CONTRIB_ERROR_MISALIGNED,
+                Cause::TooLarge { .. } => CONTRIB_ERROR_TOO_LARGE,
                 Cause::Rank { .. } => CONTRIB_ERROR_RANK,
                 Cause::ShapeMismatch { .. } => CONTRIB_ERROR_SHAPE,
                 Cause::Overlap { .. } => CONTRIB_ERROR_OVERLAP,
                 Cause::OverlapsItself => CONTRIB_ERROR_SELF_OVERLAP,
                 Cause::Heads { .. } => CONTRIB_ERROR_HEADS,
-                Cause::TooManyStrongest { .. } => CONTRIB_ERROR_TOO_MANY_STRONGEST,
+                Cause::TopK { .. } => CONTRIB_ERROR_TOP_K,
                 Cause::InvalidNorm { .. } => CONTRIB_ERROR_NORM,
                 Cause::InvalidThreshold => CONTRIB_ERROR_THRESHOLD,
                 Cause::TooManyThreads { .. } => CONTRIB_ERROR_TOO_MANY_THREADS,

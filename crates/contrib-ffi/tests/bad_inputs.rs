@@ -240,7 +240,7 @@ fn more_strongest_parts_than_there_are_or_can_be_counted_are_found() {
         };
         goes_well("all five", &mut with(5));
         let sentence = format!("{out}: expected room for at most all 5 parts, and indices that can count them, got 6");
-        fails("six of five", &mut with(6), CONTRIB_ERROR_TOO_MANY_STRONGEST, Some(&sentence));
+        fails("six of five", &mut with(6), CONTRIB_ERROR_TOP_K, Some(&sentence));
     }
     // More neurons than an int32 can count, all of them the same, of vectors without elements.
     let mut call = small(Function::StrongestNeurons);
@@ -248,7 +248,7 @@ fn more_strongest_parts_than_there_are_or_can_be_counted_are_found() {
     call.arg("w_out").reshape(&[1 << 31, 4], Some(&[0, 1]));
     let sentence =
         "out_neurons: expected room for at most all 2147483648 parts, and indices that can count them, got 2";
-    fails("int32", &mut call, CONTRIB_ERROR_TOO_MANY_STRONGEST, Some(sentence));
+    fails("int32", &mut call, CONTRIB_ERROR_TOP_K, Some(sentence));
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn an_extent_that_disagrees_is_found_on_any_axis_of_any_tensor() {
             call.arg(name).shape()[axis] = 0;
             // Of no parts none is the strongest, whatever the shape of the others.
             let no_parts = (name, axis) == ("groups[0].coefficients", 0);
-            let status = if no_parts { CONTRIB_ERROR_TOO_MANY_STRONGEST } else { CONTRIB_ERROR_SHAPE };
+            let status = if no_parts { CONTRIB_ERROR_TOP_K } else { CONTRIB_ERROR_SHAPE };
             fails(&format!("no axis {axis} of {name}"), &mut call, status, None);
         }
     });

@@ -3,7 +3,8 @@
 mod common;
 
 use common::harm::{fails, gives_the_same, goes_well, results_where_said};
-use common::{Arg, Function, ROOM, dtype, for_each_argument, small};
+use common::{Arg, Function, ROOM, dense_group, dtype, for_each_argument, message, plain_options, small};
+use contrib::operations::contrib_group_contributions;
 use contrib::status::*;
 use contrib_testing::{Kind, Layout, Stored};
 
@@ -153,4 +154,49 @@ fn an_output_may_lie_between_the_rows_of_an_input() {
             assert_eq!(results_where_said(&call), [[u64::from(1.0_f32.to_bits()); 3]]);
         }
     }
+}
+
+#[test]
+fn thousands_of_outputs_may_be_columns_of_one_matrix() {
+    const GROUPS: usize = 2000;
+    let numbers = |shape: &[usize]| {
+        let layout = Layout::row_major(shape);
+        Stored::from_fn(Kind::F32, layout, |index| (1 + index % 7) as f64)
+    };
+    let (mut whole, mut parts) = (numbers(&[3, 2]), numbers(&[GROUPS, 3, 2]));
+    // The status of a call whose outputs begin at the index `first` of their group, and the bits of all results.
+    let mut run = |stride: i64, first: fn(usize) -> usize| {
+        let mut matrix = Stored::blank(Kind::F32, Layout::row_major(&[3, GROUPS]));
+        let (mut whole, parts, results) = (Arg::of(&mut whole), Arg::of(&mut parts), Arg::of(&mut matrix));
+        let of = |all: &Arg, index: usize, shape: &[i64], strides: &[i64]| {
+            let mut arg = all.clone();
+            arg.data = all.data.wrapping_byte_add(4 * index);
+            arg.reshape(shape, Some(strides));
+            arg
+        };
+        let mut parts: Vec<Arg> = (0..GROUPS).map(|group| of(&parts, 6 * group, &[3, 2], &[2, 1])).collect();
+        let mut outs: Vec<Arg> = (0..GROUPS).map(|group| of(&results, first(group), &[3], &[stride])).collect();
+        let whole = whole.tensor();
+        let parts: Vec<_> = parts.iter_mut().map(Arg::tensor).collect();
+        let tensors: Vec<_> = outs.iter_mut().map(Arg::tensor).collect();
+        let groups: Vec<_> = parts.iter().zip(&tensors).map(|(parts, out)| dense_group(parts, out)).collect();
+        // SAFETY: the structs live, and their elements lie inside the buffers, which nothing else uses meanwhile.
+        let status =
+            unsafe { contrib_group_contributions(&raw const whole, groups.as_ptr(), GROUPS, &plain_options()) };
+        if status != CONTRIB_OK {
+            assert!(matrix.is_blank(), "something was written");
+        }
+        (status, matrix.bits())
+    };
+    let (status, columns) = run(GROUPS as i64, |group| group);
+    assert_eq!(status, CONTRIB_OK, "{}", message());
+    let (status, rows) = run(1, |group| 3 * group);
+    assert_eq!(status, CONTRIB_OK, "{}", message());
+    for (index, bits) in columns.into_iter().enumerate() {
+        assert_eq!(bits, rows[3 * (index % GROUPS) + index / GROUPS], "{index}");
+    }
+
+    let (status, _) = run(GROUPS as i64, |group| if group == 1500 { 700 } else { group });
+    assert_eq!(status, CONTRIB_ERROR_OVERLAP);
+    assert_eq!(message(), "groups[1500].out: expected memory of its own, got some that groups[700].out uses");
 }

@@ -6,9 +6,11 @@
 /// `packed`, each vector's `len` elements together, the vectors one after the other.
 ///
 /// # Safety
-/// Those elements can be read, and `vectors.len() * len` elements of `size` bytes written at `packed`.
+/// - `len` elements of each vector, `stride` apart, can be read.
+/// - `vectors.len() * len` elements of `size` bytes can be written at `packed`.
+/// - Both are aligned to `size`.
 pub(super) unsafe fn pack(size: usize, vectors: &[*const u8], stride: isize, len: usize, packed: *mut u8) {
-    // SAFETY: the caller's promise; elements of `size` bytes are aligned to it.
+    // SAFETY: the contract is the same; elements of `size` bytes are aligned to it.
     unsafe {
         match size {
             2 => pack_elements::<u16>(vectors, stride, len, packed.cast()),
@@ -26,7 +28,8 @@ unsafe fn pack_elements<T: Copy>(vectors: &[*const u8], stride: isize, len: usiz
     // are taken before those of the next index.
     for index in 0..len {
         for (number, vector) in vectors.iter().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: element `index` is one of the `len` that can be read of this vector, and the packed one lies below
+            // `vectors.len() * len`.
             unsafe {
                 *packed.add(number * len + index) = *vector.cast::<T>().wrapping_offset(index as isize * stride);
             }

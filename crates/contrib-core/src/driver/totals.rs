@@ -1,11 +1,12 @@
 //! Totals over parts and their whole: tiles of parts, and pieces of vectors, brought to the kernels.
 
-use super::Vectors;
+use super::kernel_selection::{Arithmetic, KernelSelection};
 use super::pack::pack;
-use super::route::{Arithmetic, Route};
+use super::vectors::Vectors;
 use crate::kernels::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
 use crate::kernels::prepare::PrepareArguments;
 use crate::kernels::rows::{BLOCK, Piece, RowsArguments, Totals};
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
@@ -16,7 +17,7 @@ const TILE: usize = 16;
 /// the next parts come from memory.
 const SMALL_TILE: usize = 4;
 
-/// Parts that must lie side by side for a vector of their elements to be worth it.
+/// Parts that must are adjacent for a vector of their elements to be worth it.
 const MIN_COLUMNS: usize = 4;
 
 /// Numbers of a prepared piece of the whole: 8 KiB. With the rest of the [`Buffers`] it stays in the first-level cache,
@@ -58,39 +59,41 @@ impl Buffers {
 
 /// Working memory of one task, and what it holds.
 pub(super) struct Workspace<'a> {
-    buffers: &'a mut MaybeUninit<Buffers>,
+    /// Every pointer into the buffers comes from this one, so that none makes another invalid.
+    buffers: *mut Buffers,
     /// The piece that is prepared: where it begins, its length, and the size of its numbers.
     ready: Option<(*const u8, usize, Arithmetic)>,
+    exclusive: PhantomData<&'a mut Buffers>,
 }
 
 impl<'a> Workspace<'a> {
     pub(super) fn new(buffers: &'a mut MaybeUninit<Buffers>) -> Self {
-        Workspace { buffers, ready: None }
+        Workspace { buffers: buffers.as_mut_ptr(), ready: None, exclusive: PhantomData }
     }
 
-    fn prepared(&mut self) -> *mut u8 {
-        // SAFETY: a place inside the buffers.
-        unsafe { &raw mut (*self.buffers.as_mut_ptr()).prepared.0 }.cast()
+    fn prepared(&self) -> *mut u8 {
+        // SAFETY: a field of the buffers, which are borrowed for 'a.
+        unsafe { &raw mut (*self.buffers).prepared.0 }.cast()
     }
 
-    fn packed(&mut self) -> *mut u8 {
-        // SAFETY: a place inside the buffers.
-        unsafe { &raw mut (*self.buffers.as_mut_ptr()).scratch.0.packed }.cast()
+    fn packed(&self) -> *mut u8 {
+        // SAFETY: as in `prepared`.
+        unsafe { &raw mut (*self.buffers).scratch.0.packed }.cast()
     }
 
-    fn column_accumulators(&mut self) -> *mut ColumnAccumulators {
-        // SAFETY: a place inside the buffers.
-        unsafe { &raw mut (*self.buffers.as_mut_ptr()).scratch.0.column_accumulators }
+    fn column_accumulators(&self) -> *mut ColumnAccumulators {
+        // SAFETY: as in `prepared`.
+        unsafe { &raw mut (*self.buffers).scratch.0.column_accumulators }
     }
 
-    fn column_totals(&mut self) -> *mut ColumnTotals {
-        // SAFETY: a place inside the buffers.
-        unsafe { &raw mut (*self.buffers.as_mut_ptr()).column_totals }
+    fn column_totals(&self) -> *mut ColumnTotals {
+        // SAFETY: as in `prepared`.
+        unsafe { &raw mut (*self.buffers).column_totals }
     }
 
-    fn totals(&mut self) -> *mut Totals {
-        // SAFETY: a place inside the buffers.
-        unsafe { &raw mut (*self.buffers.as_mut_ptr()).totals }.cast()
+    fn totals(&self) -> *mut Totals {
+        // SAFETY: as in `prepared`.
+        unsafe { &raw mut (*self.buffers).totals }.cast()
     }
 }
 
@@ -105,18 +108,18 @@ pub(super) enum Origin<'a> {
 /// What is compared with what, and how.
 #[derive(Clone, Copy)]
 pub(super) struct Comparison<'a> {
-    pub(super) route: &'a Route,
+    pub(super) selection: &'a KernelSelection,
     pub(super) origin: Origin<'a>,
     /// The parts.
     pub(super) vectors: &'a Vectors,
 }
 
-/// Puts into `totals` the joined totals of the parts from `first` on, of the batch entry whose first part begins at `entry`,
-/// and calls `finish` with each part's pointer and its place in `totals`, soon after it was read.
+/// Puts into `totals` those of the parts from `first` on, of the batch item whose first part begins at `start`, and calls
+/// `finish` with each part's pointer and its total, soon after it was read.
 pub(super) fn totals(
     workspace: &mut Workspace<'_>,
     comparison: &Comparison<'_>,
-    entry: *const u8,
+    start: *const u8,
     first: usize,
     totals: &mut [f64],
     mut finish: impl FnMut(&mut Workspace<'_>, *const u8, &mut f64),
@@ -124,22 +127,22 @@ pub(super) fn totals(
     let vectors = comparison.vectors;
     let size = vectors.dtype.size() as isize;
     let mut walk = vectors.parts.walk_from(first);
-    let mut next = || entry.wrapping_offset(walk.next_offset() * size);
+    let mut next = || start.wrapping_offset(walk.next_offset() * size);
     // A tile saves preparing the whole again for each part, where it comes in pieces.
     let tile_len = if vectors.is_contiguous() && vectors.len <= PIECE { SMALL_TILE } else { TILE };
     let mut done = 0;
     while done < totals.len() {
         let rest = totals.len() - done;
-        let neighbours = vectors.neighbours(first + done).min(rest).min(COLUMNS);
-        if !vectors.is_contiguous() && vectors.len > 0 && neighbours >= MIN_COLUMNS {
-            let tile = &mut totals[done..done + neighbours];
+        let adjacent = vectors.adjacent(first + done).min(rest).min(COLUMNS);
+        if !vectors.is_contiguous() && vectors.len > 0 && adjacent >= MIN_COLUMNS {
+            let tile = &mut totals[done..done + adjacent];
             let part = next();
-            (1..neighbours).for_each(|_| _ = next());
+            (1..adjacent).for_each(|_| _ = next());
             totals_of_columns(workspace, comparison, part, tile);
             for (number, total) in tile.iter_mut().enumerate() {
                 finish(workspace, part.wrapping_offset(number as isize * size), total);
             }
-            done += neighbours;
+            done += adjacent;
         } else {
             let tile = &mut totals[done..done + rest.min(tile_len)];
             let mut parts = [ptr::null(); TILE];
@@ -156,9 +159,14 @@ pub(super) fn totals(
     }
 }
 
-/// Puts into `joined` the joined totals of the parts that begin at `parts` and lie side by side, at most [`COLUMNS`].
-fn totals_of_columns(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: *const u8, joined: &mut [f64]) {
-    let &Comparison { route, vectors, .. } = comparison;
+/// Puts into `reduced` the totals of the parts that begin at `parts` and are adjacent, at most [`COLUMNS`].
+fn totals_of_columns(
+    workspace: &mut Workspace<'_>,
+    comparison: &Comparison<'_>,
+    parts: *const u8,
+    reduced: &mut [f64],
+) {
+    let &Comparison { selection, vectors, .. } = comparison;
     let size = vectors.dtype.size() as isize;
     let (accumulators, totals) = (workspace.column_accumulators(), workspace.column_totals());
     for start in (0..vectors.len).step_by(PIECE) {
@@ -166,32 +174,23 @@ fn totals_of_columns(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>,
         let whole = prepared(workspace, comparison, start, len);
         let first = parts.wrapping_offset(start as isize * vectors.stride * size);
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
-        let arguments = ColumnsArguments {
-            parameters: route.measure.parameters,
-            piece,
-            first,
-            count: joined.len(),
-            stride: vectors.stride,
-            whole,
-            len,
-            accumulators,
-            totals,
-        };
-        // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers.
-        unsafe { (route.kernels.columns)(arguments) };
+        let (parameters, count, stride) = (selection.measure.parameters, reduced.len(), vectors.stride);
+        let arguments = ColumnsArguments { parameters, piece, first, count, stride, whole, len, accumulators, totals };
+        // SAFETY: the pieces lie inside parts, all of which can be read; `whole` has `len` numbers.
+        unsafe { (selection.kernels.columns)(arguments) };
     }
     // SAFETY: after the last piece the first of all parts' totals are written.
-    joined.copy_from_slice(unsafe { slice::from_raw_parts(totals.cast(), joined.len()) });
+    reduced.copy_from_slice(unsafe { slice::from_raw_parts(totals.cast(), reduced.len()) });
 }
 
-/// Puts into `joined` the joined totals of the parts that begin at `parts`, at most [`TILE`] of them.
-fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: &[*const u8], joined: &mut [f64]) {
-    let &Comparison { route, vectors, .. } = comparison;
+/// Puts into `reduced` the totals of the parts that begin at `parts`, at most [`TILE`] of them.
+fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: &[*const u8], reduced: &mut [f64]) {
+    let &Comparison { selection, vectors, .. } = comparison;
     let size = vectors.dtype.size();
-    let (rows, parameters) = (route.kernels.rows, route.measure.parameters);
+    let parameters = selection.measure.parameters;
     let totals = workspace.totals();
     if vectors.len == 0 {
-        joined.fill(0.0);
+        reduced.fill(0.0);
         return;
     }
     let piece_len = if vectors.is_contiguous() { PIECE } else { PACKED_PIECE };
@@ -204,15 +203,17 @@ fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: 
         let pieces = if start == 0 {
             parts
         } else {
-            for (place, part) in pieces.iter_mut().zip(parts) {
-                *place = part.wrapping_offset(step);
+            for (position, part) in pieces.iter_mut().zip(parts) {
+                *position = part.wrapping_offset(step);
             }
             &pieces[..parts.len()]
         };
         if vectors.is_contiguous() {
-            // SAFETY: the pieces lie inside parts that the view vouches for; `whole` has `len` numbers, rounded up to
+            // SAFETY: the pieces lie inside parts, all of which can be read; `whole` has `len` numbers, rounded up to
             // vectors; there are totals for a tile.
-            unsafe { rows(RowsArguments { parameters, piece, parts: pieces, whole, len, totals }) };
+            unsafe {
+                (selection.kernels.rows)(RowsArguments { parameters, piece, parts: pieces, whole, len, totals });
+            };
             continue;
         }
         let packed = workspace.packed();
@@ -227,29 +228,36 @@ fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: 
             unsafe {
                 pack(size, pieces, vectors.stride, len, packed);
                 let parts = &raw const packed_rows[..pieces.len()];
-                rows(RowsArguments { parameters, piece, parts, whole, len, totals });
+                (selection.kernels.rows)(RowsArguments { parameters, piece, parts, whole, len, totals });
             }
         }
     }
-    for (number, joined) in joined.iter_mut().enumerate() {
+    for (number, reduced) in reduced.iter_mut().enumerate() {
         // SAFETY: after the last piece the first of each part's totals is written.
-        *joined = unsafe { totals.add(number).cast::<f64>().read() };
+        *reduced = unsafe { totals.add(number).cast::<f64>().read() };
     }
 }
 
 /// The total of the prepared whole itself, each of whose elements is a difference from zero.
 pub(super) fn total_of_prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>) -> f64 {
-    let Comparison { route, vectors, .. } = *comparison;
+    let Comparison { selection, vectors, .. } = *comparison;
     let totals = workspace.totals();
     let mut start = 0;
     loop {
         let len = PIECE.min(vectors.len - start);
         let whole = prepared(workspace, comparison, start, len);
         let piece = Piece { first: start == 0, last: start + len == vectors.len };
+        let parts = [whole];
         // SAFETY: `whole` and the zeros have `len` numbers, rounded up to vectors; there are totals for a part.
         unsafe {
-            let (parameters, zeros) = (route.measure.parameters, ZEROS.0.as_ptr().cast());
-            (route.kernels.rows)(RowsArguments { parameters, piece, parts: &[whole], whole: zeros, len, totals });
+            (selection.kernels.rows)(RowsArguments {
+                parameters: selection.measure.parameters,
+                piece,
+                parts: &raw const parts,
+                whole: ZEROS.0.as_ptr().cast(),
+                len,
+                totals,
+            });
             start += len;
             if piece.last {
                 return totals.cast::<f64>().read();
@@ -264,21 +272,20 @@ fn prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, start: u
     let size = vectors.dtype.size();
     let from = whole.wrapping_offset(start as isize * vectors.stride * size as isize);
     let prepared = workspace.prepared();
-    let arithmetic = comparison.route.arithmetic;
+    let arithmetic = comparison.selection.arithmetic;
     if workspace.ready == Some((from, len, arithmetic)) {
         return prepared;
     }
     let prepare = |from| {
+        let arguments = PrepareArguments { whole: from, len, factor: arithmetic.factor(), prepared };
         // SAFETY: `from` has `len` elements; the prepared numbers, rounded up to vectors, are at most PIECE.
-        unsafe {
-            (comparison.route.prepare)(PrepareArguments { whole: from, len, factor: arithmetic.factor(), prepared });
-        };
+        unsafe { (comparison.selection.prepare)(arguments) };
     };
     if vectors.is_contiguous() {
         prepare(from);
     } else {
         let packed = workspace.packed();
-        // SAFETY: the piece lies inside a whole that the view vouches for; a packed copy of it has at most PIECE elements
+        // SAFETY: the piece lies inside a whole, all of which can be read; a packed copy of it has at most PIECE elements
         // of 8 bytes.
         unsafe { pack(size, &[from], vectors.stride, len, packed) };
         prepare(packed);

@@ -9,13 +9,16 @@
 pub(crate) mod columns;
 pub(crate) mod excess;
 pub(crate) mod gemm_microkernel;
+pub(crate) mod largest;
 pub(crate) mod measure;
 pub(crate) mod panel;
 pub(crate) mod power;
 pub(crate) mod prepare;
+pub(crate) mod reduction;
 pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
+pub(crate) mod widen;
 
 use crate::lanes::Vectors;
 

@@ -2,7 +2,7 @@
 
 use super::Kernel;
 use crate::dtype::Element;
-use crate::lanes::{LANES, Lanes, Line, LoadAs, Reads, Vectors};
+use crate::lanes::{LANES, Lanes, Line, LoadAs, Number, Reads, Vectors};
 use std::marker::PhantomData;
 
 /// Packs sixteen vectors of elements of type `T` into a panel of numbers of type `N`. Zeros fill the panel up to a whole
@@ -101,69 +101,40 @@ fn transpose<L: Lanes>(square: &mut [L; LANES]) {
     }
 }
 
-/// What distance reductions need to know of the vectors of a panel: those in the 1-norm the largest magnitudes, those in
-/// the 2-norm the squares.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes {
-    /// The largest magnitude of each vector's elements; NaN where one is NaN.
-    pub(crate) largest: Line<f32>,
-    /// The squares of the vectors' 2-norms.
-    pub(crate) squares: Line<f64>,
-}
+/// Writes the squares of the 2-norms of the vectors of a panel of numbers of type `N`.
+pub(crate) struct PanelSquares<N>(PhantomData<N>);
 
-impl Sizes {
-    pub(crate) const ZERO: Self = Sizes { largest: Line([0.0; LANES]), squares: Line([0.0; LANES]) };
-}
-
-/// Writes the largest magnitudes of the vectors of a panel into [`Sizes::largest`].
-pub(crate) struct PanelLargest;
-
-/// Writes the sums of squares of the vectors of a panel into [`Sizes::squares`].
-pub(crate) struct PanelSquares;
-
-/// The arguments of [`PanelLargest`] and [`PanelSquares`].
+/// The arguments of [`PanelSquares`].
 #[derive(Clone, Copy)]
-pub(crate) struct PanelSizesArguments {
+pub(crate) struct PanelSquaresArguments<N> {
     /// `len` lines, which can be read.
-    pub(crate) panel: *const Line<f32>,
+    pub(crate) panel: *const Line<N>,
     pub(crate) len: usize,
-    /// The sizes, which can be written.
-    pub(crate) sizes: *mut Sizes,
+    /// The squares, which can be written.
+    pub(crate) squares: *mut Line<f64>,
 }
 
-impl Kernel for PanelLargest {
-    type Arguments = PanelSizesArguments;
+impl<N: Number> Kernel for PanelSquares<N> {
+    type Arguments = PanelSquaresArguments<N>;
 
     #[inline(always)]
-    unsafe fn run<V: Vectors>(arguments: PanelSizesArguments) {
-        let PanelSizesArguments { panel, len, sizes } = arguments;
-        // SAFETY: the processor has the instruction set, lines are read below `len`, and the sizes can be written.
-        unsafe {
-            let mut largest = V::Singles::splat(0.0);
-            for index in 0..len {
-                let numbers: V::Singles = LoadAs::<f32>::load(panel.add(index).cast());
-                largest = largest.max_magnitude(numbers.abs());
-            }
-            largest.store((&raw mut (*sizes).largest).cast());
-        }
-    }
-}
-
-impl Kernel for PanelSquares {
-    type Arguments = PanelSizesArguments;
-
-    #[inline(always)]
-    unsafe fn run<V: Vectors>(arguments: PanelSizesArguments) {
-        let PanelSizesArguments { panel, len, sizes } = arguments;
-        // SAFETY: as in `PanelLargest`.
+    unsafe fn run<V: Vectors>(arguments: PanelSquaresArguments<N>) {
+        let PanelSquaresArguments { panel, len, squares } = arguments;
+        // SAFETY: the processor has the instruction set, lines are read below `len`, and the squares can be written.
         unsafe {
             // Even and odd elements have an accumulator each, which hides the latency of addition.
-            let mut squares = [V::Doubles::splat(0.0); 2];
-            for index in 0..len {
-                let numbers = <V::Doubles as LoadAs<f32>>::load(panel.add(index).cast());
-                squares[index % 2] = squares[index % 2].add(numbers.mul(numbers));
+            let (mut even, mut odd) = (V::Doubles::splat(0.0), V::Doubles::splat(0.0));
+            let mut index = 0;
+            while index < len {
+                let numbers = N::widened::<V>(LoadAs::<N>::load(panel.add(index).cast()));
+                even = even.add(numbers.mul(numbers));
+                if index + 1 < len {
+                    let numbers = N::widened::<V>(LoadAs::<N>::load(panel.add(index + 1).cast()));
+                    odd = odd.add(numbers.mul(numbers));
+                }
+                index += 2;
             }
-            squares[0].add(squares[1]).store((&raw mut (*sizes).squares).cast());
+            even.add(odd).store(squares.cast());
         }
     }
 }

@@ -2,17 +2,17 @@
 //! of its additions, the loop has the same order, and the results must have the same bits.
 
 use super::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
-use super::excess::{Buckets, Excess, ExcessArguments, SortedElement};
+use super::excess::{self, Buckets, Excess, ExcessArguments, SortedElement};
 use super::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, NR, Products};
+use super::largest::{Largest, LargestArguments};
 use super::measure::Parameters;
-use super::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares, Sizes};
+use super::panel::{PackPanelArguments, PanelSquares, PanelSquaresArguments};
 use super::power::power;
 use super::prepare::{DIFFERENCE_EPSILON, PrepareArguments};
+use super::reduction::{Reductions, ReductionsArguments};
 use super::rows::{ACCUMULATORS, BLOCK, Piece, RowsArguments, Totals};
-use crate::dispatch::{
-    EntryPoint, MeasureKind, entry_point, pack_panel_in_f32, pack_panel_in_f64, part_kernels, prepare_in_f32,
-    prepare_in_f64,
-};
+use super::widen::WidenArguments;
+use crate::dispatch::{Arithmetic, MeasureKind, entry_point, part_kernels};
 use crate::dtype::{DType, Element};
 use crate::instruction_set::InstructionSet;
 use crate::lanes::{LANES, Line, Number};
@@ -35,6 +35,24 @@ fn on_every_set(what: &str, run: impl Fn(InstructionSet) -> Vec<f64>) -> Vec<f64
         assert_eq!(bits(&run(set)), bits(&expected), "{what}, {set:?}");
     }
     expected
+}
+
+/// Whether two numbers have the same bits, or are both NaN.
+fn same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
+
+/// Calls a test for each type of elements and each type of numbers that they widen to.
+macro_rules! for_each_widening {
+    ($test:ident) => {
+        $test::<f32, f32>();
+        $test::<f16, f32>();
+        $test::<bf16, f32>();
+        $test::<f32, f64>();
+        $test::<f64, f64>();
+        $test::<f16, f64>();
+        $test::<bf16, f64>();
+    };
 }
 
 fn random_elements<T: Element>(count: usize, random: &mut Random) -> Vec<T> {
@@ -200,8 +218,7 @@ fn test_totals<T: Element>() {
             let check = |what: &str, run: &dyn Fn(InstructionSet) -> Vec<f64>| {
                 let totals = on_every_set(what, run);
                 for (total, expected) in totals.iter().zip(&expected) {
-                    let same = total.to_bits() == expected.to_bits() || (total.is_nan() && expected.is_nan());
-                    assert!(same, "{what}: {total:e}, expected {expected:e}");
+                    assert!(same(*total, *expected), "{what}: {total:e}, expected {expected:e}");
                 }
             };
             for number_of_pieces in [1, 2] {
@@ -304,7 +321,7 @@ fn totals_of_rows_and_columns_are_those_of_a_plain_loop() {
 }
 
 /// Tests that wholes of type `T` are prepared in `N`.
-fn test_prepare<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> EntryPoint<PrepareArguments>) {
+fn test_prepare<T: Element, N: Arithmetic>() {
     let random = &mut Random::new(8);
     for (number, len) in LENGTHS.into_iter().enumerate() {
         let mut whole = random_elements::<T>(len, random);
@@ -316,7 +333,7 @@ fn test_prepare<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> Entr
             let (from, prepared) = (whole.as_ptr().cast(), numbers.as_mut_ptr().cast());
             // SAFETY: the instruction set is available; the whole has `len` elements, and there is memory for as many
             // numbers, rounded up to vectors.
-            unsafe { kernel(set, T::DTYPE)(PrepareArguments { whole: from, len, factor, prepared }) };
+            unsafe { N::prepare(set, T::DTYPE)(PrepareArguments { whole: from, len, factor, prepared }) };
             numbers.into_iter().map(Element::to_f64).collect()
         });
         // Rounded twice, as two operations are; a factor of 2 rounds nothing.
@@ -324,20 +341,43 @@ fn test_prepare<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> Entr
         for (index, found) in prepared.into_iter().enumerate() {
             let difference = |x: &T| in_numbers(x.to_f64() - in_numbers(DIFFERENCE_EPSILON)) * factor;
             let expected = whole.get(index).map_or(0.0, difference);
-            assert!(found.to_bits() == expected.to_bits() || (found.is_nan() && expected.is_nan()), "{len} {index}");
+            assert!(same(found, expected), "{len} {index}");
         }
     }
 }
 
 #[test]
 fn wholes_are_prepared_as_by_a_plain_loop() {
-    test_prepare::<f32, f32>(prepare_in_f32);
-    test_prepare::<f16, f32>(prepare_in_f32);
-    test_prepare::<bf16, f32>(prepare_in_f32);
-    test_prepare::<f32, f64>(prepare_in_f64);
-    test_prepare::<f64, f64>(prepare_in_f64);
-    test_prepare::<f16, f64>(prepare_in_f64);
-    test_prepare::<bf16, f64>(prepare_in_f64);
+    for_each_widening!(test_prepare);
+}
+
+/// Tests that elements of type `T` widen to `N`.
+fn test_widen<T: Element, N: Arithmetic>() {
+    let random = &mut Random::new(13);
+    for (number, len) in [0].into_iter().chain(LENGTHS).enumerate() {
+        let mut elements = random_elements::<T>(len, random);
+        if let Some(last) = elements.last_mut() {
+            *last = T::from_f64([f64::NAN, f64::NEG_INFINITY, -0.0, 6e-8][number % 4]);
+        }
+        let padded = len.next_multiple_of(LANES);
+        let widened = on_every_set(&format!("widen {:?} {len}", T::DTYPE), |set| {
+            let mut numbers = vec![N::of(f64::NAN); padded];
+            let (from, to) = (elements.as_ptr().cast(), numbers.as_mut_ptr());
+            // SAFETY: the instruction set is available; there are `len` elements, and there is memory for as many
+            // numbers, rounded up to vectors.
+            unsafe { N::widen(set, T::DTYPE)(WidenArguments { from, len, to }) };
+            numbers.into_iter().map(Element::to_f64).collect()
+        });
+        for (index, found) in widened.into_iter().enumerate() {
+            let expected = elements.get(index).map_or(0.0, |element| element.to_f64());
+            assert!(same(found, expected), "{:?} {len} {index}: {found:e}, expected {expected:e}", T::DTYPE);
+        }
+    }
+}
+
+#[test]
+fn elements_are_widened_and_zeros_fill_the_last_vector() {
+    for_each_widening!(test_widen);
 }
 
 /// The numbers of lines, as `f64`.
@@ -346,7 +386,7 @@ fn numbers<N: Number>(lines: &[Line<N>]) -> Vec<f64> {
 }
 
 /// Tests that vectors of type `T` are packed into panels of `N`.
-fn test_pack_panel<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> EntryPoint<PackPanelArguments<N>>) {
+fn test_pack_panel<T: Element, N: Arithmetic>() {
     let elements = random_elements::<T>(20_000, &mut Random::new(9));
     for len in LENGTHS {
         // Elements between vectors, and between the elements of one: rows, adjacent columns, neither, one vector sixteen
@@ -361,7 +401,7 @@ fn test_pack_panel<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> E
                 let (starts, panel) = (&raw const starts, lines.as_mut_ptr());
                 // SAFETY: the instruction set is available; all elements were just indexed, and there is memory for as
                 // many lines, rounded up.
-                unsafe { kernel(set, T::DTYPE)(PackPanelArguments { starts, stride, len, panel }) };
+                unsafe { N::pack_panel(set, T::DTYPE)(PackPanelArguments { starts, stride, len, panel }) };
                 numbers(&lines)
             });
             let expected = |position: usize| {
@@ -376,13 +416,7 @@ fn test_pack_panel<T: Element, N: Number>(kernel: fn(InstructionSet, DType) -> E
 
 #[test]
 fn panels_have_all_elements_of_one_index_in_one_line() {
-    test_pack_panel::<f32, f32>(pack_panel_in_f32);
-    test_pack_panel::<f16, f32>(pack_panel_in_f32);
-    test_pack_panel::<bf16, f32>(pack_panel_in_f32);
-    test_pack_panel::<f32, f64>(pack_panel_in_f64);
-    test_pack_panel::<f64, f64>(pack_panel_in_f64);
-    test_pack_panel::<f16, f64>(pack_panel_in_f64);
-    test_pack_panel::<bf16, f64>(pack_panel_in_f64);
+    for_each_widening!(test_pack_panel);
 }
 
 /// Tests products of numbers of type `N`, where `add_product(sum, a, b)` is `sum + a * b` in that type.
@@ -438,88 +472,215 @@ fn products_are_those_of_a_plain_loop() {
     test_products::<f32>(|sum, a, b| f64::from(sum as f32 + a as f32 * b as f32));
 }
 
-/// A panel of random numbers.
-fn random_panel(len: usize, random: &mut Random) -> Vec<Line<f32>> {
-    (0..len).map(|_| Line(from_fn(|_| random.normal() as f32))).collect()
-}
-
-/// What a kernel finds out about the vectors of a panel: both kinds of sizes, of which it writes one.
-fn sizes(kernel: EntryPoint<PanelSizesArguments>, panel: &[Line<f32>]) -> Sizes {
-    let mut sizes = Sizes::ZERO;
-    let arguments = PanelSizesArguments { panel: panel.as_ptr(), len: panel.len(), sizes: &raw mut sizes };
-    // SAFETY: the instruction set is available, and the panel has `len` lines.
-    unsafe { kernel(arguments) };
-    sizes
-}
-
-#[test]
-fn sizes_of_the_vectors_of_a_panel_are_those_of_a_plain_loop() {
-    let random = &mut Random::new(11);
-    for len in [0, 1, 2, 15, 16, 17, 33, 300] {
-        let mut panel = random_panel(len, random);
+/// Tests the largest magnitudes of the vectors of a panel of type `N`.
+fn test_largest<N: Number>() {
+    let random = &mut Random::new(15);
+    for len in [0, 1, 2, 3, 17, 300] {
+        let mut panel = random_panel::<N>(len, random);
         if len > 2 {
-            (panel[1].0[3], panel[2].0[4], panel[0].0[5]) = (f32::NAN, f32::NEG_INFINITY, -1e30);
-        }
-        let largest =
-            on_every_set("largest", |set| numbers(&[sizes(entry_point::<PanelLargest>(set), &panel).largest]));
-        let squares =
-            on_every_set("squares", |set| numbers(&[sizes(entry_point::<PanelSquares>(set), &panel).squares]));
-        for lane in 0..LANES {
-            let mut expected = [0.0, 0.0, 0.0];
-            for (index, line) in panel.iter().enumerate() {
-                let number = f64::from(line.0[lane]);
-                expected[2] = larger(expected[2], number.abs());
-                expected[index % 2] += number * number;
+            let odd = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1e30];
+            for (lane, odd) in odd.into_iter().enumerate() {
+                panel[lane * len / LANES].0[lane] = N::of(odd);
             }
-            let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
-            assert!(same(largest[lane], expected[2]), "largest, {len} {lane}");
-            assert!(same(squares[lane], expected[0] + expected[1]), "squares, {len} {lane}");
+            // NaN before and after an infinity.
+            (panel[0].0[5], panel[len - 1].0[5]) = (N::of(f64::NAN), N::of(f64::INFINITY));
+            (panel[0].0[6], panel[len - 1].0[6]) = (N::of(f64::NEG_INFINITY), N::of(f64::NAN));
+            for line in &mut panel {
+                line.0[7] = N::of(-0.0);
+            }
+        }
+        let largest = on_every_set("largest", |set| {
+            let mut largest = Line([f64::NEG_INFINITY; LANES]);
+            let arguments = LargestArguments { panel: panel.as_ptr(), len, largest: &raw mut largest };
+            // SAFETY: the instruction set is available, and the panel has `len` lines.
+            unsafe { entry_point::<Largest<N>>(set)(arguments) };
+            numbers(&[largest])
+        });
+        for (lane, largest) in largest.into_iter().enumerate() {
+            let expected = panel.iter().fold(0.0, |total, line| larger(total, line.0[lane].to_f64().abs()));
+            assert!(same(largest, expected), "{len} lines, {lane}: {largest:e}, expected {expected:e}");
         }
     }
 }
 
-/// The excess of the parts of a panel.
-fn excess(whole: &[f32], panel: &[Line<f32>], coefficients: [f32; LANES]) -> Vec<f64> {
+#[test]
+fn the_largest_magnitude_is_that_of_a_plain_loop() {
+    test_largest::<f32>();
+    test_largest::<f64>();
+}
+
+/// Tests the reductions of a panel of type `N`.
+fn test_reductions<N: Number>() {
+    let random = &mut Random::new(16);
+    for odd in [0.0, -3.0, 1e30, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+        for lane in 0..LANES {
+            let mut coefficients = random_panel::<N>(1, random)[0];
+            coefficients.0[lane] = N::of(odd);
+            let [products, bounds] = from_fn(|_| Line(from_fn(|_| random.normal())));
+            let bounds = Line(bounds.0.map(f64::abs));
+            let found = on_every_set("reductions", |set| {
+                let (mut reductions, mut largest) = (Line([0.0; LANES]), 0.0);
+                let arguments = ReductionsArguments {
+                    coefficients: &raw const coefficients,
+                    products: &raw const products,
+                    bounds: &raw const bounds,
+                    reductions: &raw mut reductions,
+                    largest: &raw mut largest,
+                };
+                // SAFETY: the instruction set is available, and all lines can be read or written.
+                unsafe { entry_point::<Reductions<N>>(set)(arguments) };
+                reductions.0.into_iter().chain([largest]).collect()
+            });
+            let coefficients = coefficients.0.map(N::to_f64);
+            let largest = (0..LANES).fold(0.0, |total, lane| larger(total, coefficients[lane].abs() * bounds.0[lane]));
+            let expected = (0..LANES).map(|lane| coefficients[lane] * products.0[lane]).chain([largest]);
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert!(same(found, expected), "{odd} in {lane}: {found:e}, expected {expected:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn reductions_and_their_largest_bound_are_those_of_a_plain_loop() {
+    test_reductions::<f32>();
+    test_reductions::<f64>();
+}
+
+/// A panel of random numbers.
+fn random_panel<N: Number>(len: usize, random: &mut Random) -> Vec<Line<N>> {
+    (0..len).map(|_| Line(from_fn(|_| N::of(random.normal())))).collect()
+}
+
+/// Tests the squares of the 2-norms of the vectors of a panel of type `N`.
+fn test_squares<N: Number>() {
+    let random = &mut Random::new(11);
+    for len in [0, 1, 2, 15, 16, 17, 33, 300] {
+        let mut panel = random_panel::<N>(len, random);
+        if len > 2 {
+            (panel[1].0[3], panel[2].0[4]) = (N::of(f64::NAN), N::of(f64::NEG_INFINITY));
+            panel[0].0[5] = N::of(-1e30);
+        }
+        let squares = on_every_set("squares", |set| {
+            let mut squares = Line([f64::NAN; LANES]);
+            let arguments = PanelSquaresArguments { panel: panel.as_ptr(), len, squares: &raw mut squares };
+            // SAFETY: the instruction set is available, and the panel has `len` lines.
+            unsafe { entry_point::<PanelSquares<N>>(set)(arguments) };
+            numbers(&[squares])
+        });
+        for (lane, squares) in squares.into_iter().enumerate() {
+            let mut expected = [0.0, 0.0];
+            for (index, line) in panel.iter().enumerate() {
+                let number = line.0[lane].to_f64();
+                expected[index % 2] += number * number;
+            }
+            assert!(same(squares, expected[0] + expected[1]), "{len} {lane}");
+        }
+    }
+}
+
+#[test]
+fn squares_of_the_vectors_of_a_panel_are_those_of_a_plain_loop() {
+    test_squares::<f32>();
+    test_squares::<f64>();
+}
+
+/// The elements of a whole, sorted, and the buckets that they are in.
+fn sorted<N: Number>(whole: &[N]) -> (Vec<SortedElement<N>>, Buckets) {
     let (mut buckets, mut sorted) = (Buckets::default(), vec![SortedElement::default(); whole.len()]);
     buckets.sort(whole, &mut sorted);
+    (sorted, buckets)
+}
+
+/// A whole whose magnitudes lie in many buckets, and below those of all but the first. It has zeros of both signs.
+fn random_whole<N: Number>(len: usize, random: &mut Random) -> Vec<N> {
+    let mut whole: Vec<N> =
+        (0..len).map(|_| N::of(random.normal() * 2.0_f64.powi(random.below(24) as i32 - 20))).collect();
+    (whole[0], whole[len / 2]) = (N::ZERO, N::of(-0.0));
+    whole
+}
+
+/// Tests that elements of type `N` are sorted by magnitude, as far as buckets tell.
+fn test_buckets<N: Number>() {
+    let random = &mut Random::new(16);
+    for len in LENGTHS {
+        let mut whole = random_whole::<N>(len, random);
+        whole[len - 1] = N::of([0.5, f64::INFINITY, f64::NAN][len % 3]);
+        let (sorted, buckets) = sorted(&whole);
+        let mut indices: Vec<u32> = sorted.iter().map(|element| element.index).collect();
+        indices.sort_unstable();
+        assert!(indices.into_iter().eq(0..len as u32), "{len}");
+        for element in &sorted {
+            assert!(same(element.number.to_f64(), whole[element.index as usize].to_f64()), "{len}");
+        }
+        let magnitudes = whole.iter().map(|number| number.to_f64().abs());
+        for magnitude in magnitudes.chain([0.0, 1e-30, 0.1, 1e30, f64::INFINITY]) {
+            let count = buckets.count_below(magnitude as f32);
+            let is_smaller = |element: &SortedElement<N>| element.number.to_f64().abs() < magnitude;
+            assert!(!sorted[count..].iter().any(is_smaller), "{len}: {count} below {magnitude:e}");
+        }
+        assert_eq!(buckets.count_below(f32::NAN), len);
+    }
+}
+
+#[test]
+fn no_element_after_the_count_below_a_magnitude_is_smaller() {
+    test_buckets::<f32>();
+    test_buckets::<f64>();
+}
+
+/// The excess of the parts of a panel over some sorted elements of a whole.
+fn excess_of_panel<N: Number>(coefficients: &Line<N>, panel: &[Line<N>], sorted: &[SortedElement<N>]) -> Vec<f64> {
     on_every_set("excess", |set| {
-        let sizes = sizes(entry_point::<PanelLargest>(set), panel);
-        let (coefficients, mut excess) = (Line(coefficients), Line([f64::NEG_INFINITY; LANES]));
+        let mut excess = Line([f64::NAN; LANES]);
         let arguments = ExcessArguments {
-            coefficients: &raw const coefficients,
-            largest: &raw const sizes.largest,
+            coefficients,
             panel: panel.as_ptr(),
-            buckets: &raw const buckets,
             sorted: sorted.as_ptr(),
+            count: sorted.len(),
             excess: &raw mut excess,
         };
-        // SAFETY: the instruction set is available; the panel has as many lines as the whole has elements, which are
-        // sorted.
-        unsafe { entry_point::<Excess>(set)(arguments) };
+        // SAFETY: the instruction set is available, and the panel has a line for the index of each sorted element.
+        unsafe { entry_point::<Excess<N>>(set)(arguments) };
         numbers(&[excess])
     })
 }
 
-#[test]
-fn the_excess_is_that_of_a_plain_loop() {
+/// The excess of one element of a part over that of the prepared whole.
+fn excess_of_element<N: Number>(part: N, own: N) -> N {
+    let difference = if own.is_sign_negative() { own - part } else { part - own };
+    if difference > N::ZERO { difference } else { N::ZERO }
+}
+
+/// The excess of the part in one lane, in the order of the kernel.
+fn plain_excess<N: Number>(coefficient: N, panel: &[Line<N>], sorted: &[SortedElement<N>], lane: usize) -> f64 {
+    let mut total = 0.0;
+    for block in sorted.chunks(excess::DEPTH) {
+        let mut sum = N::ZERO;
+        for element in block {
+            sum = sum + excess_of_element(panel[element.index as usize].0[lane] * coefficient, element.number);
+        }
+        total += sum.to_f64();
+    }
+    total
+}
+
+/// Tests the excess of parts of type `N`.
+fn test_excess<N: Number>() {
     let random = &mut Random::new(12);
     for len in LENGTHS {
+        let (sorted, _) = sorted(&random_whole::<N>(len, random));
         for size in [0.0, 1e-4, 0.1, 1.0, 30.0] {
-            // Magnitudes over many buckets, and smaller than those of the last; zeros of both signs.
-            let mut whole: Vec<f32> =
-                (0..len).map(|_| (random.normal() * 2.0_f64.powi(random.below(24) as i32 - 20)) as f32).collect();
-            (whole[0], whole[len / 2]) = (0.0, -0.0);
-            let panel = random_panel(len, random);
-            let coefficients: [f32; LANES] = from_fn(|lane| (size * random.normal() * (lane % 5) as f64) as f32);
-            let found = excess(&whole, &panel, coefficients);
-            for lane in 0..LANES {
-                let term = |(w, line): (&f32, &Line<f32>)| {
-                    let difference = line.0[lane] * coefficients[lane] - w;
-                    f64::from(if w.is_sign_negative() { -difference } else { difference }.max(0.0))
-                };
-                let expected: f64 = whole.iter().zip(&panel).map(term).sum();
-                if coefficients[lane] != 0.0 {
-                    assert!((found[lane] - expected).abs() <= 2e-6 * expected, "{len} {size}: {found:?}, {expected:e}");
+            let mut panel = random_panel::<N>(len, random);
+            // NaN has no excess, and neither has infinity times a coefficient of 0.
+            panel[len / 3].0[7] = N::of(f64::NAN);
+            (panel[len / 2].0[5], panel[len / 2].0[6]) = (N::of(f64::INFINITY), N::of(f64::NEG_INFINITY));
+            let coefficients = Line(from_fn(|lane| N::of(size * random.normal() * (lane % 5) as f64)));
+            for count in [0, 1, 31, 32, 33, len].into_iter().filter(|&count| count <= len) {
+                let found = excess_of_panel(&coefficients, &panel, &sorted[..count]);
+                for (lane, found) in found.into_iter().enumerate() {
+                    let expected = plain_excess(coefficients.0[lane], &panel, &sorted[..count], lane);
+                    assert!(same(found, expected), "{len} {size} {count} {lane}: {found:e}, expected {expected:e}");
                 }
             }
         }
@@ -527,16 +688,49 @@ fn the_excess_is_that_of_a_plain_loop() {
 }
 
 #[test]
-fn the_excess_is_nan_where_an_element_of_a_part_may_not_be_finite() {
-    let whole = [1.0, -2.0, 0.5];
-    for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
-        let mut panel = vec![Line([0.25_f32; LANES]); whole.len()];
-        panel[1].0[7] = odd;
-        let mut coefficients = [4.0; LANES];
-        assert!(excess(&whole, &panel, coefficients).iter().all(|excess| excess.is_nan()), "{odd}");
-        // A part whose coefficient is 0 has no influence on the others.
-        coefficients[7] = 0.0;
-        assert_eq!(excess(&whole, &panel, coefficients)[0], 0.5, "{odd}");
+fn the_excess_is_that_of_a_plain_loop() {
+    test_excess::<f32>();
+    test_excess::<f64>();
+}
+
+/// Tests that a lane adds for one element what [`excess_of_element`] gives.
+fn test_excess_of_element<N: Number>(largest: N, least: N) {
+    let infinity = N::of(f64::INFINITY);
+    let positive = [N::ZERO, least, N::of(0.1), N::of(1.0), N::of(3.0), largest, infinity, N::of(f64::NAN)];
+    let numbers: [N; LANES] = from_fn(|lane| if lane % 2 == 0 { positive[lane / 2] } else { -positive[lane / 2] });
+    for coefficient in [1.0, -1.0, 0.7, 0.0].map(N::of) {
+        for own in numbers {
+            let element = SortedElement { number: own, index: 0 };
+            let found = excess_of_panel(&Line([coefficient; LANES]), &[Line(numbers)], &[element]);
+            for (number, found) in numbers.into_iter().zip(found) {
+                let expected = excess_of_element(number * coefficient, own).to_f64();
+                let what = || format!("{:e} over {:e}", (number * coefficient).to_f64(), own.to_f64());
+                assert!(same(found, expected), "{}: {found:e}, expected {expected:e}", what());
+            }
+        }
     }
-    assert_eq!(excess(&whole, &[Line([f32::NAN; LANES]); 3], [0.0; LANES]), [0.0; LANES]);
+}
+
+#[test]
+fn the_excess_of_an_element_is_what_a_lane_adds() {
+    test_excess_of_element::<f32>(f32::MAX, f32::from_bits(1));
+    test_excess_of_element::<f64>(f64::MAX, f64::from_bits(1));
+}
+
+#[test]
+fn an_element_exceeds_one_of_its_sign_by_the_difference_of_magnitudes() {
+    let table = [
+        (3.0, 1.0, 2.0),
+        (-3.0, -1.0, 2.0),
+        (1.0, 3.0, 0.0),
+        (-3.0, 1.0, 0.0),
+        (3.0, -1.0, 0.0),
+        (3.0, 0.0, 3.0),
+        (3.0, -0.0, 0.0),
+        (-3.0, -0.0, 3.0),
+        (f64::NAN, 1.0, 0.0),
+    ];
+    for (part, own, expected) in table {
+        assert_eq!(excess_of_element(part, own), expected, "{part} over {own}");
+    }
 }

@@ -21,6 +21,7 @@ mod tests;
 
 use crate::dtype::Element;
 use half::{bf16, f16};
+use std::ops::{Add, Mul, Neg, Sub};
 
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 16;
@@ -55,12 +56,17 @@ pub(crate) trait Vectors: Sized + 'static {
 }
 
 /// A type that kernels calculate in: `f32` or `f64`.
-pub(crate) trait Number: Element {
+pub(crate) trait Number:
+    Element + Default + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self>
+{
     /// Its vectors.
     type Lanes<V: Vectors>: Lanes<Number = Self>;
 
     /// The nearest number.
     fn of(value: f64) -> Self;
+
+    /// Whether its sign bit is set.
+    fn is_sign_negative(self) -> bool;
 
     /// The same numbers in `f64`.
     fn widened<V: Vectors>(lanes: Self::Lanes<V>) -> V::Doubles;
@@ -72,6 +78,11 @@ impl Number for f32 {
     #[inline(always)]
     fn of(value: f64) -> Self {
         value as f32
+    }
+
+    #[inline(always)]
+    fn is_sign_negative(self) -> bool {
+        self.is_sign_negative()
     }
 
     #[inline(always)]
@@ -91,6 +102,11 @@ impl Number for f64 {
     #[inline(always)]
     fn of(value: f64) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn is_sign_negative(self) -> bool {
+        self.is_sign_negative()
     }
 
     #[inline(always)]

@@ -1,10 +1,10 @@
 //! Contributions of attention from its pattern and its values, without the vectors that they make.
 
+use crate::checks::{broadcast_to, expect_rank, expect_shape};
 use crate::error::{ANY, Argument, Cause, Error};
+use crate::groups::{Directions, FactoredParts, Group, Out, Parts};
 use crate::options::Options;
-use crate::primitive::{
-    Named, NamedFactored, NamedGroup, NamedOut, NamedParts, OutForm, named, named_out, plan_and_run,
-};
+use crate::primitive::{Field, Place, compute};
 use crate::tensor::{Axis, Tensor, TensorMut};
 
 /// The inputs of [`attention_factored`].
@@ -71,7 +71,7 @@ pub struct OneOff<'a> {
 /// | `out_attn` | `[batch, pos, key_pos, head]`, or `[batch, pos, key_pos]`: summed over heads |
 /// | `out_resid` | `[batch, pos]` |
 ///
-/// For each position of each batch entry, all results together sum to 1.
+/// For each position of each batch item, all results together sum to 1.
 ///
 /// # Errors
 /// As [`group_contributions`](crate::group_contributions), and [`Cause::Heads`].
@@ -82,89 +82,90 @@ pub fn attention_factored(
     out_resid: &mut TensorMut<'_>,
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    let (resid_pre, resid_mid) = (named("resid_pre", &inputs.resid_pre), named("resid_mid", &inputs.resid_mid));
-    let pattern = named("pattern", &inputs.pattern);
-    let (out_attn, out_resid) = (named_out("out_attn", out_attn), named_out("out_resid", out_resid));
-
-    resid_mid.expect_rank(3, "[batch, pos, d_model]")?;
-    let shape = resid_mid.tensor.shape();
-    let (batch, pos, d_model) = (shape[0], shape[1], shape[2]);
-    resid_pre.expect_shape(shape, resid_mid.argument)?;
-    pattern.expect_rank(4, "[batch, head, pos, key_pos]")?;
-    pattern.expect_shape(&[batch, ANY, pos, ANY], resid_mid.argument)?;
-    let (heads, key_pos) = (pattern.tensor.shape()[1], pattern.tensor.shape()[3]);
+    let FactoredAttention { resid_pre, resid_mid, pattern, .. } = inputs;
+    expect_rank("resid_mid", resid_mid, 3, "[batch, pos, d_model]")?;
+    let shape = resid_mid.shape();
+    let (batch, pos) = (shape[0], shape[1]);
+    expect_shape("resid_pre", resid_pre, shape, "resid_mid")?;
+    expect_rank("pattern", pattern, 4, "[batch, head, pos, key_pos]")?;
+    expect_shape("pattern", pattern, &[batch, ANY, pos, ANY], "resid_mid")?;
+    let (heads, key_pos) = (pattern.shape()[1], pattern.shape()[3]);
+    let (directions, heads_of_kv) = directions(inputs)?;
 
     // The primitive's order: key-value heads, the heads of each, keys; then those of the batch.
-    let (directions, projection, group) = match &inputs.heads {
+    let by_kv_head = |axis| [Axis::Major(axis, heads_of_kv), Axis::Minor(axis, heads_of_kv)];
+    let of_pattern = [by_kv_head(1)[0], by_kv_head(1)[1], Axis::Own(3), Axis::Own(0), Axis::Own(2)];
+    let summed = out_attn.as_tensor().shape().len() == 3;
+    let out = if summed {
+        expect_shape("out_attn", out_attn.as_tensor(), &[batch, pos, key_pos], "pattern")?;
+        Out::Sums(out_attn.with_axes(&[Axis::Own(2), Axis::Own(0), Axis::Own(1)]))
+    } else {
+        expect_rank("out_attn", out_attn.as_tensor(), 4, "[batch, pos, key_pos, head] or [batch, pos, key_pos]")?;
+        expect_shape("out_attn", out_attn.as_tensor(), &[batch, pos, key_pos, heads], "pattern")?;
+        Out::Each(out_attn.with_axes(&[by_kv_head(3)[0], by_kv_head(3)[1], Axis::Own(2), Axis::Own(0), Axis::Own(1)]))
+    };
+    expect_shape("out_resid", out_resid.as_tensor(), &[batch, pos], "resid_mid")?;
+
+    let attn = FactoredParts {
+        coefficients: pattern.with_axes(&of_pattern),
+        directions,
+        scale: inputs.scale,
+        leave_out_zeros: inputs.leave_out_masked,
+    };
+    let mut groups = Vec::new();
+    if groups.try_reserve_exact(one_offs.len() + 2).is_err() {
+        let bytes = one_offs.len().saturating_mul(size_of::<Group<'_>>());
+        return Err(Error::new("one_offs".into(), Cause::OutOfMemory { bytes }));
+    }
+    groups.push(Group { parts: Parts::Factored(attn), out });
+    groups.push(Group::dense(*resid_pre, out_resid.reborrow()));
+    for (index, one_off) in one_offs.iter_mut().enumerate() {
+        let part = broadcast_to(Argument::of_list("one_offs", index, "part"), &one_off.part, shape, "resid_mid")?;
+        groups.push(Group::dense(part, one_off.out.reborrow()));
+    }
+    let moved = if matches!(inputs.heads, Heads::ValueOutput(_)) { "value_output" } else { "values" };
+    compute(resid_mid, &mut groups, options, &|place| match place {
+        Place::Whole => "resid_mid".into(),
+        Place::Group(0, Field::Coefficients) => "pattern".into(),
+        Place::Group(0, Field::Projection) => "w_o".into(),
+        Place::Group(0, Field::Scale) => "scale".into(),
+        Place::Group(0, Field::Out) => "out_attn".into(),
+        Place::Group(0, _) => moved.into(),
+        Place::Group(1, Field::Out) => "out_resid".into(),
+        Place::Group(1, _) => "resid_pre".into(),
+        Place::Group(index, field) => {
+            Argument::of_list("one_offs", index - 2, if field == Field::Out { "out" } else { "part" })
+        }
+    })
+}
+
+/// What the heads move, in the primitive's order of axes, and how many heads share a key-value head.
+fn directions<'a>(inputs: &FactoredAttention<'a>) -> Result<(Directions<'a>, usize), Error> {
+    let (shape, pattern) = (inputs.resid_mid.shape(), inputs.pattern.shape());
+    let (batch, pos, d_model) = (shape[0], shape[1], shape[2]);
+    let (heads, key_pos) = (pattern[1], pattern[3]);
+    let of_values =
+        |group| [Axis::Own(2), Axis::Broadcast(group), Axis::Own(1), Axis::Own(0), Axis::Broadcast(pos), Axis::Own(3)];
+    match &inputs.heads {
         Heads::ValueOutput(value_output) => {
-            let value_output = named("value_output", value_output);
-            value_output.expect_rank(4, "[batch, key_pos, head, d_model]")?;
-            value_output.expect_shape(&[batch, key_pos, heads, d_model], pattern.argument)?;
-            let axes = [Axis::Own(2), Axis::Same(1), Axis::Own(1), Axis::Own(0), Axis::Same(pos), Axis::Own(3)];
-            (Named { tensor: value_output.tensor.with_axes(&axes), argument: value_output.argument }, None, 1)
+            expect_rank("value_output", value_output, 4, "[batch, key_pos, head, d_model]")?;
+            expect_shape("value_output", value_output, &[batch, key_pos, heads, d_model], "pattern")?;
+            Ok((Directions::Vectors(value_output.with_axes(&of_values(1))), 1))
         }
         Heads::Values { values, w_o } => {
-            let (values, w_o) = (named("values", values), named("w_o", w_o));
-            values.expect_rank(4, "[batch, key_pos, kv_head, d_head]")?;
-            values.expect_shape(&[batch, key_pos, ANY, ANY], pattern.argument)?;
-            let (kv_heads, d_head) = (values.tensor.shape()[2], values.tensor.shape()[3]);
-            w_o.expect_rank(3, "[head, d_head, d_model]")?;
-            w_o.expect_shape(&[heads, d_head, d_model], Argument::named("pattern, values and resid_mid"))?;
+            expect_rank("values", values, 4, "[batch, key_pos, kv_head, d_head]")?;
+            expect_shape("values", values, &[batch, key_pos, ANY, ANY], "pattern")?;
+            let (kv_heads, d_head) = (values.shape()[2], values.shape()[3]);
+            expect_rank("w_o", w_o, 3, "[head, d_head, d_model]")?;
+            expect_shape("w_o", w_o, &[heads, d_head, d_model], "pattern, values and resid_mid")?;
             if kv_heads > heads || heads.checked_rem(kv_heads).unwrap_or(heads) > 0 {
-                return Err(Error::new(values.argument, Cause::Heads { heads, kv_heads }));
+                return Err(Error::new("values".into(), Cause::Heads { heads, kv_heads }));
             }
             let group = heads.checked_div(kv_heads).unwrap_or(1).max(1);
-            let of_values =
-                [Axis::Own(2), Axis::Same(group), Axis::Own(1), Axis::Own(0), Axis::Same(pos), Axis::Own(3)];
             let of_w_o =
-                [Axis::Major(0, group), Axis::Minor(0, group), Axis::Same(key_pos), Axis::Own(1), Axis::Own(2)];
-            let projection = Named { tensor: w_o.tensor.with_axes(&of_w_o), argument: w_o.argument };
-            (Named { tensor: values.tensor.with_axes(&of_values), argument: values.argument }, Some(projection), group)
+                [Axis::Major(0, group), Axis::Minor(0, group), Axis::Broadcast(key_pos), Axis::Own(1), Axis::Own(2)];
+            let (values, projection) = (values.with_axes(&of_values(group)), w_o.with_axes(&of_w_o));
+            Ok((Directions::Projected { values, projection }, group))
         }
-    };
-    let by_group = |axis| [Axis::Major(axis, group), Axis::Minor(axis, group)];
-    let coefficients =
-        pattern.tensor.with_axes(&[&by_group(1)[..], &[Axis::Own(3), Axis::Own(0), Axis::Own(2)]].concat());
-    let summed = out_attn.tensor.shape().len() == 3;
-    let (out, form) = if summed {
-        out_attn.expect_shape(&[batch, pos, key_pos], pattern.argument)?;
-        (out_attn.tensor.with_axes(&[Axis::Own(2), Axis::Own(0), Axis::Own(1)]), OutForm::Sums)
-    } else {
-        out_attn.expect_rank(4, "[batch, pos, key_pos, head] or [batch, pos, key_pos]")?;
-        out_attn.expect_shape(&[batch, pos, key_pos, heads], pattern.argument)?;
-        let axes = [&by_group(3)[..], &[Axis::Own(2), Axis::Own(0), Axis::Own(1)]].concat();
-        (out_attn.tensor.with_axes(&axes), OutForm::Each)
-    };
-    out_resid.expect_shape(&[batch, pos], resid_mid.argument)?;
-
-    let attn = NamedGroup {
-        parts: NamedParts::Factored(NamedFactored {
-            coefficients: Named { tensor: &coefficients, argument: pattern.argument },
-            directions: Named { tensor: &directions.tensor, argument: directions.argument },
-            projection: projection
-                .as_ref()
-                .map(|projection| Named { tensor: &projection.tensor, argument: projection.argument }),
-            scale: inputs.scale.as_ref().map(|scale| named("scale", scale)),
-            leave_out_zeros: inputs.leave_out_masked,
-        }),
-        out: NamedOut { contributions: Named { tensor: &out, argument: out_attn.argument }, form },
-    };
-    let no_room = |_| {
-        let bytes = one_offs.len().saturating_mul(size_of::<NamedGroup<'_>>());
-        Error::new(Argument::named("one_offs"), Cause::OutOfMemory { bytes })
-    };
-    let (mut parts, mut groups) = (Vec::new(), Vec::new());
-    parts.try_reserve_exact(one_offs.len()).map_err(no_room)?;
-    groups.try_reserve_exact(one_offs.len() + 2).map_err(no_room)?;
-    for (index, one_off) in one_offs.iter().enumerate() {
-        let part = Named { argument: Argument::of_list("one_offs", index, "part"), tensor: &one_off.part };
-        parts.push(part.expect_or_one(shape, resid_mid.argument)?);
     }
-    groups.extend([attn, NamedGroup::dense(resid_pre, out_resid)]);
-    for (index, (one_off, part)) in one_offs.iter().zip(&parts).enumerate() {
-        let argument = |name| Argument::of_list("one_offs", index, name);
-        let out = Named { argument: argument("out"), tensor: one_off.out.as_tensor() };
-        groups.push(NamedGroup::dense(Named { argument: argument("part"), tensor: part }, out));
-    }
-    plan_and_run(resid_mid, &groups, options)
 }

@@ -1,9 +1,10 @@
 //! Contributions of any parts to any whole.
 
-use super::two_groups;
+use crate::checks::expect_shape;
 use crate::error::Error;
+use crate::groups::Group;
 use crate::options::Options;
-use crate::primitive::{NamedGroup, PlannedWhole, named, named_out, run};
+use crate::primitive::{Field, Place, compute};
 use crate::tensor::{Tensor, TensorMut};
 
 /// What each part contributes to its whole: [`group_contributions`](crate::group_contributions) with one group.
@@ -18,10 +19,11 @@ pub fn contributions(
     out: &mut TensorMut<'_>,
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    let whole = PlannedWhole::new(named("whole", whole), options)?;
-    let group = NamedGroup::dense(named("parts", parts), named_out("out", out));
-    let planned = [group.plan(&whole, options)?];
-    run(&whole, &[group], &planned, options)
+    compute(whole, &mut [Group::dense(*parts, out.reborrow())], options, &|place| match place {
+        Place::Whole => "whole".into(),
+        Place::Group(_, Field::Out) => "out".into(),
+        Place::Group(..) => "parts".into(),
+    })
 }
 
 /// What each part, and one part of another shape, contribute to their whole.
@@ -38,12 +40,13 @@ pub fn contributions_with_one_off(
     out_one_off: &mut TensorMut<'_>,
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    let (whole, one_off) = (named("whole", whole), named("one_off", one_off));
-    one_off.expect_shape(whole.tensor.shape(), whole.argument)?;
-    two_groups(
-        whole,
-        (named("parts", parts), named_out("out_parts", out_parts)),
-        (one_off, named_out("out_one_off", out_one_off)),
-        options,
-    )
+    expect_shape("one_off", one_off, whole.shape(), "whole")?;
+    let mut groups = [Group::dense(*parts, out_parts.reborrow()), Group::dense(*one_off, out_one_off.reborrow())];
+    compute(whole, &mut groups, options, &|place| match place {
+        Place::Whole => "whole".into(),
+        Place::Group(0, Field::Out) => "out_parts".into(),
+        Place::Group(0, _) => "parts".into(),
+        Place::Group(_, Field::Out) => "out_one_off".into(),
+        Place::Group(..) => "one_off".into(),
+    })
 }

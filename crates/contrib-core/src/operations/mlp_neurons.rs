@@ -1,11 +1,12 @@
 //! Contributions of the neurons of an MLP, without the vectors that they add.
 
+use crate::checks::{expect_rank, expect_shape};
 use crate::error::{ANY, Error};
+use crate::groups::{Directions, FactoredParts, Group, Out, Parts};
 use crate::indices::IndicesMut;
+use crate::list::{List, MAX_NDIM};
 use crate::options::Options;
-use crate::primitive::{
-    Named, NamedFactored, NamedGroup, NamedOut, NamedParts, OutForm, named, named_out, plan_and_run,
-};
+use crate::primitive::{Field, Place, compute};
 use crate::tensor::{Axis, Tensor, TensorMut};
 
 /// The inputs of [`mlp_neurons`], for any tokens at once.
@@ -32,11 +33,11 @@ pub struct MlpNeurons<'a> {
 ///
 /// | argument | shape |
 /// |---|---|
-/// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the `k` strongest, the strongest first |
+/// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the `k` largest, the largest first |
 /// | `out_indices` | `[v.., k]`: which neurons those are |
 /// | `out_resid` | `[v..]` |
 ///
-/// For each batch entry, those of all neurons, whether they are among the strongest or not, and `out_resid` together sum
+/// For each batch item, those of all neurons, whether they are among the largest or not, and `out_resid` together sum
 /// to 1.
 ///
 /// # Errors
@@ -48,61 +49,52 @@ pub fn mlp_neurons(
     out_resid: &mut TensorMut<'_>,
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    let (resid_mid, resid_post) = (named("resid_mid", &inputs.resid_mid), named("resid_post", &inputs.resid_post));
-    let (activations, w_out) = (named("activations", &inputs.activations), named("w_out", &inputs.w_out));
-    let (out_neurons, out_resid) = (named_out("out_neurons", out_neurons), named_out("out_resid", out_resid));
-
-    let shape = resid_post.tensor.shape();
+    let MlpNeurons { resid_mid, resid_post, activations, w_out } = inputs;
+    let shape = resid_post.shape();
     let Some((&d_model, batch)) = shape.split_last() else {
-        return resid_post.expect_rank(1, "[.., d_model]");
+        return expect_rank("resid_post", resid_post, 1, "[.., d_model]");
     };
-    resid_mid.expect_shape(shape, resid_post.argument)?;
-    w_out.expect_rank(2, "[hidden, d_model]")?;
-    w_out.expect_shape(&[ANY, d_model], resid_post.argument)?;
-    let hidden = w_out.tensor.shape()[0];
-    activations.expect_shape(&[batch, &[hidden]].concat(), w_out.argument)?;
-    let strongest = out_indices.map(|indices| (indices.index_type(), &*indices));
-    if strongest.is_none() {
-        out_neurons.expect_shape(activations.tensor.shape(), activations.argument)?;
+    expect_shape("resid_mid", resid_mid, shape, "resid_post")?;
+    expect_rank("w_out", w_out, 2, "[hidden, d_model]")?;
+    expect_shape("w_out", w_out, &[ANY, d_model], "resid_post")?;
+    let mut expected = List::new(batch);
+    expected.push(w_out.shape()[0]);
+    expect_shape("activations", activations, &expected, "w_out")?;
+    if out_indices.is_none() {
+        expect_shape("out_neurons", out_neurons.as_tensor(), activations.shape(), "activations")?;
     }
+    if shape.len() == MAX_NDIM {
+        return expect_rank("resid_post", resid_post, MAX_NDIM - 1, "[.., d_model]");
+    }
+    expect_shape("out_resid", out_resid.as_tensor(), batch, "resid_post")?;
 
     // The primitive's order: the axis of neurons before those of the batch.
-    let neurons_first = |tensor: &Tensor<'_>| -> Vec<Axis> {
-        let last = tensor.shape().len() - 1;
-        [last].into_iter().chain(0..last).map(Axis::Own).collect()
-    };
-    let coefficients = activations.tensor.with_axes(&neurons_first(activations.tensor));
-    let axes: Vec<Axis> = [Axis::Own(0)]
-        .into_iter()
-        .chain(batch.iter().map(|&extent| Axis::Same(extent)))
-        .chain([Axis::Own(1)])
-        .collect();
-    if axes.len() > crate::MAX_NDIM {
-        return resid_post.expect_rank(crate::MAX_NDIM - 1, "[.., d_model]");
+    let mut neurons_first = [Axis::Own(batch.len()); MAX_NDIM];
+    let mut of_w_out = [Axis::Own(0); MAX_NDIM];
+    for (axis, &extent) in batch.iter().enumerate() {
+        neurons_first[axis + 1] = Axis::Own(axis);
+        of_w_out[axis + 1] = Axis::Broadcast(extent);
     }
-    let directions = w_out.tensor.with_axes(&axes);
-    let each;
-    let out = match strongest {
-        None => {
-            each = out_neurons.tensor.with_axes(&neurons_first(out_neurons.tensor));
-            NamedOut { contributions: Named { tensor: &each, argument: out_neurons.argument }, form: OutForm::Each }
-        }
-        Some((index_type, indices)) => NamedOut {
-            contributions: out_neurons,
-            form: OutForm::Strongest(named("out_indices", indices.as_tensor()), index_type),
-        },
+    of_w_out[shape.len()] = Axis::Own(1);
+    let neurons_first = &neurons_first[..shape.len()];
+    let parts = Parts::Factored(FactoredParts {
+        coefficients: activations.with_axes(neurons_first),
+        directions: Directions::Vectors(w_out.with_axes(&of_w_out[..=shape.len()])),
+        scale: None,
+        leave_out_zeros: false,
+    });
+    let out = match out_indices {
+        None => Out::Each(out_neurons.with_axes(neurons_first)),
+        Some(indices) => Out::TopK { contributions: out_neurons.reborrow(), indices: indices.reborrow() },
     };
-    out_resid.expect_shape(batch, resid_post.argument)?;
-
-    let neurons = NamedGroup {
-        parts: NamedParts::Factored(NamedFactored {
-            coefficients: Named { tensor: &coefficients, argument: activations.argument },
-            directions: Named { tensor: &directions, argument: w_out.argument },
-            projection: None,
-            scale: None,
-            leave_out_zeros: false,
-        }),
-        out,
-    };
-    plan_and_run(resid_post, &[neurons, NamedGroup::dense(resid_mid, out_resid)], options)
+    let mut groups = [Group { parts, out }, Group::dense(*resid_mid, out_resid.reborrow())];
+    compute(resid_post, &mut groups, options, &|place| match place {
+        Place::Whole => "resid_post".into(),
+        Place::Group(0, Field::Coefficients) => "activations".into(),
+        Place::Group(0, Field::Out) => "out_neurons".into(),
+        Place::Group(0, Field::Indices) => "out_indices".into(),
+        Place::Group(0, _) => "w_out".into(),
+        Place::Group(_, Field::Out) => "out_resid".into(),
+        Place::Group(..) => "resid_mid".into(),
+    })
 }

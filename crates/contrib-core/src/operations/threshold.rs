@@ -1,14 +1,14 @@
 //! Contributions below a threshold become zero; the others are renormalised.
 
 use crate::axes::{Axes, count};
-use crate::context::Threads;
+use crate::checks::{check_no_alias, expect_shape};
 use crate::dtype::{DType, Element, with_element};
-use crate::error::{ANY, Argument, Cause, Error};
+use crate::error::{ANY, Argument, Error};
 use crate::floating_point::DefaultSettings;
 use crate::list::List;
-use crate::options::{Options, kept};
-use crate::primitive::{expect_own_memory, named, named_out};
+use crate::options::{Options, check_threshold, kept};
 use crate::tensor::{Tensor, TensorMut};
+use crate::threads::Threads;
 
 /// Keeps the contributions that are greater than `threshold`, makes the others 0, and divides what is left of each
 /// representation by its sum, so that it sums to 1 again.
@@ -22,7 +22,7 @@ use crate::tensor::{Tensor, TensorMut};
 /// left (0/0). The options' norm is not used.
 ///
 /// # Errors
-/// [`Cause::InvalidThreshold`], [`Cause::ShapeMismatch`], [`Cause::Overlap`], [`Cause::OverlapsItself`]; the outputs
+/// [`Cause::InvalidThreshold`](crate::Cause::InvalidThreshold), [`Cause::ShapeMismatch`](crate::Cause::ShapeMismatch), [`Cause::Overlap`](crate::Cause::Overlap), [`Cause::OverlapsItself`](crate::Cause::OverlapsItself); the outputs
 /// are untouched then. An output may be the very tensor it is computed from (the same memory, element type, shape and
 /// strides); [`threshold_and_renormalise_in_place`] is that in safe Rust.
 pub fn threshold_and_renormalise(
@@ -33,31 +33,32 @@ pub fn threshold_and_renormalise(
     out_residual: &mut TensorMut<'_>,
     options: &Options<'_>,
 ) -> Result<(), Error> {
-    if threshold.is_nan() {
-        return Err(Error::new(Argument::named("threshold"), Cause::InvalidThreshold));
-    }
-    let (blocks, residual) = (named("c_blocks", c_blocks), named("c_residual", c_residual));
-    let (to_blocks, to_residual) = (named_out("out_blocks", out_blocks), named_out("out_residual", out_residual));
+    check_threshold(threshold)?;
+    let (to_blocks, to_residual) = (out_blocks.as_tensor(), out_residual.as_tensor());
 
     let representation_axes = c_residual.shape().len();
     let expected = List::from_fn(c_blocks.shape().len().max(representation_axes), |axis| {
         c_residual.shape().get(axis).copied().unwrap_or(ANY)
     });
-    blocks.expect_shape(&expected, residual.argument)?;
-    to_blocks.expect_shape(c_blocks.shape(), blocks.argument)?;
-    to_residual.expect_shape(c_residual.shape(), residual.argument)?;
-    let others = |out, own| {
-        [blocks, residual].into_iter().filter(move |input| input.argument != own || !same_tensor(input.tensor, out))
+    expect_shape("c_blocks", c_blocks, &expected, "c_residual")?;
+    expect_shape("out_blocks", to_blocks, c_blocks.shape(), "c_blocks")?;
+    expect_shape("out_residual", to_residual, c_residual.shape(), "c_residual")?;
+    // An output may be the very tensor it is computed from.
+    let other_than = |itself: Option<&'static str>| {
+        [("c_blocks", c_blocks), ("c_residual", c_residual)].into_iter().filter(move |&(name, _)| Some(name) != itself)
     };
-    expect_own_memory(to_blocks, others(to_blocks.tensor, blocks.argument))?;
-    expect_own_memory(to_residual, others(to_residual.tensor, residual.argument).chain([to_blocks]))?;
+    let of_blocks = other_than(same_tensor(c_blocks, to_blocks).then_some("c_blocks"));
+    let of_residual = other_than(same_tensor(c_residual, to_residual).then_some("c_residual"));
+    let out_blocks = [("out_blocks", to_blocks)].into_iter();
+    check_no_alias(&of_blocks, &out_blocks, Argument::named)?;
+    check_no_alias(&of_residual.chain(out_blocks), &[("out_residual", to_residual)].into_iter(), Argument::named)?;
 
     let representations = c_residual.axes.count();
     let renormalise = Renormalise {
         blocks: Elements::new(c_blocks, representation_axes),
         residual: Elements::new(c_residual, representation_axes),
-        to_blocks: Elements::new(to_blocks.tensor, representation_axes),
-        to_residual: Elements::new(to_residual.tensor, representation_axes),
+        to_blocks: Elements::new(to_blocks, representation_axes),
+        to_residual: Elements::new(to_residual, representation_axes),
         threshold,
     };
     let _settings = DefaultSettings::enter();

@@ -92,7 +92,7 @@ pub enum Form {
     /// Sums over heads.
     Sums,
     /// So many of the strongest neurons, and which they are: one tensor `[v.., 2, k]` of both.
-    Strongest(usize),
+    TopK(usize),
 }
 
 /// A call of an operation, but for where its results go.
@@ -208,7 +208,7 @@ impl Job {
             }
             Operation::MlpNeurons => {
                 let mut out = shape("activations");
-                if let Form::Strongest(k) = self.form {
+                if let Form::TopK(k) = self.form {
                     out.pop();
                     out.extend([2, k]);
                 }
@@ -222,7 +222,7 @@ impl Job {
     pub fn run(&self, [out, out_residual]: &mut Outputs, context: Option<&Context>) -> Result<(), Error> {
         let input = |name| view(self.input(name));
         let (mut out, mut out_indices) = match self.form {
-            Form::Strongest(_) => {
+            Form::TopK(_) => {
                 let (out, indices) = view_strongest(out);
                 (out, Some(indices))
             }

@@ -338,14 +338,36 @@ impl Function {
         }
     }
 
-    /// The call itself. Pointers to tensors are in the order of [`Function::arguments`]; any other number of groups
-    /// has as many pairs of parts and results.
+    /// The groups of a call, for a function that takes an array of them: none for any other. Pointers to tensors are
+    /// in the order of [`Function::arguments`]; any other number of dense groups has as many pairs of parts and results.
+    pub fn groups(self, tensors: &[*const contrib_tensor], flags: u64) -> Vec<contrib_group> {
+        match (self, tensors) {
+            (Function::Groups, [_, others @ ..]) => {
+                let (parts, outs) = others.split_at(others.len() / 2);
+                let group = |(&parts, &out)| contrib_group { flags, ..dense_group(parts, out) };
+                parts.iter().zip(outs).map(group).collect()
+            }
+            (
+                Function::FactoredGroups,
+                &[_, coefficients, parts, projection, scale, dense, out, indices, out_dense],
+            ) => {
+                let factored = dense_group(parts, out);
+                let factored = contrib_group { coefficients, projection, scale, indices, flags, ..factored };
+                vec![factored, dense_group(dense, out_dense)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The call itself. Nothing is allocated here, so that all requests for memory are the library's.
     ///
     /// # Safety
-    /// What the header says.
+    /// - `groups` is what [`Function::groups`] gives for `tensors`.
+    /// - What the header says.
     pub unsafe fn call(
         self,
         tensors: &[*const contrib_tensor],
+        groups: &[contrib_group],
         threshold: f64,
         flags: u64,
         options: *const contrib_options,
@@ -353,20 +375,8 @@ impl Function {
         // SAFETY: the promise of this function's caller.
         unsafe {
             match (self, tensors) {
-                (Function::Groups, [whole, others @ ..]) => {
-                    let (parts, outs) = others.split_at(others.len() / 2);
-                    let group = |(&parts, &out)| contrib_group { flags, ..dense_group(parts, out) };
-                    let groups: Vec<contrib_group> = parts.iter().zip(outs).map(group).collect();
+                (Function::Groups | Function::FactoredGroups, [whole, ..]) => {
                     contrib_group_contributions(*whole, groups.as_ptr(), groups.len(), options)
-                }
-                (
-                    Function::FactoredGroups,
-                    &[whole, coefficients, parts, projection, scale, dense, out, indices, out_dense],
-                ) => {
-                    let factored = dense_group(parts, out);
-                    let factored = contrib_group { coefficients, projection, scale, indices, flags, ..factored };
-                    let groups = [factored, dense_group(dense, out_dense)];
-                    contrib_group_contributions(whole, groups.as_ptr(), groups.len(), options)
                 }
                 (Function::Contributions, &[whole, parts, out]) => contrib_contributions(whole, parts, out, options),
                 (Function::OneOff, &[whole, parts, one_off, out_parts, out_one_off]) => {
@@ -464,7 +474,8 @@ impl Call {
 
     /// Says of a tensor what is so.
     fn say(&mut self, number: usize) {
-        let are_indices = self.function.arguments()[number].ends_with("indices");
+        // Further groups, which have no name, have no indices.
+        let are_indices = self.function.arguments().get(number).is_some_and(|name| name.ends_with("indices"));
         let of = if are_indices { Arg::of_indices } else { Arg::of };
         self.args[number] = Some(of(&mut self.stored[number]));
     }
@@ -511,18 +522,35 @@ impl Call {
     }
 
     pub fn run(&mut self) -> contrib_status {
+        self.run_with(&self.options())
+    }
+
+    /// The options that the call says.
+    pub const fn options(&self) -> contrib_options {
         let (norm, context, threshold) = (self.norm, self.context, self.options_threshold);
-        self.run_with(&contrib_options { norm, context, threshold, ..plain_options() })
+        contrib_options { norm, context, threshold, ..plain_options() }
     }
 
     /// The call with these options instead of its own.
     pub fn run_with(&mut self, options: *const contrib_options) -> contrib_status {
+        self.run_inside(options, |call| call())
+    }
+
+    /// As [`Call::run_with`], where `around` makes the call when all that it needs is prepared.
+    pub fn run_inside<R>(
+        &mut self,
+        options: *const contrib_options,
+        around: impl FnOnce(&mut dyn FnMut() -> contrib_status) -> R,
+    ) -> R {
         let mut tensors: Vec<Option<contrib_tensor>> =
             self.args.iter_mut().map(|arg| arg.as_mut().map(Arg::tensor)).collect();
         let tensors: Vec<*const contrib_tensor> =
             tensors.iter_mut().map(|tensor| tensor.as_ref().map_or(ptr::null(), ptr::from_ref)).collect();
-        // SAFETY: tensors and options are null or alive, and so are the elements wherever the call may reach them.
-        unsafe { self.function.call(&tensors, self.threshold, self.flags, options) }
+        let groups = self.function.groups(&tensors, self.flags);
+        // SAFETY:
+        // - The groups are those of these tensors.
+        // - Tensors and options are null or alive, and so are the elements wherever the call may reach them.
+        around(&mut || unsafe { self.function.call(&tensors, &groups, self.threshold, self.flags, options) })
     }
 
     /// Puts the tensors into another order, with `None` where there shall be none.

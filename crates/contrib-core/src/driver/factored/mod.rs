@@ -1,153 +1,257 @@
-//! Factored parts: a coefficient for each part and whole, times a direction that many wholes share.
+//! The path of a call with factored parts: a block of wholes at a time, since many wholes share the directions of parts.
 //!
-//! [`chunk`] takes some wholes at a time; [`work`] brings their coefficients together with tiles of directions, which
-//! [`tile`] reads or projects, in panels: sixteen parts in the lanes of a vector. In the 1-norm and the 2-norm the gain of a
-//! part is mostly an inner product of whole and direction ([`gains`]); other norms, inputs in `f64` and scaled parts are
-//! written out and measured as dense parts are ([`written_out`]).
+//! # The algorithm
+//!
+//! With the prepared whole `w` (less epsilon) and a part `c x`, a coefficient times a direction, the distance reduction is
+//!
+//! ```text
+//! 1-norm    |w| - |c x - w|     = c <sign(w), x> - 2 sum of max(sign(w) c x - |w|, 0)        the excess
+//! 2-norm    |w|^2 - |c x - w|^2 = c (<2 w, x> - c |x|^2)
+//! ```
+//!
+//! No two large numbers are subtracted, so that roundings are in proportion to the part. The inner product is a matrix
+//! product of wholes and directions. Where directions are projected values, `x = v W`, it is as short as a value, once the whole
+//! has been projected back: `<s, v W> = <W s, v>`. The excess is zero but where a part is larger than its whole, which
+//! [`excess`] finds out without the direction for most parts.
+//!
+//! ```text
+//! for each block of wholes                                            as many as 16 MB a thread hold      [here]
+//!     for each whole                                                  threads share them
+//!         measure its norm, and the proximities of dense parts
+//!     for each factored group                                                                             [schedule]
+//!         for each whole: signs or doubles, sorted elements           threads share them                  [wholes]
+//!         for each span of parts that share W, such as a head         threads share them                  [task]
+//!             pack W; project the signs of all wholes back: U = S W'  matrix product
+//!             for each panel of 16 parts
+//!                 read their values V                                 stays in the first-level cache      [directions]
+//!                 for each strip of 32 wholes
+//!                     products = U V'                                 matrix product
+//!                     for each whole
+//!                         excess of the parts whose bound says so                                         [excess]
+//!                         proximities, into the row of the whole
+//!                         materialise in f64 what is not accurate     rare                                [materialise]
+//!     for each whole                                                  threads share them
+//!         contributions of the row, written out
+//! ```
+//!
+//! Parts of other norms, or with a scale, are all materialised.
+//!
+//! A whole whose contributions would not be accurate in `f32` (their sum is small beside the norm) is calculated again, with
+//! all its parts, in `f64`: the same code for another type of numbers. What a whole gets depends on nothing but itself and its
+//! parts: neither on the block, nor on the threads, nor on which elements of directions were calculated for others.
 
-pub(super) mod chunk;
-mod gains;
-mod tile;
-mod work;
-mod written_out;
+mod coefficients;
+mod directions;
+mod excess;
+mod kernels;
+mod materialise;
+mod schedule;
+mod task;
+mod wholes;
 
-use super::Vectors;
-use super::route::Route;
-use crate::axes::Axes;
-use crate::dtype::{DType, Element, with_element};
-use crate::instruction_set::InstructionSet;
-use crate::lanes::{LANES, Line, Number};
-use crate::norm::Norm;
+use super::memory::{Shared, buffer, out_of_memory, uninit};
+use super::normalise::Normaliser;
+use super::plan::{GroupPlan, WholePlan};
+use super::proximity::{Precision, WholeNorm, dense_proximities};
+use super::totals::{Buffers, Workspace};
+use crate::dispatch::Arithmetic;
+use crate::error::Error;
+use crate::floating_point::DefaultSettings;
+use crate::lanes::LANES;
 use crate::options::Options;
-use crate::tensor::Tensor;
-use gains::Wholes;
-use tile::{Lengths, Projection};
+use crate::threads::Threads;
+use schedule::Schedule;
+use std::mem::MaybeUninit;
+use task::STRIP;
 
-/// The tensors of a group, each with all of its axes: coefficients `[p.., v..]`, directions `[p.., v.., d]` or values
-/// `[p.., v.., r]` with a projection `[p.., r, d]`, scale `[v.., d]`.
-#[derive(Clone, Copy)]
-pub(crate) struct FactoredTensors<'a> {
-    pub(crate) coefficients: Tensor<'a>,
-    pub(crate) directions: Tensor<'a>,
-    pub(crate) projection: Option<Tensor<'a>>,
-    pub(crate) scale: Option<Tensor<'a>>,
-    pub(crate) leave_out_zeros: bool,
-}
+/// Bytes for each thread that the wholes of one block, and the proximities of their parts, may take.
+const BYTES_A_THREAD: usize = 31 << 19;
 
-/// How a gain follows from an inner product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gain {
-    Magnitudes,
-    Squares,
-}
+/// About how many wholes take as long as reading factored parts does.
+const WHOLES_A_READ: usize = 16;
 
-/// The same as the driver reads it.
-#[derive(Clone, Copy)]
-pub(super) struct FactoredParts {
-    coefficients: Coefficients,
-    directions: Vectors,
-    projection: Option<Projection>,
-    scale: Option<Vectors>,
-    leave_out_zeros: bool,
-    /// How gains are taken, in `f32`. Otherwise distances are, in `f64`.
-    gain: Option<Gain>,
-    /// For parts that are written out in `f64`.
-    to_distances: Route,
-    set: InstructionSet,
-}
+/// Dense parts that are measured at a time.
+const DENSE_PARTS: usize = 128;
 
-#[derive(Clone, Copy)]
-struct Coefficients {
-    data: *const u8,
-    dtype: DType,
-    parts: Axes,
-    batch: Axes,
-}
-
-// SAFETY: coefficients are only read, as long as a call lasts, from any thread.
-unsafe impl Sync for Coefficients {}
-
-/// How far the coefficients of a panel of parts lie from the first one of their whole, in elements.
-#[derive(Clone, Copy, Default)]
-struct Offsets {
-    all: [isize; LANES],
-    count: usize,
-    /// Whether there are [`LANES`], one after the other.
-    are_neighbours: bool,
-}
-
-impl Offsets {
-    /// The next `count` offsets.
-    fn take(count: usize, mut next: impl FnMut() -> isize) -> Self {
-        let mut all = [0; LANES];
-        all[..count].fill_with(&mut next);
-        let are_neighbours = count == LANES && all.iter().zip(all[0]..).all(|(&offset, next)| offset == next);
-        Offsets { all, count, are_neighbours }
+/// Computes the contributions of all groups to all wholes and writes them.
+pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
+    if groups.iter().filter_map(GroupPlan::factored_parts).any(|plan| plan.in_f64) {
+        Blocks::<f64, f64>::new(whole, groups, options)?.run();
+    } else {
+        Blocks::<f32, f64>::new(whole, groups, options)?.run();
     }
+    Ok(())
 }
 
-impl Coefficients {
-    /// Reads those of a panel of the whole whose first one is at `base`, in elements. What is not there is 0.
-    #[inline]
-    fn read<N: Number>(&self, base: isize, offsets: &Offsets, to: &mut Line<N>) {
-        with_element!(self.dtype, T => {
-            let start = self.data.cast::<T>().wrapping_offset(base);
-            if offsets.are_neighbours {
-                // SAFETY: the elements belong to the view of the coefficients.
-                let elements = unsafe { start.wrapping_offset(offsets.all[0]).cast::<[T; LANES]>().read() };
-                to.0 = elements.map(|element| N::of(element.to_f64()));
-            } else {
-                to.0.fill(N::ZERO);
-                for (to, &offset) in to.0.iter_mut().zip(&offsets.all[..offsets.count]) {
-                    // SAFETY: as above.
-                    *to = N::of(unsafe { start.wrapping_offset(offset).read() }.to_f64());
+/// A call that calculates in `N` and keeps proximities in `R`.
+struct Blocks<'a, N, R> {
+    whole: &'a WholePlan,
+    normaliser: Normaliser<'a>,
+    threads: Threads<'a>,
+    /// Parts of all groups, and the distance of the rows of proximities.
+    parts: usize,
+    row_len: usize,
+    /// Wholes of a block.
+    block: usize,
+    rows: Vec<R>,
+    norms: Vec<WholeNorm>,
+    /// Whether the contributions to each whole of the block still have to be calculated in `f64`.
+    is_open: Vec<bool>,
+    indices: Vec<usize>,
+    /// For measuring norms and dense parts, one for each slot of the threads. (Some hosts give a thread a stack of 64 KiB.)
+    buffers: Vec<MaybeUninit<Buffers>>,
+    schedules: Vec<Schedule<'a, N>>,
+    /// The same in `f64`, for blocks of at most [`STRIP`] wholes.
+    in_f64: Vec<Schedule<'a, f64>>,
+}
+
+impl<'a, N: Arithmetic, R: Arithmetic> Blocks<'a, N, R> {
+    fn new(whole: &'a WholePlan, groups: &'a [GroupPlan], options: &'a Options<'_>) -> Result<Self, Error> {
+        let parts = groups.iter().try_fold(0_usize, |parts, group| parts.checked_add(group.count));
+        let parts =
+            parts.filter(|&parts| parts < isize::MAX as usize / LANES).ok_or_else(|| out_of_memory(usize::MAX))?;
+        let len = whole.vectors.len;
+        let work = parts.saturating_mul(len.max(1)).saturating_mul((whole.items / WHOLES_A_READ).max(1));
+        let threads = Threads::for_work(work, options.context);
+        let factored = || {
+            let mut first = 0;
+            groups.iter().filter_map(move |group| {
+                let begins = first;
+                first += group.count;
+                group.factored_parts().map(|plan| (plan, (begins, group.count)))
+            })
+        };
+        // An odd number of cache lines a row: with a power of two between them, those of all wholes would share few sets of
+        // the caches.
+        let row_len = (parts.div_ceil(LANES) | 1) * LANES;
+        let bytes_of_whole = factored().map(|(plan, _)| Schedule::<N>::bytes_of_whole(plan, len, threads.count()));
+        let bytes = row_len.saturating_mul(size_of::<R>()).saturating_add(bytes_of_whole.sum());
+        let fit = (threads.count() * BYTES_A_THREAD / bytes).clamp(1, whole.items.max(1));
+        // Blocks of one size, or nearly.
+        let block = whole.items.div_ceil(whole.items.div_ceil(fit).max(1));
+        let needs_indices = groups.iter().any(|group| group.results.needs_indices());
+        let is_f64 = size_of::<N>() == size_of::<f64>();
+        let mut schedules = Vec::new();
+        let mut in_f64 = Vec::new();
+        let count = factored().count();
+        if schedules.try_reserve_exact(count).and_then(|()| in_f64.try_reserve_exact(count)).is_err() {
+            return Err(out_of_memory(count * size_of::<Schedule<'_, N>>()));
+        }
+        for (plan, parts) in factored() {
+            schedules.push(Schedule::new(plan, whole, parts, block, threads)?);
+            if !is_f64 {
+                in_f64.push(Schedule::new(plan, whole, parts, block.min(STRIP), threads)?);
+            }
+        }
+        Ok(Blocks {
+            whole,
+            normaliser: Normaliser { groups, threshold: options.threshold },
+            threads,
+            parts,
+            row_len,
+            block,
+            rows: buffer(block.checked_mul(row_len).ok_or_else(|| out_of_memory(usize::MAX))?, R::ZERO)?,
+            norms: buffer(block, WholeNorm::default())?,
+            is_open: buffer(block, false)?,
+            indices: buffer(if needs_indices { threads.count().saturating_mul(parts) } else { 0 }, 0)?,
+            buffers: uninit(threads.count())?,
+            schedules,
+            in_f64,
+        })
+    }
+
+    fn run(mut self) {
+        let threads = self.threads;
+        threads.enter(|| {
+            let _settings = DefaultSettings::enter();
+            for start in (0..self.whole.items).step_by(self.block.max(1)) {
+                self.block(start, self.block.min(self.whole.items - start));
+            }
+        });
+    }
+
+    /// The contributions to the `count` wholes from `start` on.
+    fn block(&mut self, start: usize, count: usize) {
+        let (threads, whole) = (self.threads, self.whole);
+        let norms = Shared::new(&mut self.norms);
+        let buffers = Shared::new(&mut self.buffers);
+        threads.for_each(count, |slot, number| {
+            // SAFETY: each number comes once, and no two tasks at a time have the same slot.
+            let (norm, buffers) = unsafe { (norms.one(number), buffers.one(slot)) };
+            *norm = WholeNorm::measure(&mut Workspace::new(buffers), whole, start + number, true);
+        });
+        self.dense(start, 0..count, Precision::F32);
+        let (rows, row_len) = (Shared::new(&mut self.rows), self.row_len);
+        for schedule in &mut self.schedules {
+            schedule.proximities(start, &self.norms[..count], rows, row_len, threads);
+        }
+        // In `f64` nothing is left open.
+        let may_be_open = !self.in_f64.is_empty();
+        self.finish(start, 0..count, may_be_open);
+        let mut first = 0;
+        while may_be_open && first < count {
+            let open = self.is_open[first..count].iter().take(STRIP).take_while(|&&is_open| is_open).count();
+            if open == 0 {
+                first += 1;
+                continue;
+            }
+            self.dense(start, first..first + open, Precision::F64);
+            let rows = Shared::new(&mut self.rows[first * row_len..(first + open) * row_len]);
+            for schedule in &mut self.in_f64 {
+                schedule.proximities(start + first, &self.norms[first..first + open], rows, row_len, threads);
+            }
+            self.finish(start, first..first + open, false);
+            first += open;
+        }
+    }
+
+    /// Puts the proximities of dense parts to these wholes of the block where they belong.
+    fn dense(&mut self, start: usize, numbers: std::ops::Range<usize>, precision: Precision) {
+        let (groups, row_len, whole, norms) = (self.normaliser.groups, self.row_len, self.whole, &self.norms);
+        if groups.iter().all(|group| group.dense_parts().is_none()) {
+            return;
+        }
+        let (rows, buffers) = (Shared::new(&mut self.rows), Shared::new(&mut self.buffers));
+        self.threads.for_each(numbers.len(), |slot, task| {
+            let number = numbers.start + task;
+            // SAFETY: no two tasks at a time have the same slot.
+            let workspace = &mut Workspace::new(unsafe { buffers.one(slot) });
+            let mut begins = 0;
+            for group in groups {
+                // SAFETY: the rows of different wholes are disjoint.
+                let own = unsafe { rows.range(number * row_len + begins..number * row_len + begins + group.count) };
+                begins += group.count;
+                let Some(dense) = group.dense_parts() else { continue };
+                for (piece, own) in own.chunks_mut(DENSE_PARTS).enumerate() {
+                    let mut proximities = [0.0; DENSE_PARTS];
+                    let proximities = &mut proximities[..own.len()];
+                    let item = (start + number, &norms[number]);
+                    dense_proximities(workspace, whole, item, dense, precision, piece * DENSE_PARTS, proximities);
+                    for (own, proximity) in own.iter_mut().zip(proximities) {
+                        *own = R::of(*proximity);
+                    }
                 }
             }
         });
     }
-}
 
-impl FactoredParts {
-    pub(super) fn new(tensors: &FactoredTensors<'_>, part_axes: usize, whole: &Vectors, options: &Options<'_>) -> Self {
-        let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = *tensors;
-        let all = [Some(coefficients), Some(directions), projection, scale];
-        let in_f64 = whole.dtype == DType::F64 || all.iter().flatten().any(|tensor| tensor.dtype() == DType::F64);
-        let gain = match options.norm {
-            Norm::ONE => Some(Gain::Magnitudes),
-            Norm::TWO => Some(Gain::Squares),
-            _ => None,
-        };
-        FactoredParts {
-            coefficients: Coefficients {
-                data: coefficients.data(),
-                dtype: coefficients.dtype(),
-                parts: coefficients.axes.merged(0..part_axes),
-                batch: coefficients.axes.merged(part_axes..coefficients.shape().len()),
-            },
-            directions: Vectors::new(&directions, part_axes),
-            projection: projection.map(|tensor| Projection {
-                data: tensor.data(),
-                dtype: tensor.dtype(),
-                parts: tensor.axes.merged(0..part_axes),
-                rows: tensor.shape()[part_axes],
-                row_stride: tensor.strides()[part_axes],
-                stride: tensor.strides()[part_axes + 1],
-            }),
-            scale: scale.map(|tensor| Vectors::new(&tensor, 0)),
-            leave_out_zeros,
-            gain: gain.filter(|_| !in_f64 && scale.is_none()),
-            to_distances: Route::to_distances(options, DType::F64, whole.dtype),
-            set: options.instruction_set(),
-        }
-    }
-
-    /// The lengths of what is kept of parts, and of wholes beside them.
-    fn lengths(&self, d: usize) -> Lengths {
-        Lengths::new(d, self.projection.as_ref().map(|projection| projection.rows))
-    }
-
-    /// Bytes that each whole of a chunk takes beside its norm and the proximities of its parts.
-    pub(super) fn bytes_of_whole(&self, d: usize) -> usize {
-        Wholes::bytes_of_one(self.gain, self.lengths(d))
+    /// Makes contributions of the proximities to these wholes of the block and writes them, but for those that are not
+    /// accurate where they `may_be_open`.
+    fn finish(&mut self, start: usize, numbers: std::ops::Range<usize>, may_be_open: bool) {
+        let (row_len, parts, norms, normaliser) = (self.row_len, self.parts, &self.norms, self.normaliser);
+        let len_of_indices = if self.indices.is_empty() { 0 } else { parts };
+        let (rows, indices) = (Shared::new(&mut self.rows), Shared::new(&mut self.indices));
+        let is_open = Shared::new(&mut self.is_open);
+        self.threads.for_each(numbers.len(), |slot, task| {
+            let number = numbers.start + task;
+            // SAFETY: rows of different wholes are disjoint, and no two tasks at a time have the same slot.
+            let (row, indices, is_open) = unsafe {
+                let row = rows.range(number * row_len..number * row_len + parts);
+                (row, indices.piece(slot, len_of_indices), is_open.one(number))
+            };
+            let norm = &norms[number];
+            let is_accurate = |sum: f64| !may_be_open || (norm.is_in_range_of_f32() && norm.is_accurate_in_f32(sum));
+            *is_open = !normaliser.finish(start + number, row, indices, is_accurate);
+        });
     }
 }

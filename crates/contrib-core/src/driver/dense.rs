@@ -1,0 +1,150 @@
+//! The path of a call all of whose parts are dense: one batch item after the other, each part read once.
+
+use super::memory::{Shared, buffer, out_of_memory};
+use super::normalise::Normaliser;
+use super::plan::{DensePlan, GroupPlan, WholePlan};
+use super::proximity::{Precision, WholeNorm, dense_proximities};
+use super::totals::{Buffers, Workspace};
+use super::vectors::Vectors;
+use crate::error::Error;
+use crate::floating_point::DefaultSettings;
+use crate::options::Options;
+use crate::threads::Threads;
+
+/// Parts that one task measures where one whole has enough of them to share out.
+const PARTS_A_TASK: usize = 128;
+
+/// The proximities of so few parts are kept on the stack.
+const STACK_PROXIMITIES: usize = 256;
+
+/// What is the same for every batch item.
+struct Call<'a> {
+    whole: &'a WholePlan,
+    normaliser: Normaliser<'a>,
+    /// Whether a group is measured by distance reductions, which need the distance of the zero vector.
+    has_reductions: bool,
+}
+
+/// Computes the contributions of dense groups to all wholes and writes them.
+pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
+    let Some(parts) = groups.iter().try_fold(0_usize, |parts, group| parts.checked_add(group.count)) else {
+        return Err(out_of_memory(usize::MAX));
+    };
+    let call = Call {
+        whole,
+        normaliser: Normaliser { groups, threshold: options.threshold },
+        has_reductions: groups.iter().filter_map(GroupPlan::dense_parts).any(|dense| dense.to_reductions.is_some()),
+    };
+    if whole.items == 0 {
+        return Ok(());
+    }
+    let work = parts.saturating_mul(whole.vectors.len.max(1)).saturating_mul(whole.items);
+    let threads = Threads::for_work(work, options.context);
+    // Either every thread takes whole batch items, or all threads share the parts of one item after the other.
+    let shares_parts = whole.items < 4 * threads.count() && parts > PARTS_A_TASK;
+    let rows = if shares_parts { 1 } else { threads.count() };
+    let len = rows.saturating_mul(parts);
+    let needs_indices = groups.iter().any(|group| group.results.needs_indices());
+    let mut indices = buffer(if needs_indices { len } else { 0 }, 0)?;
+    if len <= STACK_PROXIMITIES {
+        let proximities = &mut [0.0; STACK_PROXIMITIES][..len];
+        call.all_items(parts, threads, shares_parts, proximities, &mut indices);
+    } else {
+        call.all_items(parts, threads, shares_parts, &mut buffer(len, 0.0)?, &mut indices);
+    }
+    Ok(())
+}
+
+impl Call<'_> {
+    /// Goes through the batch items. `proximities` has a number for each part, and `indices` an index where results need it:
+    /// once, or for each slot of the threads.
+    fn all_items(
+        &self,
+        parts: usize,
+        threads: Threads<'_>,
+        shares_parts: bool,
+        proximities: &mut [f64],
+        indices: &mut [usize],
+    ) {
+        let _settings = DefaultSettings::enter();
+        if shares_parts {
+            for item in 0..self.whole.items {
+                self.item(item, threads, proximities, indices);
+            }
+            return;
+        }
+        let len_of_indices = if indices.is_empty() { 0 } else { parts };
+        let (proximities, indices) = (Shared::new(proximities), Shared::new(indices));
+        threads.for_each(self.whole.items, |slot, item| {
+            // SAFETY: no two tasks that run at the same time have the same slot.
+            let (proximities, indices) =
+                unsafe { (proximities.piece(slot, parts), indices.piece(slot, len_of_indices)) };
+            self.item(item, Threads::Inline, proximities, indices);
+        });
+    }
+
+    /// Computes and writes the contributions to one whole.
+    fn item(&self, item: usize, threads: Threads<'_>, proximities: &mut [f64], indices: &mut [usize]) {
+        let norm = self.norm(item);
+        self.proximities(item, &norm, Precision::F32, threads, proximities);
+        let is_accurate = |sum: f64| !self.has_reductions || norm.is_accurate_in_f32(sum);
+        if !self.normaliser.finish(item, proximities, indices, is_accurate) {
+            self.proximities(item, &norm, Precision::F64, threads, proximities);
+            self.normaliser.finish(item, proximities, indices, |_| true);
+        }
+    }
+
+    /// Puts the proximities of all parts to one whole into `proximities`.
+    fn proximities(
+        &self,
+        item: usize,
+        norm: &WholeNorm,
+        precision: Precision,
+        threads: Threads<'_>,
+        proximities: &mut [f64],
+    ) {
+        let mut rest = proximities;
+        for group in self.normaliser.groups {
+            let (own, others) = rest.split_at_mut(group.count);
+            rest = others;
+            let Some(dense) = group.dense_parts() else { continue };
+            let len = parts_a_task(&dense.vectors);
+            let shared = Shared::new(own);
+            threads.for_each(group.count.div_ceil(len), |_, task| {
+                let first = task * len;
+                // SAFETY: tasks have disjoint ranges of parts.
+                let own = unsafe { shared.range(first..group.count.min(first + len)) };
+                self.proximities_of_task((item, norm), dense, precision, first, own);
+            });
+        }
+    }
+
+    // Each of the following is out of line, so that their buffers are not on the stack at the same time.
+
+    #[inline(never)]
+    fn norm(&self, item: usize) -> WholeNorm {
+        let mut buffers = Buffers::uninit();
+        WholeNorm::measure(&mut Workspace::new(&mut buffers), self.whole, item, self.has_reductions)
+    }
+
+    #[inline(never)]
+    fn proximities_of_task(
+        &self,
+        whole: (usize, &WholeNorm),
+        dense: &DensePlan,
+        precision: Precision,
+        first: usize,
+        proximities: &mut [f64],
+    ) {
+        let mut buffers = Buffers::uninit();
+        let workspace = &mut Workspace::new(&mut buffers);
+        dense_proximities(workspace, self.whole, whole, dense, precision, first, proximities);
+    }
+}
+
+/// How many parts a task measures, where one whole has enough of them to share out: about as many as are worth it, and no
+/// fewer of those that are adjacent.
+fn parts_a_task(vectors: &Vectors) -> usize {
+    let adjacent = vectors.adjacent(0);
+    if adjacent < PARTS_A_TASK { PARTS_A_TASK / adjacent * adjacent } else { PARTS_A_TASK }
+}

@@ -1,0 +1,308 @@
+//! The directions of a panel of parts: read, or projected only as far as they are needed.
+//!
+//! A projected direction is `value @ matrix`. Its inner product with a whole needs the value alone, once the whole has been
+//! projected back. Its elements are needed where the part may exceed the whole: for the few smallest elements of each whole.
+//! Elements of one index, of all sixteen parts, are calculated when they are first needed, and kept for other wholes.
+
+use super::kernels::Kernels;
+use super::wholes::lines;
+use crate::dispatch::Arithmetic;
+use crate::driver::memory::{buffer, zeroed};
+use crate::driver::pack::pack;
+use crate::driver::plan::Projection;
+use crate::driver::vectors::Vectors;
+use crate::error::Error;
+use crate::kernels::gemm_microkernel::MR;
+use crate::kernels::largest::LargestArguments;
+use crate::kernels::panel::{PackPanelArguments, PanelSquaresArguments};
+use crate::kernels::widen::WidenArguments;
+use crate::lanes::{LANES, Line};
+use std::array::from_fn;
+
+/// By what upper bounds are enlarged, so that no rounding makes them too small.
+pub(super) const SLACK: f64 = 1.0 + 1e-4;
+
+/// Once one in so many lines was needed, all are calculated: the others are soon needed, too, and the largest elements are
+/// then known, which are smaller than their bounds.
+const WORTH_ALL: usize = 8;
+
+/// Lines of a panel that are calculated together.
+const MISSING: usize = 8 * MR;
+
+/// The matrix that the values of some parts are projected through.
+pub(super) struct Matrix<N> {
+    /// Elements of a direction.
+    len: usize,
+    /// Lines of a value.
+    value_lines: usize,
+    /// The columns, in lines of [`LANES`] rows: for each such line that of every column.
+    columns: Vec<Line<N>>,
+    /// The reciprocals of upper bounds of the columns' 2-norms, and the largest of these bounds.
+    pub(super) reciprocals: Vec<Line<f32>>,
+    largest_norm: f64,
+    /// Sums of squares of the columns.
+    squares: Vec<Line<f64>>,
+}
+
+impl<N: Arithmetic> Matrix<N> {
+    /// Memory for a matrix of `rows` rows of `len` elements.
+    pub(super) fn new(rows: usize, len: usize) -> Result<Self, Error> {
+        let value_lines = lines(rows);
+        Ok(Matrix {
+            len,
+            value_lines,
+            columns: zeroed(value_lines * lines(len) * LANES)?,
+            reciprocals: zeroed(lines(len))?,
+            largest_norm: 0.0,
+            squares: zeroed(lines(len))?,
+        })
+    }
+
+    /// Packs the matrix that begins at `offset` of the projection.
+    pub(super) fn load(&mut self, kernels: &Kernels<N>, projection: &Projection, offset: isize) {
+        let Some(pack_matrix) = kernels.pack_matrix else { return };
+        let padded = lines(self.len) * LANES;
+        let squares = Line::numbers_mut(&mut self.squares);
+        squares.fill(0.0);
+        for (block, panel) in self.columns.chunks_exact_mut(padded).enumerate() {
+            let rows = projection.rows.saturating_sub(block * LANES).min(LANES);
+            if rows == 0 {
+                panel.fill(Line([N::ZERO; LANES]));
+                continue;
+            }
+            let row = |lane: usize| offset + (block * LANES + lane.min(rows - 1)) as isize * projection.row_stride;
+            let size = projection.dtype.size() as isize;
+            let starts: [_; LANES] = from_fn(|lane| projection.data.wrapping_offset(row(lane) * size));
+            let arguments = PackPanelArguments {
+                starts: &raw const starts,
+                stride: projection.stride,
+                len: self.len,
+                panel: panel.as_mut_ptr(),
+            };
+            // SAFETY: the rows belong to the projection, and the panel has a line for each element of a row.
+            unsafe { pack_matrix(arguments) };
+            for (line, square) in panel.iter_mut().zip(&mut *squares) {
+                if rows < LANES {
+                    line.0[rows..].fill(N::ZERO);
+                }
+                *square += line.0.iter().map(|number| number.to_f64() * number.to_f64()).sum::<f64>();
+            }
+        }
+        self.largest_norm = 0.0;
+        for (square, reciprocal) in squares.iter().zip(Line::numbers_mut(&mut self.reciprocals)) {
+            // No column counts as zero, so that there is a reciprocal.
+            let bound = (square.sqrt() * SLACK).max(f64::from(f32::MIN_POSITIVE));
+            let bound = if square.is_nan() { f64::INFINITY } else { bound };
+            self.largest_norm = self.largest_norm.max(bound);
+            *reciprocal = bound.recip() as f32;
+        }
+    }
+
+    /// The first line of a column; the others are [`Matrix::stride`] numbers apart.
+    fn column(&self, index: usize) -> *const N {
+        self.columns[index..].as_ptr().cast()
+    }
+
+    fn stride(&self) -> usize {
+        lines(self.len) * LANES * LANES
+    }
+
+    /// Lines of a value.
+    pub(super) fn value_lines(&self) -> usize {
+        self.value_lines
+    }
+
+    /// An upper bound of the 2-norms of all columns.
+    pub(super) fn largest_norm(&self) -> f64 {
+        self.largest_norm
+    }
+
+    /// This block of [`LANES`] rows as a panel whose columns they are.
+    pub(super) fn panel_of_rows(&self, block: usize) -> *const Line<N> {
+        let padded = lines(self.len) * LANES;
+        self.columns[block * padded..][..padded].as_ptr()
+    }
+}
+
+/// The directions of the parts of a panel.
+pub(super) struct PanelDirections<N> {
+    /// Elements of a direction.
+    len: usize,
+    /// Elements of what is read for a part: its value, or its direction. And lines of it.
+    row_len: usize,
+    row_lines: usize,
+    /// Values or directions that are not numbers side by side, widened.
+    widened: Vec<Line<N>>,
+    /// The values as a panel, where they are projected.
+    values: Vec<Line<N>>,
+    /// What the magnitudes of a direction's elements are at most: times the norm of a column, until they `are_exact`.
+    pub(super) bounds: Line<f64>,
+    pub(super) are_exact: bool,
+    /// Upper bounds of the magnitudes of all elements, which do not depend on what was calculated.
+    pub(super) reach: Line<f64>,
+    /// The directions as a panel, and which of its lines are there.
+    elements: Vec<Line<N>>,
+    is_there: Vec<bool>,
+    /// How many lines are there.
+    count: usize,
+    /// In the 2-norm: the squares of the directions' norms.
+    pub(super) squares: Line<f64>,
+}
+
+impl<N: Arithmetic> PanelDirections<N> {
+    /// Memory for a panel of directions of `len` elements, of values of `row_len` elements where they `are_projected`.
+    pub(super) fn new(len: usize, row_len: usize, are_projected: bool) -> Result<Self, Error> {
+        let row_lines = lines(row_len);
+        Ok(PanelDirections {
+            len,
+            row_len,
+            row_lines,
+            widened: zeroed(LANES * row_lines)?,
+            values: zeroed(if are_projected { row_lines * LANES } else { 0 })?,
+            bounds: Line([0.0; LANES]),
+            are_exact: false,
+            reach: Line([0.0; LANES]),
+            elements: zeroed(lines(len) * LANES)?,
+            is_there: buffer(len, false)?,
+            count: 0,
+            squares: Line([0.0; LANES]),
+        })
+    }
+
+    /// Reads the values or directions that begin at `starts`.
+    pub(super) fn load(
+        &mut self,
+        kernels: &Kernels<N>,
+        vectors: &Vectors,
+        starts: &[*const u8; LANES],
+        matrix: Option<&Matrix<N>>,
+    ) {
+        let is_in_place = vectors.dtype == N::DTYPE
+            && vectors.is_contiguous()
+            && self.row_len.is_multiple_of(LANES)
+            && self.row_len > 0;
+        let rows = if is_in_place { *starts } else { self.widen(kernels, vectors, starts) };
+        let are_projected = matrix.is_some();
+        self.are_exact = false;
+        self.is_there.fill(!are_projected);
+        self.count = if are_projected { 0 } else { self.len };
+        let panel = if are_projected { self.values.as_mut_ptr() } else { self.elements.as_mut_ptr() };
+        let len = self.row_lines * LANES;
+        // SAFETY: the rows have as many lines, and the panel a line for each number of a row.
+        unsafe { (kernels.pack_rows)(PackPanelArguments { starts: &raw const rows, stride: 1, len, panel }) };
+        if are_projected {
+            let squares = &raw mut self.bounds;
+            // SAFETY: the panel has `len` lines.
+            unsafe { (kernels.squares)(PanelSquaresArguments { panel, len, squares }) };
+            self.bounds.0 = self.bounds.0.map(|square| square.sqrt() * SLACK);
+            let norm = matrix.map_or(1.0, Matrix::largest_norm);
+            self.reach.0 = self.bounds.0.map(|bound| bound * norm);
+        } else {
+            self.measure_largest(kernels);
+            self.reach = self.bounds;
+        }
+    }
+
+    /// Measures the elements of the directions, all of which are there.
+    fn measure_largest(&mut self, kernels: &Kernels<N>) {
+        let (panel, len, largest) = (self.elements.as_ptr(), self.len, &raw mut self.bounds);
+        // SAFETY: the panel has a line for each element.
+        unsafe { (kernels.largest)(LargestArguments { panel, len, largest }) };
+        self.are_exact = true;
+    }
+
+    /// Widens the vectors that begin at `starts`, and returns where they are then.
+    fn widen(&mut self, kernels: &Kernels<N>, vectors: &Vectors, starts: &[*const u8; LANES]) -> [*const u8; LANES] {
+        let (size, len) = (vectors.dtype.size(), self.row_len);
+        let mut rows = *starts;
+        for ((lines, &start), row) in self.widened.chunks_exact_mut(self.row_lines).zip(starts).zip(&mut rows) {
+            let to = lines.as_mut_ptr().cast::<N>();
+            let mut from = start;
+            if !vectors.is_contiguous() {
+                // The elements are packed into the end of the row, which is widened from its beginning: no element is
+                // overwritten before it is read, for it is not larger than a number.
+                let end = self.row_lines * LANES * size_of::<N>();
+                let packed = lines.as_mut_ptr().cast::<u8>().wrapping_add(end - len.next_multiple_of(LANES) * size);
+                // SAFETY: the vector can be read, and its elements are no larger than the row.
+                unsafe { pack(size, &[start], vectors.stride, len, packed) };
+                from = packed;
+            }
+            // SAFETY: the elements can be read, and the row has as many numbers, in whole lines.
+            unsafe { (kernels.widen)(WidenArguments { from, len, to }) };
+            *row = to.cast();
+        }
+        rows
+    }
+
+    /// What wholes are multiplied with: the values that are projected, or the directions.
+    pub(super) fn panel(&self) -> *const Line<N> {
+        if self.values.is_empty() { self.elements.as_ptr() } else { self.values.as_ptr() }
+    }
+
+    /// The directions as a panel, whose lines with these indices are there.
+    pub(super) fn elements(
+        &mut self,
+        kernels: &Kernels<N>,
+        matrix: Option<&Matrix<N>>,
+        indices: impl Iterator<Item = usize>,
+    ) -> &[Line<N>] {
+        let matrix = matrix.filter(|_| self.count < self.len);
+        if let Some(matrix) = matrix {
+            self.add(kernels, matrix, indices);
+            if self.count > self.len / WORTH_ALL {
+                self.add(kernels, matrix, 0..self.len);
+                self.measure_largest(kernels);
+            }
+        }
+        &self.elements
+    }
+
+    /// Calculates those of the lines with these indices that are not there.
+    fn add(&mut self, kernels: &Kernels<N>, matrix: &Matrix<N>, indices: impl Iterator<Item = usize>) {
+        let mut missing = [0; MISSING];
+        let mut count = 0;
+        for index in indices {
+            if !self.is_there[index] {
+                self.is_there[index] = true;
+                missing[count] = index;
+                count += 1;
+                if count == MISSING {
+                    self.project(kernels, matrix, &missing);
+                    count = 0;
+                }
+            }
+        }
+        self.project(kernels, matrix, &missing[..count]);
+    }
+
+    /// Calculates the lines with these indices, at most [`MISSING`].
+    fn project(&mut self, kernels: &Kernels<N>, matrix: &Matrix<N>, indices: &[usize]) {
+        if indices.is_empty() {
+            return;
+        }
+        let (column, line_stride) =
+            (|number: usize| matrix.column(indices[number.min(indices.len() - 1)]), matrix.stride());
+        let mut products = [[Line([0.0; LANES]); MR]; MISSING / MR];
+        // SAFETY: columns of the matrix and values have as many lines.
+        unsafe {
+            kernels.multiply(
+                (|block| from_fn(|row| column(block * MR + row)), line_stride),
+                self.values.as_ptr(),
+                self.row_lines,
+                &mut products[..indices.len().div_ceil(MR)],
+            );
+        }
+        for (&index, products) in indices.iter().zip(products.as_flattened()) {
+            self.elements[index].0 = products.0.map(N::of);
+        }
+        self.count += indices.len();
+    }
+
+    /// Measures the directions for the 2-norm.
+    pub(super) fn measure_squares(&mut self, kernels: &Kernels<N>, matrix: Option<&Matrix<N>>) {
+        let len = self.len;
+        let panel = self.elements(kernels, matrix, 0..len).as_ptr();
+        // SAFETY: the panel has a line for each element.
+        unsafe { (kernels.squares)(PanelSquaresArguments { panel, len, squares: &raw mut self.squares }) };
+    }
+}

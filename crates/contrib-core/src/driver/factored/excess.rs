@@ -1,0 +1,67 @@
+//! By how much parts exceed their whole: the second term of the distance reduction in the 1-norm.
+//!
+//! An element of a part exceeds that of its whole only where it is larger. The Cauchy-Schwarz inequality bounds it without
+//! the element: `|coefficient| * ||value|| * ||column||`. So most parts need no element at all, and of the others those are
+//! looked at that belong to the smallest of the whole.
+
+use super::directions::{Matrix, PanelDirections, SLACK};
+use super::kernels::Kernels;
+use super::wholes::Whole;
+use crate::dispatch::Arithmetic;
+use crate::kernels::excess::ExcessArguments;
+use crate::lanes::{LANES, Line};
+
+/// The least that the bound of a part, without the norm of a column, must be greater than for it to exceed a whole anywhere.
+pub(super) fn least_bound<N: Arithmetic>(whole: &Whole<'_, N>, matrix: Option<&Matrix<N>>) -> f64 {
+    let mut least = [f32::INFINITY; LANES];
+    let mut add = |lane: usize, number: f32| least[lane] = if number < least[lane] { number } else { least[lane] };
+    match matrix {
+        Some(matrix) => {
+            for (magnitudes, reciprocals) in whole.magnitudes.iter().zip(&matrix.reciprocals) {
+                for lane in 0..LANES {
+                    add(lane, magnitudes.0[lane] * reciprocals.0[lane]);
+                }
+            }
+        }
+        None => {
+            for magnitudes in whole.magnitudes {
+                for lane in 0..LANES {
+                    add(lane, magnitudes.0[lane]);
+                }
+            }
+        }
+    }
+    least.into_iter().map(f64::from).fold(f64::INFINITY, f64::min)
+}
+
+/// What the excess of the parts of a panel is calculated from.
+pub(super) struct PanelExcess<'a, N> {
+    pub(super) kernels: &'a Kernels<N>,
+    pub(super) matrix: Option<&'a Matrix<N>>,
+    pub(super) directions: &'a mut PanelDirections<N>,
+}
+
+impl<N: Arithmetic> PanelExcess<'_, N> {
+    /// The excess over a whole of each part of the panel. `bound` is the largest of those of the parts' elements, but for the
+    /// norms of columns where those of the directions are not exact. `least` is [`least_bound`] of the whole.
+    pub(super) fn of(&mut self, whole: &Whole<'_, N>, least: f64, coefficients: &Line<N>, bound: f64) -> Line<f64> {
+        let mut excess = Line([0.0; LANES]);
+        // What is exact needs no bound of its own: the first bucket of the whole tells.
+        let (least, norm) =
+            if self.directions.are_exact { (0.0, 1.0) } else { (least, self.matrix.map_or(1.0, Matrix::largest_norm)) };
+        let Some(buckets) = whole.buckets.filter(|_| bound > least) else { return excess };
+        // How many of the whole's sorted elements some part may exceed.
+        let count = buckets.count_below((bound * norm * SLACK) as f32);
+        if count == 0 {
+            return excess;
+        }
+        let sorted = &whole.sorted[..count];
+        let indices = sorted.iter().map(|element| element.index as usize);
+        let panel = self.directions.elements(self.kernels, self.matrix, indices).as_ptr();
+        let (sorted, excess_of) = (sorted.as_ptr(), &raw mut excess);
+        let arguments = ExcessArguments { coefficients, panel, sorted, count, excess: excess_of };
+        // SAFETY: the panel has a line for each of the sorted elements.
+        unsafe { (self.kernels.excess)(arguments) };
+        excess
+    }
+}

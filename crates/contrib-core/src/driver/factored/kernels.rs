@@ -1,0 +1,80 @@
+//! The kernels of a factored group, selected once for a call, and the slices of long rows that they multiply.
+
+use crate::dispatch::{Arithmetic, EntryPoint, entry_point};
+use crate::driver::plan::FactoredPlan;
+use crate::dtype::DType;
+use crate::kernels::excess::{Excess, ExcessArguments};
+use crate::kernels::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, Products};
+use crate::kernels::largest::{Largest, LargestArguments};
+use crate::kernels::panel::{PackPanelArguments, PanelSquares, PanelSquaresArguments};
+use crate::kernels::prepare::PrepareArguments;
+use crate::kernels::reduction::{Reductions, ReductionsArguments};
+use crate::kernels::widen::WidenArguments;
+use crate::lanes::{LANES, Line};
+
+/// Lines of rows that are multiplied with a panel before the next, so that they stay in the first-level cache. A multiple of
+/// the micro-kernel's [`DEPTH`], so that the order of additions does not depend on it.
+const SLICE: usize = 2 * DEPTH;
+
+/// Kernels that calculate in `N`.
+#[derive(Clone, Copy)]
+pub(super) struct Kernels<N> {
+    /// Prepares a whole.
+    pub(super) prepare: EntryPoint<PrepareArguments>,
+    /// Packs rows of the projection into panels.
+    pub(super) pack_matrix: Option<EntryPoint<PackPanelArguments<N>>>,
+    /// Widens a direction, or a value.
+    pub(super) widen: EntryPoint<WidenArguments<N>>,
+    /// Packs directions or values that were widened.
+    pub(super) pack_rows: EntryPoint<PackPanelArguments<N>>,
+    pub(super) gemm: EntryPoint<GemmArguments<N>>,
+    pub(super) reductions: EntryPoint<ReductionsArguments<N>>,
+    pub(super) largest: EntryPoint<LargestArguments<N>>,
+    pub(super) excess: EntryPoint<ExcessArguments<N>>,
+    pub(super) squares: EntryPoint<PanelSquaresArguments<N>>,
+}
+
+impl<N: Arithmetic> Kernels<N> {
+    pub(super) fn new(plan: &FactoredPlan, whole: DType) -> Self {
+        let set = plan.set;
+        Kernels {
+            prepare: N::prepare(set, whole),
+            pack_matrix: plan.projection.map(|projection| N::pack_panel(set, projection.dtype)),
+            widen: N::widen(set, plan.directions.dtype),
+            pack_rows: N::pack_panel(set, N::DTYPE),
+            gemm: entry_point::<GemmMicrokernel<N>>(set),
+            reductions: entry_point::<Reductions<N>>(set),
+            largest: entry_point::<Largest<N>>(set),
+            excess: entry_point::<Excess<N>>(set),
+            squares: entry_point::<PanelSquares<N>>(set),
+        }
+    }
+
+    /// Puts the inner products of blocks of [`MR`] rows with the columns of a panel into `products`. `rows` gives the rows of
+    /// a block, whose lines are `line_stride` numbers apart.
+    ///
+    /// # Safety
+    /// - `lines` lines of each row can be read, and [`LANES`] times as many of the panel.
+    pub(super) unsafe fn multiply(
+        &self,
+        (rows, line_stride): (impl Fn(usize) -> [*const N; MR], usize),
+        panel: *const Line<N>,
+        lines: usize,
+        products: &mut [Products],
+    ) {
+        for start in (0..lines).step_by(SLICE) {
+            for (block, products) in products.iter_mut().enumerate() {
+                let arguments = GemmArguments {
+                    rows: rows(block).map(|row| row.wrapping_add(start * line_stride)),
+                    line_stride,
+                    panel: panel.wrapping_add(start * LANES),
+                    lines: SLICE.min(lines - start),
+                    accumulate: start > 0,
+                    products,
+                };
+                // SAFETY: the lines of the slice are among those that can be read.
+                unsafe { (self.gemm)(arguments) };
+            }
+        }
+    }
+}

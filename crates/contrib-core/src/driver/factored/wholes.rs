@@ -1,0 +1,146 @@
+//! The wholes of a block, prepared once for all parts of all groups.
+
+use super::kernels::Kernels;
+use crate::dispatch::Arithmetic;
+use crate::driver::memory::{Shared, zeroed};
+use crate::driver::pack::pack;
+use crate::driver::vectors::Vectors;
+use crate::error::Error;
+use crate::kernels::excess::{Buckets, SortedElement};
+use crate::kernels::prepare::PrepareArguments;
+use crate::lanes::{LANES, Line};
+use crate::norm::Reduction;
+use crate::threads::Threads;
+use std::slice;
+
+/// Lines of a vector, of which there is at least one.
+pub(super) fn lines(len: usize) -> usize {
+    len.div_ceil(LANES).max(1)
+}
+
+/// What the kernels need to know of some wholes.
+pub(super) struct Wholes<N> {
+    reduction: Reduction,
+    len: usize,
+    /// What is multiplied with directions: in the 1-norm the signs of the prepared whole, as 1 or -1; in the 2-norm twice the
+    /// prepared whole.
+    factors: Vec<Line<N>>,
+    /// In the 1-norm: the elements of the prepared whole, sorted by magnitude.
+    sorted: Vec<SortedElement<N>>,
+    buckets: Vec<Buckets>,
+    /// In the 1-norm: the magnitudes of the prepared whole, in order, and infinity up to whole lines.
+    magnitudes: Vec<Line<f32>>,
+    /// Wholes whose elements are not contiguous are packed here, one for each slot of the threads.
+    packed: Vec<Line<f64>>,
+}
+
+/// One whole.
+#[derive(Clone, Copy)]
+pub(super) struct Whole<'a, N> {
+    pub(super) sorted: &'a [SortedElement<N>],
+    pub(super) buckets: Option<&'a Buckets>,
+    pub(super) magnitudes: &'a [Line<f32>],
+}
+
+impl<N: Arithmetic> Wholes<N> {
+    /// Memory for `count` wholes of `len` elements.
+    pub(super) fn new(
+        reduction: Reduction,
+        vectors: &Vectors,
+        count: usize,
+        threads: Threads<'_>,
+    ) -> Result<Self, Error> {
+        let len = vectors.len;
+        let sorted = if reduction == Reduction::Magnitudes { count } else { 0 };
+        let packed = if vectors.is_contiguous() { 0 } else { threads.count() };
+        Ok(Wholes {
+            reduction,
+            len,
+            factors: zeroed(count * lines(len))?,
+            sorted: zeroed(sorted * len)?,
+            buckets: zeroed(sorted)?,
+            magnitudes: zeroed(sorted * lines(len))?,
+            packed: zeroed(packed * lines(len))?,
+        })
+    }
+
+    /// Bytes of one whole.
+    pub(super) fn bytes_of_one(reduction: Reduction, len: usize) -> usize {
+        let factors = lines(len) * size_of::<Line<N>>();
+        match reduction {
+            Reduction::Magnitudes => {
+                factors
+                    + len * size_of::<SortedElement<N>>()
+                    + size_of::<Buckets>()
+                    + lines(len) * size_of::<Line<f32>>()
+            }
+            Reduction::Squares => factors,
+        }
+    }
+
+    /// Prepares the wholes from `first` on, as many as `count`.
+    pub(super) fn prepare(
+        &mut self,
+        kernels: &Kernels<N>,
+        vectors: &Vectors,
+        (first, count): (usize, usize),
+        threads: Threads<'_>,
+    ) {
+        let (len, lines, reduction) = (self.len, lines(self.len), self.reduction);
+        let of_magnitudes = usize::from(reduction == Reduction::Magnitudes);
+        let factor = if reduction == Reduction::Squares { 2.0 } else { 1.0 };
+        let (factors, sorted) = (Shared::new(&mut self.factors), Shared::new(&mut self.sorted));
+        let (buckets, magnitudes) = (Shared::new(&mut self.buckets), Shared::new(&mut self.magnitudes));
+        let packed = Shared::new(&mut self.packed);
+        threads.for_step(count * len).for_each(count, |slot, number| {
+            let mut whole = vectors.start(first + number);
+            // SAFETY: each number comes once, and no two tasks at a time have the same slot.
+            let (factors, sorted, buckets, magnitudes) = unsafe {
+                (
+                    factors.piece(number, lines),
+                    sorted.piece(number, of_magnitudes * len),
+                    buckets.piece(number, of_magnitudes),
+                    magnitudes.piece(number, of_magnitudes * lines),
+                )
+            };
+            if !vectors.is_contiguous() {
+                // SAFETY: the vector can be read, and there are enough lines of `f64` for elements of any type.
+                whole = unsafe {
+                    let packed: *mut u8 = packed.piece(slot, lines).as_mut_ptr().cast();
+                    pack(vectors.dtype.size(), &[whole], vectors.stride, len, packed);
+                    packed
+                };
+            }
+            let prepared = factors.as_mut_ptr().cast::<N>();
+            // SAFETY: the vector can be read, and there are enough lines for it.
+            let prepared = unsafe {
+                (kernels.prepare)(PrepareArguments { whole, len, factor, prepared: prepared.cast() });
+                slice::from_raw_parts_mut(prepared, len)
+            };
+            if let [buckets] = buckets {
+                buckets.sort(prepared, sorted);
+                let (magnitudes, rest) = Line::numbers_mut(magnitudes).split_at_mut(len);
+                rest.fill(f32::INFINITY);
+                for (number, magnitude) in prepared.iter_mut().zip(magnitudes) {
+                    *magnitude = number.to_f64().abs() as f32;
+                    *number = if number.is_sign_negative() { N::of(-1.0) } else { N::of(1.0) };
+                }
+            }
+        });
+    }
+
+    /// The whole with this number in the block.
+    pub(super) fn get(&self, number: usize) -> Whole<'_, N> {
+        let lines = lines(self.len);
+        let of_magnitudes = self.reduction == Reduction::Magnitudes;
+        let sorted = if of_magnitudes { &self.sorted[number * self.len..][..self.len] } else { &[] };
+        let magnitudes = if of_magnitudes { &self.magnitudes[number * lines..][..lines] } else { &[] };
+        Whole { sorted, buckets: self.buckets.get(number).filter(|_| of_magnitudes), magnitudes }
+    }
+
+    /// The factors of the whole with this number.
+    pub(super) fn factors(&self, number: usize) -> *const N {
+        let lines = lines(self.len);
+        self.factors[number * lines..][..lines].as_ptr().cast()
+    }
+}

@@ -1,0 +1,193 @@
+//! What a call is, once it was checked: tensors with their axes merged, and the kernels that were selected for them.
+
+use super::kernel_selection::KernelSelection;
+use super::results::Results;
+use super::vectors::Vectors;
+use crate::axes::{Axes, count};
+use crate::dtype::DType;
+use crate::instruction_set::InstructionSet;
+use crate::memory::try_box;
+use crate::norm::Reduction;
+use crate::options::Options;
+use crate::tensor::Tensor;
+
+/// A whole for each batch item.
+#[derive(Clone, Copy)]
+pub(crate) struct WholePlan {
+    pub(super) vectors: Vectors,
+    /// How many there are.
+    pub(super) items: usize,
+    /// Measures the wholes' own norms.
+    pub(super) to_norm: KernelSelection,
+    /// Measures the distances of zero vectors from the wholes, which are the norms of prepared wholes.
+    pub(super) of_prepared: KernelSelection,
+}
+
+/// One group of parts and where its results go.
+pub(crate) struct GroupPlan {
+    pub(super) parts: PartsPlan,
+    pub(super) results: Results,
+    /// How many parts there are.
+    pub(super) count: usize,
+}
+
+/// The parts of a group. Dense ones need no heap; factored ones take no stack where all are dense.
+pub(super) enum PartsPlan {
+    Dense(DensePlan),
+    Factored(Box<FactoredPlan>),
+}
+
+/// Parts that are given as vectors.
+pub(super) struct DensePlan {
+    pub(super) vectors: Vectors,
+    /// Measures distances, in `f64`.
+    pub(super) to_distances: KernelSelection,
+    /// Measures distance reductions, in `f32`, where norm and types have them.
+    pub(super) to_reductions: Option<KernelSelection>,
+}
+
+/// The tensors of a factored group, each with all of its axes: coefficients `[p.., v..]`, directions `[p.., v.., d]` or values
+/// `[p.., v.., r]` with a projection `[p.., r, d]`, scale `[v.., d]`.
+#[derive(Clone, Copy)]
+pub(crate) struct FactoredTensors<'a> {
+    pub(crate) coefficients: Tensor<'a>,
+    pub(crate) directions: Tensor<'a>,
+    pub(crate) projection: Option<Tensor<'a>>,
+    pub(crate) scale: Option<Tensor<'a>>,
+    pub(crate) leave_out_zeros: bool,
+}
+
+/// Parts that are given as coefficients times directions.
+pub(super) struct FactoredPlan {
+    pub(super) coefficients: Coefficients,
+    /// The directions, or the values that the projection makes directions of.
+    pub(super) directions: Vectors,
+    pub(super) projection: Option<Projection>,
+    pub(super) scale: Option<Vectors>,
+    pub(super) leave_out_zeros: bool,
+    /// What the elements of a part reduce; without it each part is materialised, in `f64`.
+    pub(super) reduction: Option<Reduction>,
+    /// Whether a tensor is in `f64`, so that everything is calculated in it.
+    pub(super) in_f64: bool,
+    /// Measures parts that are materialised in `f64`.
+    pub(super) to_distances: KernelSelection,
+    pub(super) set: InstructionSet,
+}
+
+/// A number for each part and whole.
+#[derive(Clone, Copy)]
+pub(super) struct Coefficients {
+    pub(super) data: *const u8,
+    pub(super) dtype: DType,
+    pub(super) parts: Axes,
+    pub(super) batch: Axes,
+}
+
+// SAFETY: coefficients are only read, as long as a call lasts, from any thread.
+unsafe impl Sync for Coefficients {}
+// SAFETY: as above.
+unsafe impl Send for Coefficients {}
+
+/// The matrices that values are projected through: `[p.., r, d]`.
+#[derive(Clone, Copy)]
+pub(super) struct Projection {
+    pub(super) data: *const u8,
+    pub(super) dtype: DType,
+    pub(super) parts: Axes,
+    pub(super) rows: usize,
+    pub(super) row_stride: isize,
+    pub(super) stride: isize,
+}
+
+// SAFETY: projections are only read, as long as a call lasts, from any thread.
+unsafe impl Sync for Projection {}
+// SAFETY: as above.
+unsafe impl Send for Projection {}
+
+impl WholePlan {
+    /// The wholes of a tensor `[v.., d]`.
+    pub(crate) fn new(whole: &Tensor<'_>, options: &Options<'_>) -> Self {
+        let vectors = Vectors::new(whole, 0);
+        let batch_axes = whole.shape().len() - 1;
+        WholePlan {
+            vectors,
+            items: count(&whole.shape()[..batch_axes]),
+            to_norm: KernelSelection::to_distances(options, vectors.dtype, vectors.dtype),
+            of_prepared: KernelSelection::to_distances(options, DType::F64, vectors.dtype),
+        }
+    }
+}
+
+impl GroupPlan {
+    /// The group of dense parts `[p.., v.., d]`, with so many part axes.
+    pub(crate) fn dense(
+        parts: &Tensor<'_>,
+        part_axes: usize,
+        results: Results,
+        whole: &WholePlan,
+        options: &Options<'_>,
+    ) -> Self {
+        let vectors = Vectors::new(parts, part_axes);
+        let plan = DensePlan {
+            vectors,
+            to_distances: KernelSelection::to_distances(options, vectors.dtype, whole.vectors.dtype),
+            to_reductions: KernelSelection::to_reductions(options, vectors.dtype, whole.vectors.dtype),
+        };
+        GroupPlan { parts: PartsPlan::Dense(plan), results, count: count(&parts.shape()[..part_axes]) }
+    }
+
+    /// The group of factored parts whose coefficients are `[p.., v..]`, with so many part axes. `None` without memory.
+    #[inline(never)]
+    pub(crate) fn factored(
+        tensors: &FactoredTensors<'_>,
+        part_axes: usize,
+        results: Results,
+        whole: &WholePlan,
+        options: &Options<'_>,
+    ) -> Option<Self> {
+        let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = *tensors;
+        let count = count(&coefficients.shape()[..part_axes]);
+        let all = [Some(coefficients), Some(directions), projection, scale];
+        let is_f64 = |tensor: &Tensor<'_>| tensor.dtype() == DType::F64;
+        let plan = FactoredPlan {
+            coefficients: Coefficients {
+                data: coefficients.data(),
+                dtype: coefficients.dtype(),
+                parts: coefficients.axes.merged(0..part_axes),
+                batch: coefficients.axes.merged(part_axes..coefficients.shape().len()),
+            },
+            directions: Vectors::new(&directions, part_axes),
+            projection: projection.map(|tensor| Projection {
+                data: tensor.data(),
+                dtype: tensor.dtype(),
+                parts: tensor.axes.merged(0..part_axes),
+                rows: tensor.shape()[part_axes],
+                row_stride: tensor.strides()[part_axes],
+                stride: tensor.strides()[part_axes + 1],
+            }),
+            scale: scale.map(|tensor| Vectors::new(&tensor, 0)),
+            leave_out_zeros,
+            reduction: options.norm.reduction().filter(|_| scale.is_none()),
+            in_f64: whole.vectors.dtype == DType::F64 || all.iter().flatten().any(is_f64),
+            to_distances: KernelSelection::to_distances(options, DType::F64, whole.vectors.dtype),
+            set: options.instruction_set(),
+        };
+        Some(GroupPlan { parts: PartsPlan::Factored(try_box(plan)?), results, count })
+    }
+
+    /// The plan of its parts, where they are dense.
+    pub(super) fn dense_parts(&self) -> Option<&DensePlan> {
+        match &self.parts {
+            PartsPlan::Dense(plan) => Some(plan),
+            PartsPlan::Factored(_) => None,
+        }
+    }
+
+    /// The plan of its parts, where they are factored.
+    pub(super) fn factored_parts(&self) -> Option<&FactoredPlan> {
+        match &self.parts {
+            PartsPlan::Dense(_) => None,
+            PartsPlan::Factored(plan) => Some(plan),
+        }
+    }
+}

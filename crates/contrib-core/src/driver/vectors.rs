@@ -1,0 +1,67 @@
+//! Vectors of one length inside a tensor.
+
+use crate::axes::Axes;
+use crate::dtype::DType;
+use crate::tensor::Tensor;
+
+/// Vectors of one length, with their axes of parts and of batch items.
+#[derive(Clone, Copy)]
+pub(super) struct Vectors {
+    pub(super) data: *const u8,
+    pub(super) dtype: DType,
+    pub(super) parts: Axes,
+    pub(super) batch: Axes,
+    /// Elements of one vector, and the step between them.
+    pub(super) len: usize,
+    pub(super) stride: isize,
+}
+
+// SAFETY: vectors are only read, as long as a call lasts, from any thread.
+unsafe impl Sync for Vectors {}
+// SAFETY: as above.
+unsafe impl Send for Vectors {}
+
+impl Vectors {
+    /// Splits the axes of `[p.., v.., d]` after the first `part_axes`.
+    pub(super) fn new(tensor: &Tensor<'_>, part_axes: usize) -> Self {
+        let last = tensor.shape().len() - 1;
+        Vectors {
+            data: tensor.data(),
+            dtype: tensor.dtype(),
+            parts: tensor.axes.merged(0..part_axes),
+            batch: tensor.axes.merged(part_axes..last),
+            len: tensor.shape()[last],
+            stride: tensor.strides()[last],
+        }
+    }
+
+    /// One vector of zeros.
+    pub(super) fn zero(len: usize) -> Self {
+        static ZERO: f64 = 0.0;
+        let none = Axes::row_major(&[]);
+        Vectors { data: (&raw const ZERO).cast(), dtype: DType::F64, parts: none, batch: none, len, stride: 0 }
+    }
+
+    /// One vector.
+    pub(super) fn of_numbers(numbers: &[f64]) -> Self {
+        Vectors { data: numbers.as_ptr().cast(), len: numbers.len(), stride: 1, ..Self::zero(0) }
+    }
+
+    /// Where the first vector of the batch item with this index begins.
+    pub(super) fn start(&self, item: usize) -> *const u8 {
+        self.data.wrapping_offset(self.batch.offset(item) * self.dtype.size() as isize)
+    }
+
+    /// Whether a vector's elements lie one after the other.
+    pub(super) fn is_contiguous(&self) -> bool {
+        self.stride == 1 || self.len == 1
+    }
+
+    /// How many parts from `first` on are adjacent, element by element: at most as many as their last axis has.
+    pub(super) fn adjacent(&self, first: usize) -> usize {
+        match (self.parts.extents.last(), self.parts.strides.last()) {
+            (Some(&extent), Some(1)) if extent > 0 => extent - first % extent,
+            _ => 1,
+        }
+    }
+}
