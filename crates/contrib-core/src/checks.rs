@@ -71,7 +71,7 @@ pub(crate) fn check_no_alias<'a, P>(
 ) -> Result<(), Error> {
     let tensor = |(_, tensor): (P, &'a Tensor<'a>)| tensor;
     let alias = find_alias(&inputs.clone().map(tensor), &outputs.clone().map(tensor))
-        .map_err(|OutOfMemory { bytes }| Error::new("contributions".into(), Cause::OutOfMemory { bytes }))?;
+        .map_err(|OutOfMemory { bytes }| Error::out_of_memory(bytes))?;
     let Some(Alias { output, with }) = alias else { return Ok(()) };
     let of_output = |index| argument(outputs.clone().nth(index).expect("an alias names an output").0);
     let cause = match with {

@@ -101,6 +101,11 @@ impl Error {
         Error { argument, cause }
     }
 
+    /// The error of a call that needs so many bytes of working memory.
+    pub(crate) const fn out_of_memory(bytes: usize) -> Self {
+        Error::new(Argument::named("contributions"), Cause::OutOfMemory { bytes })
+    }
+
     /// The argument that is wrong.
     #[must_use]
     pub const fn argument(&self) -> Argument {

@@ -35,12 +35,6 @@ impl<'a> Threads<'a> {
         if elements < MIN_PARALLEL_STEP { Threads::Inline } else { self }
     }
 
-    /// Calls `steps`, which share out one step after the other.
-    #[expect(clippy::unused_self, reason = "threads that are not the caller's own would be entered here")]
-    pub(crate) fn enter<R>(self, steps: impl FnOnce() -> R) -> R {
-        steps()
-    }
-
     /// The number of threads, which is also the number of slots that [`Threads::for_each`] hands out.
     pub(crate) fn count(self) -> usize {
         match self {

@@ -1,8 +1,8 @@
 //! The path of a call all of whose parts are dense: one batch item after the other, each part read once.
 
-use super::memory::{Shared, buffer, out_of_memory};
+use super::memory::{Shared, buffer};
 use super::normalise::Normaliser;
-use super::plan::{DensePlan, GroupPlan, WholePlan};
+use super::plan::{DensePlan, GroupPlan, WholePlan, count_parts, need_indices};
 use super::proximity::{Precision, WholeNorm, dense_proximities};
 use super::totals::{Buffers, Workspace};
 use super::vectors::Vectors;
@@ -27,25 +27,19 @@ struct Call<'a> {
 
 /// Computes the contributions of dense groups to all wholes and writes them.
 pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
-    let Some(parts) = groups.iter().try_fold(0_usize, |parts, group| parts.checked_add(group.count)) else {
-        return Err(out_of_memory(usize::MAX));
-    };
+    let parts = count_parts(groups)?;
     let call = Call {
         whole,
         normaliser: Normaliser { groups, threshold: options.threshold },
         has_reductions: groups.iter().filter_map(GroupPlan::dense_parts).any(|dense| dense.to_reductions.is_some()),
     };
-    if whole.items == 0 {
-        return Ok(());
-    }
     let work = parts.saturating_mul(whole.vectors.len.max(1)).saturating_mul(whole.items);
     let threads = Threads::for_work(work, options.context);
     // Either every thread takes whole batch items, or all threads share the parts of one item after the other.
     let shares_parts = whole.items < 4 * threads.count() && parts > PARTS_A_TASK;
     let rows = if shares_parts { 1 } else { threads.count() };
     let len = rows.saturating_mul(parts);
-    let needs_indices = groups.iter().any(|group| group.results.needs_indices());
-    let mut indices = buffer(if needs_indices { len } else { 0 }, 0)?;
+    let mut indices = buffer(if need_indices(groups) { len } else { 0 }, 0)?;
     if len <= STACK_PROXIMITIES {
         let proximities = &mut [0.0; STACK_PROXIMITIES][..len];
         call.all_items(parts, threads, shares_parts, proximities, &mut indices);

@@ -1,6 +1,6 @@
 //! Working memory of a call: allocations that can fail, and buffers of which tasks write disjoint ranges.
 
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::kernels::excess::{Buckets, SortedElement};
 use crate::lanes::{Line, Number};
 use std::alloc::{Layout, alloc_zeroed};
@@ -9,16 +9,11 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::slice;
 
-/// The error of a call that needs so many bytes of working memory.
-pub(super) fn out_of_memory(bytes: usize) -> Error {
-    Error::new("contributions".into(), Cause::OutOfMemory { bytes })
-}
-
 /// Working memory for so many values, or an error.
 pub(super) fn buffer<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Error> {
     let mut buffer = Vec::new();
     if buffer.try_reserve_exact(len).is_err() {
-        return Err(out_of_memory(len.saturating_mul(size_of::<T>())));
+        return Err(Error::out_of_memory(len.saturating_mul(size_of::<T>())));
     }
     buffer.resize(len, value);
     Ok(buffer)
@@ -44,24 +39,29 @@ unsafe impl Zero for Buckets {}
 /// Working memory for so many values, all of them zeros, or an error. The operating system clears its pages when they are
 /// first used.
 pub(super) fn zeroed<T: Zero>(len: usize) -> Result<Vec<T>, Error> {
-    let layout = Layout::array::<T>(len).map_err(|_| out_of_memory(len.saturating_mul(size_of::<T>())))?;
+    let layout = Layout::array::<T>(len).map_err(|_| Error::out_of_memory(len.saturating_mul(size_of::<T>())))?;
     if layout.size() == 0 {
         return Ok(Vec::new());
     }
     // SAFETY: the layout's size is not 0.
     let data = unsafe { alloc_zeroed(layout) };
     if data.is_null() {
-        return Err(out_of_memory(layout.size()));
+        return Err(Error::out_of_memory(layout.size()));
     }
+    #[expect(
+        clippy::same_length_and_capacity,
+        reason = "the allocation is for exactly so many values, and none is missing"
+    )]
     // SAFETY: the allocator gave memory for `len` values with their layout, whose bytes are 0, which is a value.
-    Ok(unsafe { Vec::from_raw_parts(data.cast(), len, len) })
+    let zeros = unsafe { Vec::from_raw_parts(data.cast(), len, len) };
+    Ok(zeros)
 }
 
 /// Memory for so many values that begin uninitialised, or an error.
 pub(super) fn uninit<T>(len: usize) -> Result<Vec<MaybeUninit<T>>, Error> {
     let mut buffer = Vec::new();
     if buffer.try_reserve_exact(len).is_err() {
-        return Err(out_of_memory(len.saturating_mul(size_of::<T>())));
+        return Err(Error::out_of_memory(len.saturating_mul(size_of::<T>())));
     }
     buffer.resize_with(len, MaybeUninit::uninit);
     Ok(buffer)
@@ -77,8 +77,6 @@ pub(super) struct Shared<'a, T> {
 
 // SAFETY: it stands for an exclusive borrow of the values, whose ranges are handed out to one task each.
 unsafe impl<T: Send> Sync for Shared<'_, T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Send for Shared<'_, T> {}
 
 impl<'a, T> Shared<'a, T> {
     /// All of `buffer`.

@@ -30,10 +30,13 @@ use plan::{GroupPlan, WholePlan};
 /// # Errors
 /// [`OutOfMemory`](crate::Cause::OutOfMemory), before anything is written.
 pub(crate) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
+    if whole.items == 0 {
+        return Ok(());
+    }
     if groups.iter().all(|group| group.count == 0) {
         if groups.iter().any(|group| group.results.are_of_no_parts()) {
             let normaliser = Normaliser { groups, threshold: options.threshold };
-            (0..whole.items).for_each(|item| _ = normaliser.finish::<f64>(item, &mut [], &mut [], |_| true));
+            (0..whole.items).for_each(|item| _ = normaliser.finish(item, &mut [], &mut [], |_| true));
         }
         return Ok(());
     }

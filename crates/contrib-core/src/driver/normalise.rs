@@ -1,7 +1,6 @@
 //! The proximities of all parts of one whole, normalised to contributions.
 
 use super::plan::GroupPlan;
-use crate::lanes::Number;
 use crate::options::kept;
 
 /// By what proximities are multiplied where their sum is beyond `f64`: enough for as many parts as there can be.
@@ -16,16 +15,16 @@ pub(super) struct Normaliser<'a> {
 }
 
 /// The sum, in eight parts that are added apart and then in order, which hides the latency of addition.
-fn sum<N: Number>(numbers: &[N], term: impl Fn(f64) -> f64) -> f64 {
+fn sum(numbers: &[f64], term: impl Fn(f64) -> f64) -> f64 {
     let mut sums = [0.0; 8];
     let (full, rest) = numbers.as_chunks::<8>();
     for eight in full {
         for (sum, number) in sums.iter_mut().zip(eight) {
-            *sum += term(number.to_f64());
+            *sum += term(*number);
         }
     }
     for (sum, number) in sums.iter_mut().zip(rest) {
-        *sum += term(number.to_f64());
+        *sum += term(*number);
     }
     sums.iter().sum()
 }
@@ -34,10 +33,10 @@ impl Normaliser<'_> {
     /// Makes contributions of the proximities of all parts to the whole with this index, in the same memory, and writes them.
     /// `indices` has a number for each part where results need it. Returns whether their sum `is_accurate`: otherwise nothing
     /// has changed.
-    pub(super) fn finish<N: Number>(
+    pub(super) fn finish(
         &self,
         item: usize,
-        proximities: &mut [N],
+        proximities: &mut [f64],
         indices: &mut [usize],
         is_accurate: impl Fn(f64) -> bool,
     ) -> bool {
@@ -54,7 +53,7 @@ impl Normaliser<'_> {
         let share = |proximity: f64| kept(proximity * scale / total, threshold);
         let left = if threshold == 0.0 { 1.0 } else { sum(proximities, share) };
         for proximity in &mut *proximities {
-            *proximity = N::from_f64(share(proximity.to_f64()) / left);
+            *proximity = share(*proximity) / left;
         }
         let mut contributions = &*proximities;
         for group in self.groups {

@@ -5,6 +5,7 @@ use super::results::Results;
 use super::vectors::Vectors;
 use crate::axes::{Axes, count};
 use crate::dtype::DType;
+use crate::error::Error;
 use crate::instruction_set::InstructionSet;
 use crate::memory::try_box;
 use crate::norm::Reduction;
@@ -85,8 +86,6 @@ pub(super) struct Coefficients {
 
 // SAFETY: coefficients are only read, as long as a call lasts, from any thread.
 unsafe impl Sync for Coefficients {}
-// SAFETY: as above.
-unsafe impl Send for Coefficients {}
 
 /// The matrices that values are projected through: `[p.., r, d]`.
 #[derive(Clone, Copy)]
@@ -101,8 +100,13 @@ pub(super) struct Projection {
 
 // SAFETY: projections are only read, as long as a call lasts, from any thread.
 unsafe impl Sync for Projection {}
-// SAFETY: as above.
-unsafe impl Send for Projection {}
+
+impl Projection {
+    /// Where a row of the matrix begins that begins at `offset`, in elements.
+    pub(super) fn row(&self, offset: isize, row: usize) -> *const u8 {
+        self.data.wrapping_offset((offset + row as isize * self.row_stride) * self.dtype.size() as isize)
+    }
+}
 
 impl WholePlan {
     /// The wholes of a tensor `[v.., d]`.
@@ -190,4 +194,15 @@ impl GroupPlan {
             PartsPlan::Factored(plan) => Some(plan),
         }
     }
+}
+
+/// The parts of all groups, or an error where no memory could have a number for each.
+pub(super) fn count_parts(groups: &[GroupPlan]) -> Result<usize, Error> {
+    let parts = groups.iter().try_fold(0_usize, |parts, group| parts.checked_add(group.count));
+    parts.ok_or_else(|| Error::out_of_memory(usize::MAX))
+}
+
+/// Whether a group's results need an index for each part.
+pub(super) fn need_indices(groups: &[GroupPlan]) -> bool {
+    groups.iter().any(|group| group.results.needs_indices())
 }

@@ -74,8 +74,8 @@ impl WholeNorm {
 
     /// Whether the contributions of parts whose proximities have this sum are accurate where those were calculated in `f32`.
     pub(super) fn is_accurate_in_f32(&self, sum: f64) -> bool {
-        // NaN and infinity are what they are in any arithmetic.
-        !(sum < LEAST_SHARE_FOR_F32 * self.norm)
+        // NaN is what it is in any arithmetic.
+        sum.is_nan() || self.norm.is_nan() || sum >= LEAST_SHARE_FOR_F32 * self.norm
     }
 
     /// The unclamped proximity of a part with this distance reduction in the 1-norm, and whether it is accurate; otherwise

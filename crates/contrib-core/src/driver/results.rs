@@ -3,7 +3,6 @@
 use crate::axes::{Axes, count};
 use crate::dtype::{DType, Element, with_element};
 use crate::indices::IndexType;
-use crate::lanes::Number;
 use crate::memory::try_box;
 use crate::tensor::Tensor;
 use std::ops::Range;
@@ -39,8 +38,6 @@ struct Output {
 
 // SAFETY: the tasks of one call write disjoint elements.
 unsafe impl Sync for Output {}
-// SAFETY: as above.
-unsafe impl Send for Output {}
 
 impl Output {
     /// The elements of a tensor whose axes `own` are those of one batch item: the first or the last ones.
@@ -123,16 +120,16 @@ impl Results {
     ///
     /// # Safety
     /// - The outputs can be written, and nobody else reads or writes what belongs to this batch item meanwhile.
-    pub(super) unsafe fn write<N: Number>(&self, item: usize, contributions: &[N], indices: &mut [usize]) {
+    pub(super) unsafe fn write(&self, item: usize, contributions: &[f64], indices: &mut [usize]) {
         match &self.form {
             Form::Each => {
                 // SAFETY: the same contract.
-                unsafe { self.contributions.write(item, contributions.iter().map(|own| own.to_f64())) };
+                unsafe { self.contributions.write(item, contributions.iter().copied()) };
             }
             &Form::Sums(rows) => {
                 let kept = self.contributions.count;
                 let sums = (0..kept).map(|column| {
-                    let of_column = (0..rows).map(|row| contributions[row * kept + column].to_f64());
+                    let of_column = (0..rows).map(|row| contributions[row * kept + column]);
                     of_column.fold(0.0, |sum, own| sum + own)
                 });
                 // SAFETY: the same contract.
@@ -143,7 +140,7 @@ impl Results {
                 let largest = top_k(contributions, k, &mut indices[..contributions.len()]);
                 // SAFETY: the same contract; the indices have elements of their type's size.
                 unsafe {
-                    self.contributions.write(item, largest.iter().map(|&part| contributions[part].to_f64()));
+                    self.contributions.write(item, largest.iter().map(|&part| contributions[part]));
                     match *index_type {
                         IndexType::I32 => to_indices.write_as(item, largest.iter().map(|&part| part as i32)),
                         IndexType::I64 => to_indices.write_as(item, largest.iter().map(|&part| part as i64)),
@@ -156,11 +153,10 @@ impl Results {
 
 /// Puts the indices of the `k` largest numbers at the beginning of `indices`, the largest first, and of equal ones the first;
 /// where they are NaN, those of the first. All are NaN, or none.
-fn top_k<'a, N: Number>(numbers: &[N], k: usize, indices: &'a mut [usize]) -> &'a [usize] {
+fn top_k<'a>(numbers: &[f64], k: usize, indices: &'a mut [usize]) -> &'a [usize] {
     indices.iter_mut().enumerate().for_each(|(number, index)| *index = number);
-    if k > 0 && !numbers[0].to_f64().is_nan() {
-        let number = |index: usize| numbers[index].to_f64();
-        let larger_first = |&a: &usize, &b: &usize| number(b).total_cmp(&number(a)).then(a.cmp(&b));
+    if k > 0 && !numbers[0].is_nan() {
+        let larger_first = |&a: &usize, &b: &usize| numbers[b].total_cmp(&numbers[a]).then(a.cmp(&b));
         indices.select_nth_unstable_by(k - 1, larger_first);
         indices[..k].sort_unstable_by(larger_first);
     }

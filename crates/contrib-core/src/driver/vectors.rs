@@ -18,8 +18,6 @@ pub(super) struct Vectors {
 
 // SAFETY: vectors are only read, as long as a call lasts, from any thread.
 unsafe impl Sync for Vectors {}
-// SAFETY: as above.
-unsafe impl Send for Vectors {}
 
 impl Vectors {
     /// Splits the axes of `[p.., v.., d]` after the first `part_axes`.

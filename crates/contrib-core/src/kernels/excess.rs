@@ -18,7 +18,7 @@ pub(crate) const DEPTH: usize = 32;
 const BUCKETS: usize = 64;
 
 /// An element of a whole.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct SortedElement<N> {
     /// The prepared element.
     pub(crate) number: N,

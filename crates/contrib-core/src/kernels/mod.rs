@@ -9,7 +9,6 @@
 pub(crate) mod columns;
 pub(crate) mod excess;
 pub(crate) mod gemm_microkernel;
-pub(crate) mod largest;
 pub(crate) mod measure;
 pub(crate) mod panel;
 pub(crate) mod power;

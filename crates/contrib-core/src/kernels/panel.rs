@@ -104,23 +104,26 @@ fn transpose<L: Lanes>(square: &mut [L; LANES]) {
 /// Writes the squares of the 2-norms of the vectors of a panel of numbers of type `N`.
 pub(crate) struct PanelSquares<N>(PhantomData<N>);
 
-/// The arguments of [`PanelSquares`].
+/// Writes the largest magnitude of the elements of each vector of a panel of numbers of type `N`; NaN where one is NaN.
+pub(crate) struct PanelLargest<N>(PhantomData<N>);
+
+/// The arguments of [`PanelSquares`] and [`PanelLargest`].
 #[derive(Clone, Copy)]
-pub(crate) struct PanelSquaresArguments<N> {
+pub(crate) struct PanelSizesArguments<N> {
     /// `len` lines, which can be read.
     pub(crate) panel: *const Line<N>,
     pub(crate) len: usize,
-    /// The squares, which can be written.
-    pub(crate) squares: *mut Line<f64>,
+    /// A number for each vector, which can be written.
+    pub(crate) sizes: *mut Line<f64>,
 }
 
 impl<N: Number> Kernel for PanelSquares<N> {
-    type Arguments = PanelSquaresArguments<N>;
+    type Arguments = PanelSizesArguments<N>;
 
     #[inline(always)]
-    unsafe fn run<V: Vectors>(arguments: PanelSquaresArguments<N>) {
-        let PanelSquaresArguments { panel, len, squares } = arguments;
-        // SAFETY: the processor has the instruction set, lines are read below `len`, and the squares can be written.
+    unsafe fn run<V: Vectors>(arguments: PanelSizesArguments<N>) {
+        let PanelSizesArguments { panel, len, sizes } = arguments;
+        // SAFETY: the processor has the instruction set, lines are read below `len`, and the sizes can be written.
         unsafe {
             // Even and odd elements have an accumulator each, which hides the latency of addition.
             let (mut even, mut odd) = (V::Doubles::splat(0.0), V::Doubles::splat(0.0));
@@ -134,7 +137,25 @@ impl<N: Number> Kernel for PanelSquares<N> {
                 }
                 index += 2;
             }
-            even.add(odd).store(squares.cast());
+            even.add(odd).store(sizes.cast());
+        }
+    }
+}
+
+impl<N: Number> Kernel for PanelLargest<N> {
+    type Arguments = PanelSizesArguments<N>;
+
+    #[inline(always)]
+    unsafe fn run<V: Vectors>(arguments: PanelSizesArguments<N>) {
+        let PanelSizesArguments { panel, len, sizes } = arguments;
+        // SAFETY: the processor has the instruction set, lines are read below `len`, and the result can be written.
+        unsafe {
+            let mut magnitudes = N::Lanes::<V>::splat(N::ZERO);
+            for index in 0..len {
+                let numbers: N::Lanes<V> = LoadAs::<N>::load(panel.add(index).cast());
+                magnitudes = magnitudes.max_magnitude(numbers.abs());
+            }
+            N::widened::<V>(magnitudes).store(sizes.cast());
         }
     }
 }

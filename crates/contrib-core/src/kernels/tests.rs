@@ -4,9 +4,8 @@
 use super::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
 use super::excess::{self, Buckets, Excess, ExcessArguments, SortedElement};
 use super::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, NR, Products};
-use super::largest::{Largest, LargestArguments};
 use super::measure::Parameters;
-use super::panel::{PackPanelArguments, PanelSquares, PanelSquaresArguments};
+use super::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use super::power::power;
 use super::prepare::{DIFFERENCE_EPSILON, PrepareArguments};
 use super::reduction::{Reductions, ReductionsArguments};
@@ -491,9 +490,9 @@ fn test_largest<N: Number>() {
         }
         let largest = on_every_set("largest", |set| {
             let mut largest = Line([f64::NEG_INFINITY; LANES]);
-            let arguments = LargestArguments { panel: panel.as_ptr(), len, largest: &raw mut largest };
+            let arguments = PanelSizesArguments { panel: panel.as_ptr(), len, sizes: &raw mut largest };
             // SAFETY: the instruction set is available, and the panel has `len` lines.
-            unsafe { entry_point::<Largest<N>>(set)(arguments) };
+            unsafe { entry_point::<PanelLargest<N>>(set)(arguments) };
             numbers(&[largest])
         });
         for (lane, largest) in largest.into_iter().enumerate() {
@@ -563,7 +562,7 @@ fn test_squares<N: Number>() {
         }
         let squares = on_every_set("squares", |set| {
             let mut squares = Line([f64::NAN; LANES]);
-            let arguments = PanelSquaresArguments { panel: panel.as_ptr(), len, squares: &raw mut squares };
+            let arguments = PanelSizesArguments { panel: panel.as_ptr(), len, sizes: &raw mut squares };
             // SAFETY: the instruction set is available, and the panel has `len` lines.
             unsafe { entry_point::<PanelSquares<N>>(set)(arguments) };
             numbers(&[squares])
@@ -587,7 +586,8 @@ fn squares_of_the_vectors_of_a_panel_are_those_of_a_plain_loop() {
 
 /// The elements of a whole, sorted, and the buckets that they are in.
 fn sorted<N: Number>(whole: &[N]) -> (Vec<SortedElement<N>>, Buckets) {
-    let (mut buckets, mut sorted) = (Buckets::default(), vec![SortedElement::default(); whole.len()]);
+    let (mut buckets, mut sorted) =
+        (Buckets::default(), vec![SortedElement { number: N::ZERO, index: 0 }; whole.len()]);
     buckets.sort(whole, &mut sorted);
     (sorted, buckets)
 }
@@ -646,10 +646,17 @@ fn excess_of_panel<N: Number>(coefficients: &Line<N>, panel: &[Line<N>], sorted:
     })
 }
 
+/// The product of two numbers, rounded once: `f64` has more than twice the digits of `f32`, so that rounding its result
+/// gives that of `f32`. So it is for sums and differences.
+fn product<N: Number>(a: N, b: N) -> N {
+    N::of(a.to_f64() * b.to_f64())
+}
+
 /// The excess of one element of a part over that of the prepared whole.
 fn excess_of_element<N: Number>(part: N, own: N) -> N {
-    let difference = if own.is_sign_negative() { own - part } else { part - own };
-    if difference > N::ZERO { difference } else { N::ZERO }
+    let (part, negative, own) = (part.to_f64(), own.is_sign_negative(), own.to_f64());
+    let difference = if negative { own - part } else { part - own };
+    N::of(if difference > 0.0 { difference } else { 0.0 })
 }
 
 /// The excess of the part in one lane, in the order of the kernel.
@@ -658,7 +665,8 @@ fn plain_excess<N: Number>(coefficient: N, panel: &[Line<N>], sorted: &[SortedEl
     for block in sorted.chunks(excess::DEPTH) {
         let mut sum = N::ZERO;
         for element in block {
-            sum = sum + excess_of_element(panel[element.index as usize].0[lane] * coefficient, element.number);
+            let part = product(panel[element.index as usize].0[lane], coefficient);
+            sum = N::of(sum.to_f64() + excess_of_element(part, element.number).to_f64());
         }
         total += sum.to_f64();
     }
@@ -697,14 +705,15 @@ fn the_excess_is_that_of_a_plain_loop() {
 fn test_excess_of_element<N: Number>(largest: N, least: N) {
     let infinity = N::of(f64::INFINITY);
     let positive = [N::ZERO, least, N::of(0.1), N::of(1.0), N::of(3.0), largest, infinity, N::of(f64::NAN)];
-    let numbers: [N; LANES] = from_fn(|lane| if lane % 2 == 0 { positive[lane / 2] } else { -positive[lane / 2] });
+    let numbers: [N; LANES] =
+        from_fn(|lane| if lane % 2 == 0 { positive[lane / 2] } else { N::of(-positive[lane / 2].to_f64()) });
     for coefficient in [1.0, -1.0, 0.7, 0.0].map(N::of) {
         for own in numbers {
             let element = SortedElement { number: own, index: 0 };
             let found = excess_of_panel(&Line([coefficient; LANES]), &[Line(numbers)], &[element]);
             for (number, found) in numbers.into_iter().zip(found) {
-                let expected = excess_of_element(number * coefficient, own).to_f64();
-                let what = || format!("{:e} over {:e}", (number * coefficient).to_f64(), own.to_f64());
+                let expected = excess_of_element(product(number, coefficient), own).to_f64();
+                let what = || format!("{:e} over {:e}", product(number, coefficient).to_f64(), own.to_f64());
                 assert!(same(found, expected), "{}: {found:e}, expected {expected:e}", what());
             }
         }

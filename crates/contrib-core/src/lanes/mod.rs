@@ -21,7 +21,6 @@ mod tests;
 
 use crate::dtype::Element;
 use half::{bf16, f16};
-use std::ops::{Add, Mul, Neg, Sub};
 
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 16;
@@ -56,9 +55,7 @@ pub(crate) trait Vectors: Sized + 'static {
 }
 
 /// A type that kernels calculate in: `f32` or `f64`.
-pub(crate) trait Number:
-    Element + Default + PartialOrd + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Neg<Output = Self>
-{
+pub(crate) trait Number: Element + PartialEq {
     /// Its vectors.
     type Lanes<V: Vectors>: Lanes<Number = Self>;
 

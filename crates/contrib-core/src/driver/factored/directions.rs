@@ -13,14 +13,16 @@ use crate::driver::plan::Projection;
 use crate::driver::vectors::Vectors;
 use crate::error::Error;
 use crate::kernels::gemm_microkernel::MR;
-use crate::kernels::largest::LargestArguments;
-use crate::kernels::panel::{PackPanelArguments, PanelSquaresArguments};
+use crate::kernels::panel::{PackPanelArguments, PanelSizesArguments};
 use crate::kernels::widen::WidenArguments;
 use crate::lanes::{LANES, Line};
 use std::array::from_fn;
 
 /// By what upper bounds are enlarged, so that no rounding makes them too small.
 pub(super) const SLACK: f64 = 1.0 + 1e-4;
+
+/// Elements of directions beyond this magnitude are left to `f64`.
+const LARGEST_ELEMENT: f64 = 1e37;
 
 /// Once one in so many lines was needed, all are calculated: the others are soon needed, too, and the largest elements are
 /// then known, which are smaller than their bounds.
@@ -70,9 +72,7 @@ impl<N: Arithmetic> Matrix<N> {
                 panel.fill(Line([N::ZERO; LANES]));
                 continue;
             }
-            let row = |lane: usize| offset + (block * LANES + lane.min(rows - 1)) as isize * projection.row_stride;
-            let size = projection.dtype.size() as isize;
-            let starts: [_; LANES] = from_fn(|lane| projection.data.wrapping_offset(row(lane) * size));
+            let starts: [_; LANES] = from_fn(|lane| projection.row(offset, block * LANES + lane.min(rows - 1)));
             let arguments = PackPanelArguments {
                 starts: &raw const starts,
                 stride: projection.stride,
@@ -138,8 +138,8 @@ pub(super) struct PanelDirections<N> {
     /// What the magnitudes of a direction's elements are at most: times the norm of a column, until they `are_exact`.
     pub(super) bounds: Line<f64>,
     pub(super) are_exact: bool,
-    /// Upper bounds of the magnitudes of all elements, which do not depend on what was calculated.
-    pub(super) reach: Line<f64>,
+    /// A bit for each part whose elements may be too large for `f32`, whatever was calculated of them.
+    pub(super) out_of_reach: u32,
     /// The directions as a panel, and which of its lines are there.
     elements: Vec<Line<N>>,
     is_there: Vec<bool>,
@@ -161,7 +161,7 @@ impl<N: Arithmetic> PanelDirections<N> {
             values: zeroed(if are_projected { row_lines * LANES } else { 0 })?,
             bounds: Line([0.0; LANES]),
             are_exact: false,
-            reach: Line([0.0; LANES]),
+            out_of_reach: 0,
             elements: zeroed(lines(len) * LANES)?,
             is_there: buffer(len, false)?,
             count: 0,
@@ -191,23 +191,26 @@ impl<N: Arithmetic> PanelDirections<N> {
         // SAFETY: the rows have as many lines, and the panel a line for each number of a row.
         unsafe { (kernels.pack_rows)(PackPanelArguments { starts: &raw const rows, stride: 1, len, panel }) };
         if are_projected {
-            let squares = &raw mut self.bounds;
+            let sizes = &raw mut self.bounds;
             // SAFETY: the panel has `len` lines.
-            unsafe { (kernels.squares)(PanelSquaresArguments { panel, len, squares }) };
+            unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes }) };
             self.bounds.0 = self.bounds.0.map(|square| square.sqrt() * SLACK);
-            let norm = matrix.map_or(1.0, Matrix::largest_norm);
-            self.reach.0 = self.bounds.0.map(|bound| bound * norm);
         } else {
             self.measure_largest(kernels);
-            self.reach = self.bounds;
         }
+        let norm = matrix.map_or(1.0, Matrix::largest_norm);
+        self.out_of_reach = (0..LANES).fold(0, |bits, lane| {
+            // NaN is out of reach, too.
+            let is_in_reach = self.bounds.0[lane] * norm < LARGEST_ELEMENT;
+            bits | u32::from(!is_in_reach) << lane
+        });
     }
 
     /// Measures the elements of the directions, all of which are there.
     fn measure_largest(&mut self, kernels: &Kernels<N>) {
-        let (panel, len, largest) = (self.elements.as_ptr(), self.len, &raw mut self.bounds);
+        let (panel, len, sizes) = (self.elements.as_ptr(), self.len, &raw mut self.bounds);
         // SAFETY: the panel has a line for each element.
-        unsafe { (kernels.largest)(LargestArguments { panel, len, largest }) };
+        unsafe { (kernels.largest)(PanelSizesArguments { panel, len, sizes }) };
         self.are_exact = true;
     }
 
@@ -303,6 +306,6 @@ impl<N: Arithmetic> PanelDirections<N> {
         let len = self.len;
         let panel = self.elements(kernels, matrix, 0..len).as_ptr();
         // SAFETY: the panel has a line for each element.
-        unsafe { (kernels.squares)(PanelSquaresArguments { panel, len, squares: &raw mut self.squares }) };
+        unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut self.squares }) };
     }
 }

@@ -11,24 +11,13 @@ use crate::dispatch::Arithmetic;
 use crate::kernels::excess::ExcessArguments;
 use crate::lanes::{LANES, Line};
 
-/// The least that the bound of a part, without the norm of a column, must be greater than for it to exceed a whole anywhere.
-pub(super) fn least_bound<N: Arithmetic>(whole: &Whole<'_, N>, matrix: Option<&Matrix<N>>) -> f64 {
+/// What the bound of a part, without the norm of a column, must be greater than for it to exceed a whole anywhere.
+pub(super) fn least_bound<N: Arithmetic>(whole: &Whole<'_, N>, matrix: &Matrix<N>) -> f64 {
     let mut least = [f32::INFINITY; LANES];
-    let mut add = |lane: usize, number: f32| least[lane] = if number < least[lane] { number } else { least[lane] };
-    match matrix {
-        Some(matrix) => {
-            for (magnitudes, reciprocals) in whole.magnitudes.iter().zip(&matrix.reciprocals) {
-                for lane in 0..LANES {
-                    add(lane, magnitudes.0[lane] * reciprocals.0[lane]);
-                }
-            }
-        }
-        None => {
-            for magnitudes in whole.magnitudes {
-                for lane in 0..LANES {
-                    add(lane, magnitudes.0[lane]);
-                }
-            }
+    for (magnitudes, reciprocals) in whole.magnitudes.iter().zip(&matrix.reciprocals) {
+        for ((least, magnitude), reciprocal) in least.iter_mut().zip(&magnitudes.0).zip(&reciprocals.0) {
+            let bound = magnitude * reciprocal;
+            *least = if bound < *least { bound } else { *least };
         }
     }
     least.into_iter().map(f64::from).fold(f64::INFINITY, f64::min)
@@ -43,7 +32,7 @@ pub(super) struct PanelExcess<'a, N> {
 
 impl<N: Arithmetic> PanelExcess<'_, N> {
     /// The excess over a whole of each part of the panel. `bound` is the largest of those of the parts' elements, but for the
-    /// norms of columns where those of the directions are not exact. `least` is [`least_bound`] of the whole.
+    /// norms of columns where those of the directions are not exact. `least` is then [`least_bound`] of the whole.
     pub(super) fn of(&mut self, whole: &Whole<'_, N>, least: f64, coefficients: &Line<N>, bound: f64) -> Line<f64> {
         let mut excess = Line([0.0; LANES]);
         // What is exact needs no bound of its own: the first bucket of the whole tells.

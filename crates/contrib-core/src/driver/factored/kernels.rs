@@ -5,8 +5,7 @@ use crate::driver::plan::FactoredPlan;
 use crate::dtype::DType;
 use crate::kernels::excess::{Excess, ExcessArguments};
 use crate::kernels::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, Products};
-use crate::kernels::largest::{Largest, LargestArguments};
-use crate::kernels::panel::{PackPanelArguments, PanelSquares, PanelSquaresArguments};
+use crate::kernels::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use crate::kernels::prepare::PrepareArguments;
 use crate::kernels::reduction::{Reductions, ReductionsArguments};
 use crate::kernels::widen::WidenArguments;
@@ -29,9 +28,9 @@ pub(super) struct Kernels<N> {
     pub(super) pack_rows: EntryPoint<PackPanelArguments<N>>,
     pub(super) gemm: EntryPoint<GemmArguments<N>>,
     pub(super) reductions: EntryPoint<ReductionsArguments<N>>,
-    pub(super) largest: EntryPoint<LargestArguments<N>>,
+    pub(super) largest: EntryPoint<PanelSizesArguments<N>>,
     pub(super) excess: EntryPoint<ExcessArguments<N>>,
-    pub(super) squares: EntryPoint<PanelSquaresArguments<N>>,
+    pub(super) squares: EntryPoint<PanelSizesArguments<N>>,
 }
 
 impl<N: Arithmetic> Kernels<N> {
@@ -44,7 +43,7 @@ impl<N: Arithmetic> Kernels<N> {
             pack_rows: N::pack_panel(set, N::DTYPE),
             gemm: entry_point::<GemmMicrokernel<N>>(set),
             reductions: entry_point::<Reductions<N>>(set),
-            largest: entry_point::<Largest<N>>(set),
+            largest: entry_point::<PanelLargest<N>>(set),
             excess: entry_point::<Excess<N>>(set),
             squares: entry_point::<PanelSquares<N>>(set),
         }

@@ -49,12 +49,13 @@ mod schedule;
 mod task;
 mod wholes;
 
-use super::memory::{Shared, buffer, out_of_memory, uninit};
+use super::memory::{Shared, buffer, uninit};
 use super::normalise::Normaliser;
-use super::plan::{GroupPlan, WholePlan};
+use super::plan::{GroupPlan, WholePlan, count_parts, need_indices};
 use super::proximity::{Precision, WholeNorm, dense_proximities};
 use super::totals::{Buffers, Workspace};
 use crate::dispatch::Arithmetic;
+use crate::dtype::DType;
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
 use crate::lanes::LANES;
@@ -62,6 +63,7 @@ use crate::options::Options;
 use crate::threads::Threads;
 use schedule::Schedule;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use task::STRIP;
 
 /// Bytes for each thread that the wholes of one block, and the proximities of their parts, may take.
@@ -70,21 +72,18 @@ const BYTES_A_THREAD: usize = 31 << 19;
 /// About how many wholes take as long as reading factored parts does.
 const WHOLES_A_READ: usize = 16;
 
-/// Dense parts that are measured at a time.
-const DENSE_PARTS: usize = 128;
-
 /// Computes the contributions of all groups to all wholes and writes them.
 pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
     if groups.iter().filter_map(GroupPlan::factored_parts).any(|plan| plan.in_f64) {
-        Blocks::<f64, f64>::new(whole, groups, options)?.run();
+        Blocks::<f64>::new(whole, groups, options)?.run();
     } else {
-        Blocks::<f32, f64>::new(whole, groups, options)?.run();
+        Blocks::<f32>::new(whole, groups, options)?.run();
     }
     Ok(())
 }
 
-/// A call that calculates in `N` and keeps proximities in `R`.
-struct Blocks<'a, N, R> {
+/// A call that calculates in `N`.
+struct Blocks<'a, N> {
     whole: &'a WholePlan,
     normaliser: Normaliser<'a>,
     threads: Threads<'a>,
@@ -93,7 +92,7 @@ struct Blocks<'a, N, R> {
     row_len: usize,
     /// Wholes of a block.
     block: usize,
-    rows: Vec<R>,
+    rows: Vec<f64>,
     norms: Vec<WholeNorm>,
     /// Whether the contributions to each whole of the block still have to be calculated in `f64`.
     is_open: Vec<bool>,
@@ -105,11 +104,9 @@ struct Blocks<'a, N, R> {
     in_f64: Vec<Schedule<'a, f64>>,
 }
 
-impl<'a, N: Arithmetic, R: Arithmetic> Blocks<'a, N, R> {
+impl<'a, N: Arithmetic> Blocks<'a, N> {
     fn new(whole: &'a WholePlan, groups: &'a [GroupPlan], options: &'a Options<'_>) -> Result<Self, Error> {
-        let parts = groups.iter().try_fold(0_usize, |parts, group| parts.checked_add(group.count));
-        let parts =
-            parts.filter(|&parts| parts < isize::MAX as usize / LANES).ok_or_else(|| out_of_memory(usize::MAX))?;
+        let parts = count_parts(groups)?;
         let len = whole.vectors.len;
         let work = parts.saturating_mul(len.max(1)).saturating_mul((whole.items / WHOLES_A_READ).max(1));
         let threads = Threads::for_work(work, options.context);
@@ -123,23 +120,21 @@ impl<'a, N: Arithmetic, R: Arithmetic> Blocks<'a, N, R> {
         };
         // An odd number of cache lines a row: with a power of two between them, those of all wholes would share few sets of
         // the caches.
-        let row_len = (parts.div_ceil(LANES) | 1) * LANES;
+        let row_len = (parts.div_ceil(LANES) | 1).saturating_mul(LANES);
         let bytes_of_whole = factored().map(|(plan, _)| Schedule::<N>::bytes_of_whole(plan, len, threads.count()));
-        let bytes = row_len.saturating_mul(size_of::<R>()).saturating_add(bytes_of_whole.sum());
-        let fit = (threads.count() * BYTES_A_THREAD / bytes).clamp(1, whole.items.max(1));
+        let bytes = row_len.saturating_mul(size_of::<f64>()).saturating_add(bytes_of_whole.sum());
+        let fit = (threads.count() * BYTES_A_THREAD / bytes).clamp(1, whole.items);
         // Blocks of one size, or nearly.
-        let block = whole.items.div_ceil(whole.items.div_ceil(fit).max(1));
-        let needs_indices = groups.iter().any(|group| group.results.needs_indices());
-        let is_f64 = size_of::<N>() == size_of::<f64>();
+        let block = whole.items.div_ceil(whole.items.div_ceil(fit));
         let mut schedules = Vec::new();
         let mut in_f64 = Vec::new();
         let count = factored().count();
         if schedules.try_reserve_exact(count).and_then(|()| in_f64.try_reserve_exact(count)).is_err() {
-            return Err(out_of_memory(count * size_of::<Schedule<'_, N>>()));
+            return Err(Error::out_of_memory(count * size_of::<Schedule<'_, N>>()));
         }
         for (plan, parts) in factored() {
             schedules.push(Schedule::new(plan, whole, parts, block, threads)?);
-            if !is_f64 {
+            if N::DTYPE != DType::F64 {
                 in_f64.push(Schedule::new(plan, whole, parts, block.min(STRIP), threads)?);
             }
         }
@@ -150,10 +145,10 @@ impl<'a, N: Arithmetic, R: Arithmetic> Blocks<'a, N, R> {
             parts,
             row_len,
             block,
-            rows: buffer(block.checked_mul(row_len).ok_or_else(|| out_of_memory(usize::MAX))?, R::ZERO)?,
+            rows: buffer(block.checked_mul(row_len).ok_or_else(|| Error::out_of_memory(usize::MAX))?, 0.0)?,
             norms: buffer(block, WholeNorm::default())?,
             is_open: buffer(block, false)?,
-            indices: buffer(if needs_indices { threads.count().saturating_mul(parts) } else { 0 }, 0)?,
+            indices: buffer(if need_indices(groups) { threads.count().saturating_mul(parts) } else { 0 }, 0)?,
             buffers: uninit(threads.count())?,
             schedules,
             in_f64,
@@ -161,13 +156,10 @@ impl<'a, N: Arithmetic, R: Arithmetic> Blocks<'a, N, R> {
     }
 
     fn run(mut self) {
-        let threads = self.threads;
-        threads.enter(|| {
-            let _settings = DefaultSettings::enter();
-            for start in (0..self.whole.items).step_by(self.block.max(1)) {
-                self.block(start, self.block.min(self.whole.items - start));
-            }
-        });
+        let _settings = DefaultSettings::enter();
+        for start in (0..self.whole.items).step_by(self.block) {
+            self.block(start, self.block.min(self.whole.items - start));
+        }
     }
 
     /// The contributions to the `count` wholes from `start` on.
@@ -206,7 +198,7 @@ impl<'a, N: Arithmetic, R: Arithmetic> Blocks<'a, N, R> {
     }
 
     /// Puts the proximities of dense parts to these wholes of the block where they belong.
-    fn dense(&mut self, start: usize, numbers: std::ops::Range<usize>, precision: Precision) {
+    fn dense(&mut self, start: usize, numbers: Range<usize>, precision: Precision) {
         let (groups, row_len, whole, norms) = (self.normaliser.groups, self.row_len, self.whole, &self.norms);
         if groups.iter().all(|group| group.dense_parts().is_none()) {
             return;
@@ -222,22 +214,15 @@ impl<'a, N: Arithmetic, R: Arithmetic> Blocks<'a, N, R> {
                 let own = unsafe { rows.range(number * row_len + begins..number * row_len + begins + group.count) };
                 begins += group.count;
                 let Some(dense) = group.dense_parts() else { continue };
-                for (piece, own) in own.chunks_mut(DENSE_PARTS).enumerate() {
-                    let mut proximities = [0.0; DENSE_PARTS];
-                    let proximities = &mut proximities[..own.len()];
-                    let item = (start + number, &norms[number]);
-                    dense_proximities(workspace, whole, item, dense, precision, piece * DENSE_PARTS, proximities);
-                    for (own, proximity) in own.iter_mut().zip(proximities) {
-                        *own = R::of(*proximity);
-                    }
-                }
+                let item = (start + number, &norms[number]);
+                dense_proximities(workspace, whole, item, dense, precision, 0, own);
             }
         });
     }
 
     /// Makes contributions of the proximities to these wholes of the block and writes them, but for those that are not
     /// accurate where they `may_be_open`.
-    fn finish(&mut self, start: usize, numbers: std::ops::Range<usize>, may_be_open: bool) {
+    fn finish(&mut self, start: usize, numbers: Range<usize>, may_be_open: bool) {
         let (row_len, parts, norms, normaliser) = (self.row_len, self.parts, &self.norms, self.normaliser);
         let len_of_indices = if self.indices.is_empty() { 0 } else { parts };
         let (rows, indices) = (Shared::new(&mut self.rows), Shared::new(&mut self.indices));

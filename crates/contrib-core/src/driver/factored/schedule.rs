@@ -8,11 +8,10 @@ use super::task::{STRIP, Tasks, Workspace};
 use super::wholes::Wholes;
 use crate::axes::Walk;
 use crate::dispatch::Arithmetic;
-use crate::driver::memory::{Shared, buffer, out_of_memory};
+use crate::driver::memory::{Shared, buffer};
 use crate::driver::plan::{FactoredPlan, WholePlan};
 use crate::driver::proximity::WholeNorm;
 use crate::error::Error;
-use crate::lanes::Number;
 use crate::threads::Threads;
 use std::ops::Range;
 
@@ -50,7 +49,7 @@ impl<'a, N: Arithmetic> Schedule<'a, N> {
             plan.reduction.map(|reduction| Wholes::new(reduction, &whole.vectors, block, threads)).transpose()?;
         let mut workspaces = Vec::new();
         if workspaces.try_reserve_exact(threads.count()).is_err() {
-            return Err(out_of_memory(threads.count() * size_of::<Workspace<N>>()));
+            return Err(Error::out_of_memory(threads.count() * size_of::<Workspace<N>>()));
         }
         for _ in 0..threads.count() {
             workspaces.push(Workspace::new(plan, whole.vectors.len, block)?);
@@ -75,11 +74,11 @@ impl<'a, N: Arithmetic> Schedule<'a, N> {
 
     /// Puts the proximities of the group's parts to the wholes from `start` on, which have these norms, where they belong in
     /// `rows`: the proximities of all parts of all groups to each whole.
-    pub(super) fn proximities<R: Number>(
+    pub(super) fn proximities(
         &mut self,
         start: usize,
         norms: &[WholeNorm],
-        rows: Shared<'_, R>,
+        rows: Shared<'_, f64>,
         row_len: usize,
         threads: Threads<'_>,
     ) {
@@ -123,7 +122,7 @@ impl<'a, N: Arithmetic> Schedule<'a, N> {
 struct Pieces<'a> {
     spans: &'a [Range<usize>],
     /// Where there is one span that can be cut, into how many pieces.
-    pieces_of_span: usize,
+    cuts_of_span: usize,
     wholes: usize,
     /// Wholes of one task.
     wholes_of_task: usize,
@@ -132,26 +131,26 @@ struct Pieces<'a> {
 impl<'a> Pieces<'a> {
     fn new(spans: &'a [Range<usize>], can_cut_spans: bool, wholes: usize, threads: usize) -> Self {
         let parts = if can_cut_spans { spans.first().map_or(0, Range::len) } else { 1 };
-        let pieces_of_span = parts.div_ceil(PARTS_OF_PIECE).max(1);
-        let tasks = spans.len() * pieces_of_span;
+        let cuts_of_span = parts.div_ceil(PARTS_OF_PIECE).max(1);
+        let tasks = spans.len() * cuts_of_span;
         let cuts = if threads == 1 { 1 } else { (TASKS_A_THREAD * threads).div_ceil(tasks.max(1)) };
         let wholes_of_task = wholes.div_ceil(cuts).next_multiple_of(STRIP);
-        Pieces { spans, pieces_of_span, wholes, wholes_of_task }
+        Pieces { spans, cuts_of_span, wholes, wholes_of_task }
     }
 
     fn count(&self) -> usize {
-        self.spans.len() * self.pieces_of_span * self.wholes.div_ceil(self.wholes_of_task.max(1))
+        self.spans.len() * self.cuts_of_span * self.wholes.div_ceil(self.wholes_of_task.max(1))
     }
 
     /// The parts and wholes of the task with this number.
     fn get(&self, task: usize) -> (Range<usize>, Range<usize>) {
-        let pieces = self.spans.len() * self.pieces_of_span;
+        let pieces = self.spans.len() * self.cuts_of_span;
         let (cut, piece) = (task / pieces, task % pieces);
-        let span = &self.spans[piece / self.pieces_of_span];
-        let parts = if self.pieces_of_span == 1 {
+        let span = &self.spans[piece / self.cuts_of_span];
+        let parts = if self.cuts_of_span == 1 {
             span.clone()
         } else {
-            let first = span.start + piece % self.pieces_of_span * PARTS_OF_PIECE;
+            let first = span.start + piece % self.cuts_of_span * PARTS_OF_PIECE;
             first..span.end.min(first + PARTS_OF_PIECE)
         };
         let first = cut * self.wholes_of_task;
@@ -166,7 +165,7 @@ fn spans(plan: &FactoredPlan, count: usize) -> Result<Vec<Range<usize>>, Error> 
         return Ok(spans);
     }
     let mut push = |span: Range<usize>| {
-        spans.try_reserve(1).map_err(|_| out_of_memory(size_of::<Range<usize>>()))?;
+        spans.try_reserve(1).map_err(|_| Error::out_of_memory(size_of::<Range<usize>>()))?;
         spans.push(span);
         Ok(())
     };

@@ -22,15 +22,12 @@ use std::ops::Range;
 /// Wholes that are multiplied with one panel before the next wholes are.
 pub(super) const STRIP: usize = 8 * MR;
 
-/// Elements of directions beyond this magnitude are left to `f64`.
-const LARGEST_ELEMENT: f64 = 1e37;
-
 /// Working memory of a thread for the parts of one group.
 pub(super) struct Workspace<N> {
     matrix: Option<Matrix<N>>,
     /// The factors of each whole, projected back to the length of a value.
     projected: Vec<Line<N>>,
-    /// [`least_bound`] of each whole.
+    /// [`least_bound`] of each whole, where values are projected.
     least: Vec<f64>,
     directions: Option<PanelDirections<N>>,
     /// The coefficients and products of a panel with a strip of wholes.
@@ -49,13 +46,13 @@ impl<N: Arithmetic> Workspace<N> {
         let directions =
             if reduces { Some(PanelDirections::new(len, rows.unwrap_or(len), rows.is_some())?) } else { None };
         Ok(Workspace {
-            matrix,
             projected: zeroed(projected)?,
-            least: zeroed(if reduces { wholes } else { 0 })?,
+            least: zeroed(if matrix.is_some() { wholes } else { 0 })?,
+            matrix,
             directions,
             coefficients: buffer(STRIP, Line([N::ZERO; LANES]))?,
             products: buffer(STRIP, Line([0.0; LANES]))?,
-            materialised: Memory::new(len)?,
+            materialised: Memory::new(len, rows.unwrap_or(0))?,
         })
     }
 
@@ -67,7 +64,7 @@ impl<N: Arithmetic> Workspace<N> {
 }
 
 /// What the tasks of a group and a block of wholes have in common.
-pub(super) struct Tasks<'a, N, R> {
+pub(super) struct Tasks<'a, N> {
     pub(super) plan: &'a FactoredPlan,
     pub(super) whole: &'a WholePlan,
     pub(super) kernels: &'a Kernels<N>,
@@ -79,7 +76,7 @@ pub(super) struct Tasks<'a, N, R> {
     /// Where the coefficients of each whole begin, in elements.
     pub(super) bases: &'a [isize],
     /// The proximities of all parts of all groups to each whole, of which those of this group begin at `first`.
-    pub(super) rows: Shared<'a, R>,
+    pub(super) rows: Shared<'a, f64>,
     pub(super) row_len: usize,
     pub(super) first: usize,
 }
@@ -95,7 +92,7 @@ struct Panel {
     matrix: isize,
 }
 
-impl<N: Arithmetic, R: Number> Tasks<'_, N, R> {
+impl<N: Arithmetic> Tasks<'_, N> {
     /// Puts the proximities of `parts` to `wholes`, numbers in the block, where they belong.
     pub(super) fn run(&self, workspace: &mut Workspace<N>, parts: Range<usize>, wholes: Range<usize>) {
         let plan = self.plan;
@@ -130,36 +127,35 @@ impl<N: Arithmetic, R: Number> Tasks<'_, N, R> {
         }
     }
 
-    /// Projects the factors of the wholes back to the length of values.
+    /// Projects the factors of the wholes back to the length of values, where values are projected.
     fn project(&self, workspace: &mut Workspace<N>, prepared: &Wholes<N>, wholes: Range<usize>) {
         let Workspace { matrix, projected, least, .. } = workspace;
-        if let Some(matrix) = matrix {
-            let value_lines = matrix.value_lines();
-            let len = lines(self.whole.vectors.len);
-            let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
-            for block in 0..value_lines {
-                for strip in wholes.clone().step_by(STRIP) {
-                    let count = STRIP.min(wholes.end - strip);
-                    let products = &mut products[..count.div_ceil(MR)];
-                    let row = |number: usize| prepared.factors(strip + number.min(count - 1));
-                    // SAFETY: the wholes have as many lines as a row of the matrix.
-                    unsafe {
-                        self.kernels.multiply(
-                            (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
-                            matrix.panel_of_rows(block),
-                            len,
-                            products,
-                        );
-                    }
-                    for (number, products) in products.as_flattened().iter().enumerate().take(count) {
-                        let to = (strip - wholes.start + number) * value_lines + block;
-                        projected[to].0 = products.0.map(N::of);
-                    }
+        let Some(matrix) = matrix else { return };
+        let value_lines = matrix.value_lines();
+        let len = lines(self.whole.vectors.len);
+        let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
+        for block in 0..value_lines {
+            for strip in wholes.clone().step_by(STRIP) {
+                let count = STRIP.min(wholes.end - strip);
+                let products = &mut products[..count.div_ceil(MR)];
+                let row = |number: usize| prepared.factors(strip + number.min(count - 1));
+                // SAFETY: the wholes have as many lines as a row of the matrix.
+                unsafe {
+                    self.kernels.multiply(
+                        (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
+                        matrix.panel_of_rows(block),
+                        len,
+                        products,
+                    );
+                }
+                for (number, products) in products.as_flattened().iter().enumerate().take(count) {
+                    let to = (strip - wholes.start + number) * value_lines + block;
+                    projected[to].0 = products.0.map(N::of);
                 }
             }
         }
         for (number, least) in wholes.zip(least) {
-            *least = least_bound(&prepared.get(number), matrix.as_ref());
+            *least = least_bound(&prepared.get(number), matrix);
         }
     }
 
@@ -202,19 +198,22 @@ impl<N: Arithmetic, R: Number> Tasks<'_, N, R> {
                 }
                 let (mut own, inaccurate) = match reduction {
                     Reduction::Magnitudes => {
-                        let least = least[number - wholes.start];
+                        let least = least.get(number - wholes.start).copied().unwrap_or(0.0);
                         let mut excess = PanelExcess { kernels: self.kernels, matrix, directions };
                         magnitudes(&mut excess, prepared, number, norm, least, coefficients, products)
                     }
                     Reduction::Squares => squares(norm, coefficients, products, &directions.squares),
                 };
-                let mut left = inaccurate;
-                while left != 0 {
-                    let lane = left.trailing_zeros() as usize;
-                    left &= left - 1;
-                    let (plan, start) = (self.plan, panel.starts[lane]);
-                    let mut part = Materialised::new(plan, self.whole, start, panel.matrix, materialised);
-                    own[lane] = part.unclamped(self.start + number, norm, coefficients.0[lane].to_f64());
+                if inaccurate != 0 {
+                    for lane in (0..LANES).filter(|lane| inaccurate >> lane & 1 == 1) {
+                        let coefficient = coefficients.0[lane].to_f64();
+                        if coefficient == 0.0 {
+                            continue;
+                        }
+                        let (plan, start) = (self.plan, panel.starts[lane]);
+                        let mut part = Materialised::new(plan, self.whole, start, panel.matrix, materialised);
+                        own[lane] = part.unclamped(self.start + number, norm, coefficient);
+                    }
                 }
                 for (own, coefficient) in own.iter_mut().zip(&coefficients.0) {
                     *own = if *coefficient == N::ZERO { of_zero } else { clamped(*own) };
@@ -302,9 +301,7 @@ impl<N: Arithmetic, R: Number> Tasks<'_, N, R> {
         let start = number * self.row_len + self.first + panel.first;
         // SAFETY: the parts of a panel belong to one task, and so do the wholes of it.
         let to = unsafe { self.rows.range(start..start + panel.offsets.count) };
-        for (to, own) in to.iter_mut().zip(own) {
-            *to = R::of(*own);
-        }
+        to.copy_from_slice(&own[..to.len()]);
     }
 }
 
@@ -318,41 +315,35 @@ fn magnitudes<N: Arithmetic>(
     coefficients: &Line<N>,
     products: &Line<f64>,
 ) -> ([f64; LANES], u32) {
-    let (bounds, reach) = (panel.directions.bounds, panel.directions.reach.0);
+    let PanelDirections { bounds, out_of_reach, .. } = &*panel.directions;
     let (mut reductions, mut largest) = (Line([0.0; LANES]), 0.0);
     let arguments = ReductionsArguments {
         coefficients,
         products,
-        bounds: &raw const bounds,
+        bounds,
         reductions: &raw mut reductions,
         largest: &raw mut largest,
     };
     // SAFETY: all lines can be read or written.
     unsafe { (panel.kernels.reductions)(arguments) };
     let mut own = reductions.0;
-    let mut inaccurate = 0;
-    let is_out_of_reach = |lane: usize| !(reach[lane] < LARGEST_ELEMENT);
-    if largest.is_nan() || (0..LANES).any(is_out_of_reach) {
+    let mut inaccurate = *out_of_reach;
+    if inaccurate != 0 || largest.is_nan() {
         // The bounds of the others still hold.
-        largest = 0.0;
-        for lane in 0..LANES {
-            if is_out_of_reach(lane) {
-                inaccurate |= u32::from(coefficients.0[lane] != N::ZERO) << lane;
-            } else {
-                largest = (coefficients.0[lane].to_f64().abs() * bounds.0[lane]).max(largest);
-            }
-        }
+        let in_reach = (0..LANES).filter(|lane| out_of_reach >> lane & 1 == 0);
+        largest =
+            in_reach.fold(0.0, |largest, lane| (coefficients.0[lane].to_f64().abs() * bounds.0[lane]).max(largest));
     }
     let excess = panel.of(&prepared.get(number), least, coefficients, largest);
     let mut all_accurate = true;
-    for lane in 0..LANES {
-        let (unclamped, is_accurate) = norm.of_magnitudes(own[lane] - 2.0 * excess.0[lane]);
-        own[lane] = unclamped;
+    for (own, excess) in own.iter_mut().zip(&excess.0) {
+        let (unclamped, is_accurate) = norm.of_magnitudes(*own - 2.0 * excess);
+        *own = unclamped;
         all_accurate &= is_accurate;
     }
     if !all_accurate {
-        for lane in (0..LANES).filter(|&lane| coefficients.0[lane] != N::ZERO) {
-            inaccurate |= u32::from(!own[lane].is_finite()) << lane;
+        for (lane, own) in own.iter().enumerate() {
+            inaccurate |= u32::from(!own.is_finite()) << lane;
         }
     }
     (own, inaccurate)
@@ -370,7 +361,7 @@ fn squares<N: Number>(
         let coefficient = coefficients.0[lane].to_f64();
         let reduction = coefficient * (products.0[lane] - coefficient * squares.0[lane]);
         let (unclamped, is_accurate) = norm.of_squares(reduction);
-        inaccurate |= u32::from(!is_accurate && coefficient != 0.0) << lane;
+        inaccurate |= u32::from(!is_accurate) << lane;
         unclamped
     });
     (own, inaccurate)
