@@ -75,6 +75,15 @@ impl Buckets {
         }
     }
 
+    /// What the magnitude of an element, and of all that are sorted after it, is at least.
+    pub(crate) fn floor<N: Number>(&self, element: &SortedElement<N>) -> f32 {
+        let magnitude = element.number.to_f64() as f32;
+        match self.bucket(magnitude) {
+            0 => 0.0,
+            _ => f32::from_bits(bucket_bits(magnitude) << (f32::MANTISSA_DIGITS - 3)).min(f32::MAX),
+        }
+    }
+
     /// How many of the sorted elements may be smaller than this magnitude. No element after them is.
     #[inline(always)]
     pub(crate) fn count_below(&self, magnitude: f32) -> usize {

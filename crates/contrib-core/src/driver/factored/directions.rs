@@ -40,7 +40,7 @@ pub(super) struct Matrix<N> {
     /// The columns, in lines of [`LANES`] rows: for each such line that of every column.
     columns: Vec<Line<N>>,
     /// The reciprocals of upper bounds of the columns' 2-norms, and the largest of these bounds.
-    pub(super) reciprocals: Vec<Line<f32>>,
+    reciprocals: Vec<f64>,
     largest_norm: f64,
     /// Sums of squares of the columns.
     squares: Vec<Line<f64>>,
@@ -54,7 +54,7 @@ impl<N: Arithmetic> Matrix<N> {
             len,
             value_lines,
             columns: zeroed(value_lines * lines(len) * LANES)?,
-            reciprocals: zeroed(lines(len))?,
+            reciprocals: zeroed(len)?,
             largest_norm: 0.0,
             squares: zeroed(lines(len))?,
         })
@@ -89,12 +89,12 @@ impl<N: Arithmetic> Matrix<N> {
             }
         }
         self.largest_norm = 0.0;
-        for (square, reciprocal) in squares.iter().zip(Line::numbers_mut(&mut self.reciprocals)) {
+        for (square, reciprocal) in squares.iter().zip(&mut self.reciprocals) {
             // No column counts as zero, so that there is a reciprocal.
             let bound = (square.sqrt() * SLACK).max(f64::from(f32::MIN_POSITIVE));
             let bound = if square.is_nan() { f64::INFINITY } else { bound };
             self.largest_norm = self.largest_norm.max(bound);
-            *reciprocal = bound.recip() as f32;
+            *reciprocal = bound.recip();
         }
     }
 
@@ -115,6 +115,11 @@ impl<N: Arithmetic> Matrix<N> {
     /// An upper bound of the 2-norms of all columns.
     pub(super) fn largest_norm(&self) -> f64 {
         self.largest_norm
+    }
+
+    /// The reciprocal of an upper bound of the 2-norm of a column.
+    pub(super) fn reciprocal(&self, index: usize) -> f64 {
+        self.reciprocals[index]
     }
 
     /// This block of [`LANES`] rows as a panel whose columns they are.

@@ -8,19 +8,21 @@ use super::directions::{Matrix, PanelDirections, SLACK};
 use super::kernels::Kernels;
 use super::wholes::Whole;
 use crate::dispatch::Arithmetic;
-use crate::kernels::excess::ExcessArguments;
+use crate::kernels::excess::{ExcessArguments, SortedElement};
 use crate::lanes::{LANES, Line};
 
-/// What the bound of a part, without the norm of a column, must be greater than for it to exceed a whole anywhere.
+/// The smallest elements of a whole that are compared with the norms of their own columns.
+const SMALLEST: usize = 64;
+
+/// What the bound of a part, without the norm of a column, must be greater than for it to exceed a whole anywhere: the least
+/// ratio of an element and the norm of its column, or less.
 pub(super) fn least_bound<N: Arithmetic>(whole: &Whole<'_, N>, matrix: &Matrix<N>) -> f64 {
-    let mut least = [f32::INFINITY; LANES];
-    for (magnitudes, reciprocals) in whole.magnitudes.iter().zip(&matrix.reciprocals) {
-        for ((least, magnitude), reciprocal) in least.iter_mut().zip(&magnitudes.0).zip(&reciprocals.0) {
-            let bound = magnitude * reciprocal;
-            *least = if bound < *least { bound } else { *least };
-        }
-    }
-    least.into_iter().map(f64::from).fold(f64::INFINITY, f64::min)
+    let Some(buckets) = whole.buckets else { return 0.0 };
+    let (smallest, others) = whole.sorted.split_at(SMALLEST.min(whole.sorted.len()));
+    let of_others =
+        others.first().map_or(f64::INFINITY, |first| f64::from(buckets.floor(first)) / matrix.largest_norm());
+    let ratio = |element: &SortedElement<N>| element.number.to_f64().abs() * matrix.reciprocal(element.index as usize);
+    smallest.iter().map(ratio).fold(of_others, f64::min)
 }
 
 /// What the excess of the parts of a panel is calculated from.

@@ -28,8 +28,6 @@ pub(super) struct Wholes<N> {
     /// In the 1-norm: the elements of the prepared whole, sorted by magnitude.
     sorted: Vec<SortedElement<N>>,
     buckets: Vec<Buckets>,
-    /// In the 1-norm: the magnitudes of the prepared whole, in order, and infinity up to whole lines.
-    magnitudes: Vec<Line<f32>>,
     /// Wholes whose elements are not contiguous are packed here, one for each slot of the threads.
     packed: Vec<Line<f64>>,
 }
@@ -39,7 +37,6 @@ pub(super) struct Wholes<N> {
 pub(super) struct Whole<'a, N> {
     pub(super) sorted: &'a [SortedElement<N>],
     pub(super) buckets: Option<&'a Buckets>,
-    pub(super) magnitudes: &'a [Line<f32>],
 }
 
 impl<N: Arithmetic> Wholes<N> {
@@ -59,7 +56,6 @@ impl<N: Arithmetic> Wholes<N> {
             factors: zeroed(count * lines(len))?,
             sorted: zeroed(sorted * len)?,
             buckets: zeroed(sorted)?,
-            magnitudes: zeroed(sorted * lines(len))?,
             packed: zeroed(packed * lines(len))?,
         })
     }
@@ -68,12 +64,7 @@ impl<N: Arithmetic> Wholes<N> {
     pub(super) fn bytes_of_one(reduction: Reduction, len: usize) -> usize {
         let factors = lines(len) * size_of::<Line<N>>();
         match reduction {
-            Reduction::Magnitudes => {
-                factors
-                    + len * size_of::<SortedElement<N>>()
-                    + size_of::<Buckets>()
-                    + lines(len) * size_of::<Line<f32>>()
-            }
+            Reduction::Magnitudes => factors + len * size_of::<SortedElement<N>>() + size_of::<Buckets>(),
             Reduction::Squares => factors,
         }
     }
@@ -90,17 +81,15 @@ impl<N: Arithmetic> Wholes<N> {
         let of_magnitudes = usize::from(reduction == Reduction::Magnitudes);
         let factor = if reduction == Reduction::Squares { 2.0 } else { 1.0 };
         let (factors, sorted) = (Shared::new(&mut self.factors), Shared::new(&mut self.sorted));
-        let (buckets, magnitudes) = (Shared::new(&mut self.buckets), Shared::new(&mut self.magnitudes));
-        let packed = Shared::new(&mut self.packed);
+        let (buckets, packed) = (Shared::new(&mut self.buckets), Shared::new(&mut self.packed));
         threads.for_step(count * len).for_each(count, |slot, number| {
             let mut whole = vectors.start(first + number);
             // SAFETY: each number comes once, and no two tasks at a time have the same slot.
-            let (factors, sorted, buckets, magnitudes) = unsafe {
+            let (factors, sorted, buckets) = unsafe {
                 (
                     factors.piece(number, lines),
                     sorted.piece(number, of_magnitudes * len),
                     buckets.piece(number, of_magnitudes),
-                    magnitudes.piece(number, of_magnitudes * lines),
                 )
             };
             if !vectors.is_contiguous() {
@@ -119,10 +108,7 @@ impl<N: Arithmetic> Wholes<N> {
             };
             if let [buckets] = buckets {
                 buckets.sort(prepared, sorted);
-                let (magnitudes, rest) = Line::numbers_mut(magnitudes).split_at_mut(len);
-                rest.fill(f32::INFINITY);
-                for (number, magnitude) in prepared.iter_mut().zip(magnitudes) {
-                    *magnitude = number.to_f64().abs() as f32;
+                for number in prepared {
                     *number = if number.is_sign_negative() { N::of(-1.0) } else { N::of(1.0) };
                 }
             }
@@ -131,11 +117,9 @@ impl<N: Arithmetic> Wholes<N> {
 
     /// The whole with this number in the block.
     pub(super) fn get(&self, number: usize) -> Whole<'_, N> {
-        let lines = lines(self.len);
         let of_magnitudes = self.reduction == Reduction::Magnitudes;
         let sorted = if of_magnitudes { &self.sorted[number * self.len..][..self.len] } else { &[] };
-        let magnitudes = if of_magnitudes { &self.magnitudes[number * lines..][..lines] } else { &[] };
-        Whole { sorted, buckets: self.buckets.get(number).filter(|_| of_magnitudes), magnitudes }
+        Whole { sorted, buckets: self.buckets.get(number) }
     }
 
     /// The factors of the whole with this number.
