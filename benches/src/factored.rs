@@ -2,8 +2,8 @@
 
 use crate::normal;
 use contrib_core::{
-    Element, FactoredAttention, Heads, IndicesMut, MlpNeurons, Options, Tensor, TensorMut, attention_factored,
-    mlp_neurons,
+    AttentionResults, Element, FactoredAttention, Heads, IndicesMut, MlpNeurons, NeuronResults, Options, Out, Tensor,
+    TensorMut, TopK, attention_factored, mlp_neurons,
 };
 use std::thread;
 
@@ -177,7 +177,7 @@ impl<T: Element> Attention<T> {
         let inputs = FactoredAttention {
             resid_pre: Tensor::new(&self.resid_pre, &stream).unwrap(),
             resid_mid: Tensor::new(&self.resid_mid, &stream).unwrap(),
-            pattern: Tensor::new(&self.pattern, &[1, heads, pos, key_pos]).unwrap(),
+            pattern: Tensor::new(&self.pattern, &[1, heads, pos, key_pos]).unwrap().into(),
             heads: match given {
                 Given::Values => Heads::Values {
                     values: Tensor::new(&self.values, &[1, key_pos, kv_heads, d_head]).unwrap(),
@@ -191,14 +191,13 @@ impl<T: Element> Attention<T> {
             leave_out_masked: false,
         };
         let shape = [1, pos, key_pos, heads];
-        attention_factored(
-            &inputs,
-            &mut [],
-            &mut TensorMut::new(&mut self.out_attn, &shape[..if summed { 3 } else { 4 }]).unwrap(),
-            &mut TensorMut::new(&mut self.out_resid, &[1, pos]).unwrap(),
-            options,
-        )
-        .unwrap();
+        let out = TensorMut::new(&mut self.out_attn, &shape[..if summed { 3 } else { 4 }]).unwrap();
+        let results = AttentionResults {
+            attn: if summed { Out::Sums(out) } else { Out::Each(out) },
+            resid: TensorMut::new(&mut self.out_resid, &[1, pos]).unwrap(),
+            one_offs: &mut [],
+        };
+        attention_factored(&inputs, results, options).unwrap();
     }
 }
 
@@ -277,15 +276,15 @@ impl Neurons {
             w_out: Tensor::new(&self.w_out, &[Self::HIDDEN, GPT2.d_model]).unwrap(),
         };
         let shape = [tokens, strongest.unwrap_or(Self::HIDDEN)];
-        let mut out_indices = strongest.map(|_| IndicesMut::new(&mut self.indices, &shape).unwrap());
-        mlp_neurons(
-            &inputs,
-            &mut TensorMut::new(&mut self.contributions, &shape).unwrap(),
-            out_indices.as_mut(),
-            &mut TensorMut::new(&mut self.out_resid, &[tokens]).unwrap(),
-            options,
-        )
-        .unwrap();
+        let out = TensorMut::new(&mut self.contributions, &shape).unwrap();
+        let neurons = if strongest.is_some() {
+            let indices = IndicesMut::new(&mut self.indices, &shape).unwrap();
+            Out::TopK(TopK { contributions: out, indices, summed_axes: 0 })
+        } else {
+            Out::Each(out)
+        };
+        let resid = TensorMut::new(&mut self.out_resid, &[tokens]).unwrap();
+        mlp_neurons(&inputs, NeuronResults { neurons, resid }, options).unwrap();
     }
 }
 

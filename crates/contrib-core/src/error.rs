@@ -197,6 +197,13 @@ pub enum Cause {
     },
     /// A threshold that is NaN.
     InvalidThreshold,
+    /// A number that an argument cannot be.
+    InvalidNumber {
+        /// What it can be.
+        expected: &'static str,
+        /// The number that came.
+        got: f64,
+    },
     /// Key-value heads that cannot be shared by all heads alike.
     Heads {
         /// The number of heads.
@@ -204,7 +211,7 @@ pub enum Cause {
         /// The number of key-value heads that came.
         kv_heads: usize,
     },
-    /// A top k of more parts than there are, or of more than the type of the indices can count.
+    /// A top k of more parts than there are, or parts, or room for them, beyond what the type of the indices can count.
     TopK {
         /// How many were asked for.
         got: usize,
@@ -260,6 +267,7 @@ impl fmt::Display for Cause {
             }
             Cause::InvalidNorm { got } => write!(f, "expected a number >= 1 or infinity, got {got}"),
             Cause::InvalidThreshold => f.write_str("expected a number, got NaN"),
+            Cause::InvalidNumber { expected, got } => write!(f, "expected {expected}, got {got}"),
             Cause::Heads { heads, kv_heads } => {
                 write!(f, "expected a number of key-value heads that divides {heads} heads, got {kv_heads}")
             }

@@ -1,6 +1,7 @@
 //! Groups of parts of a whole, as a caller describes them.
 
 use crate::indices::IndicesMut;
+use crate::queries_and_keys::QueriesAndKeys;
 use crate::tensor::{Tensor, TensorMut};
 
 /// A group of parts of a whole, and the tensor for what they contribute.
@@ -36,8 +37,8 @@ pub enum Parts<'a> {
 /// that of the zero vector.
 #[derive(Clone, Copy, Debug)]
 pub struct FactoredParts<'a> {
-    /// `[p.., v..]`.
-    pub coefficients: Tensor<'a>,
+    /// A number for each part and whole.
+    pub coefficients: Coefficients<'a>,
     /// The directions.
     pub directions: Directions<'a>,
     /// `[v.., d]`, or nothing: by what each channel of the parts of a batch item is multiplied, as where a model normalises
@@ -47,6 +48,21 @@ pub struct FactoredParts<'a> {
     /// Whether parts whose coefficient is 0 (masked keys) are left out: they contribute 0, and are not counted in the sum
     /// by which the others are divided.
     pub leave_out_zeros: bool,
+}
+
+/// Coefficients of factored parts.
+#[derive(Clone, Copy, Debug)]
+pub enum Coefficients<'a> {
+    /// The numbers themselves: `[p.., v..]`.
+    Given(Tensor<'a>),
+    /// The softmax of what queries and keys give, over the last of the axes `p..`.
+    Softmax(QueriesAndKeys<'a>),
+}
+
+impl<'a> From<Tensor<'a>> for Coefficients<'a> {
+    fn from(given: Tensor<'a>) -> Self {
+        Coefficients::Given(given)
+    }
 }
 
 /// Directions of factored parts. Any extent of the axes `p..` and `v..` may be 1, where all share the same: those of
@@ -74,10 +90,41 @@ pub enum Out<'a> {
     Sums(TensorMut<'a>),
     /// The `k` largest of each batch item, the largest first, and of equal ones the first. The others count in the sum by
     /// which all are divided.
-    TopK {
-        /// Their contributions, `[v.., k]`.
-        contributions: TensorMut<'a>,
-        /// Which parts they are, `[v.., k]`: row-major indices of the part axes.
-        indices: IndicesMut<'a>,
-    },
+    TopK(TopK<'a>),
+    /// Those that are greater than a threshold, and the sum of all others.
+    Sparse(Sparse<'a>),
+}
+
+/// Where the `k` largest contributions of each batch item go.
+#[derive(Debug)]
+pub struct TopK<'a> {
+    /// Their contributions, `[v.., k]`.
+    pub contributions: TensorMut<'a>,
+    /// Which parts they are, `[v.., k]`: row-major indices of the part axes that are left.
+    pub indices: IndicesMut<'a>,
+    /// Of how many leading part axes sums are taken first.
+    pub summed_axes: usize,
+}
+
+/// Where the contributions of each batch item go that are greater than a threshold. Fewer than `1 / threshold` can be.
+///
+/// Whatever is left out is in `left_out`: the contributions of a batch item, all groups together, still sum to 1. Where they are
+/// NaN, there are none, and `left_out` is NaN.
+///
+/// With a threshold in the options, contributions are first made 0 and renormalised as it says.
+#[derive(Debug)]
+pub struct Sparse<'a> {
+    /// What contributions must be greater than.
+    pub threshold: f64,
+    /// The contributions, `[v.., room]`, in the order of their indices. Where more are greater than the threshold than there
+    /// is room for, the largest, and of equal ones the first. Where fewer are, zeros follow.
+    pub contributions: TensorMut<'a>,
+    /// Which parts they are, `[v.., room]`: row-major indices of the part axes that are left, in order. -1 where there is none.
+    pub indices: IndicesMut<'a>,
+    /// How many contributions are greater than the threshold, whether there is room for them or not: `v..`.
+    pub counts: IndicesMut<'a>,
+    /// The sum of all other contributions of the group: `v..`.
+    pub left_out: TensorMut<'a>,
+    /// Of how many leading part axes sums are taken first.
+    pub summed_axes: usize,
 }

@@ -1,4 +1,4 @@
-//! A tensor of indices to write.
+//! Tensors of integers: indices to write, and positions to read.
 
 use crate::dtype::DType;
 use crate::error::Error;
@@ -50,6 +50,65 @@ impl Index for i32 {
 
 impl Index for i64 {
     const TYPE: IndexType = IndexType::I64;
+}
+
+/// A tensor of integers to read: as [`Tensor`], of `i32` or `i64`.
+#[derive(Clone, Copy, Debug)]
+pub struct Indices<'a> {
+    /// Elements of the same size, which are never read as such.
+    view: Tensor<'a>,
+    index_type: IndexType,
+}
+
+impl<'a> Indices<'a> {
+    /// A row-major view of the first elements of `data`.
+    ///
+    /// # Errors
+    /// As [`Tensor::new`].
+    pub fn new<I: Index>(data: &'a [I], shape: &[usize]) -> Result<Self, Error> {
+        let (start, len) = (data.as_ptr(), data.len());
+        // SAFETY: `data` stays borrowed for 'a.
+        let view = unsafe { Tensor::of_slice(start.cast(), len, I::TYPE.as_large(), 0, shape, None)? };
+        Ok(Indices { view, index_type: I::TYPE })
+    }
+
+    /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_raw_parts`].
+    ///
+    /// # Safety
+    /// As [`Tensor::from_raw_parts`].
+    pub unsafe fn from_raw_parts(
+        data: *const c_void,
+        index_type: IndexType,
+        shape: &[usize],
+        strides: Option<&[isize]>,
+    ) -> Result<Self, Error> {
+        // SAFETY: the same contract.
+        let view = unsafe { Tensor::from_raw_parts(data, index_type.as_large(), shape, strides)? };
+        Ok(Indices { view, index_type })
+    }
+
+    /// The extents of the axes.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.view.shape()
+    }
+
+    pub(crate) const fn index_type(&self) -> IndexType {
+        self.index_type
+    }
+
+    /// A tensor that lies where the integers do.
+    pub(crate) const fn as_tensor(&self) -> &Tensor<'a> {
+        &self.view
+    }
+
+    /// The same integers, seen as this tensor.
+    pub(crate) const fn seen_as(&self, view: Tensor<'a>) -> Self {
+        Indices { view, index_type: self.index_type }
+    }
 }
 
 /// A tensor of indices to write: as [`TensorMut`], of `i32` or `i64`.

@@ -45,6 +45,7 @@ mod options;
 mod overlap;
 mod pool;
 mod primitive;
+mod queries_and_keys;
 #[cfg(unix)]
 mod signals;
 mod tensor;
@@ -57,15 +58,16 @@ pub use dtype::{DType, Element};
 pub use list::MAX_NDIM;
 pub use tensor::{Tensor, TensorMut};
 
-pub use groups::{Directions, FactoredParts, Group, Out, Parts};
-pub use indices::{Index, IndexType, IndicesMut};
+pub use groups::{Coefficients, Directions, FactoredParts, Group, Out, Parts, Sparse, TopK};
+pub use indices::{Index, IndexType, Indices, IndicesMut};
 pub use operations::attention::attention;
-pub use operations::attention_factored::{FactoredAttention, Heads, OneOff, attention_factored};
+pub use operations::attention_factored::{AttentionResults, FactoredAttention, Heads, OneOff, attention_factored};
 pub use operations::contributions::{contributions, contributions_with_one_off};
 pub use operations::mlp::{decomposed_mlp, mlp};
-pub use operations::mlp_neurons::{MlpNeurons, mlp_neurons};
+pub use operations::mlp_neurons::{MlpNeurons, NeuronResults, mlp_neurons};
 pub use operations::threshold::{threshold_and_renormalise, threshold_and_renormalise_in_place};
 pub use primitive::group_contributions;
+pub use queries_and_keys::QueriesAndKeys;
 
 pub use context::Context;
 pub use instruction_set::InstructionSet;

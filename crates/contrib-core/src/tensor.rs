@@ -301,6 +301,11 @@ impl<'a> TensorMut<'a> {
 
     /// As [`Tensor::with_axes`].
     pub(crate) fn with_axes(&mut self, axes: &[Axis]) -> TensorMut<'_> {
+        self.reborrow().into_axes(axes)
+    }
+
+    /// The same, borrowed for as long as this view.
+    pub(crate) fn into_axes(self, axes: &[Axis]) -> Self {
         TensorMut { view: self.view.with_axes(axes), exclusive: PhantomData }
     }
 }

@@ -6,6 +6,7 @@ use super::vectors::Vectors;
 use crate::axes::{Axes, count};
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::indices::Indices;
 use crate::instruction_set::InstructionSet;
 use crate::memory::try_box;
 use crate::norm::Reduction;
@@ -47,15 +48,41 @@ pub(super) struct DensePlan {
     pub(super) to_reductions: Option<KernelSelection>,
 }
 
-/// The tensors of a factored group, each with all of its axes: coefficients `[p.., v..]`, directions `[p.., v.., d]` or values
-/// `[p.., v.., r]` with a projection `[p.., r, d]`, scale `[v.., d]`.
+/// The tensors of a factored group, each with all of its axes: directions `[p.., v.., d]` or values `[p.., v.., r]` with a
+/// projection `[p.., r, d]`, scale `[v.., d]`.
 #[derive(Clone, Copy)]
 pub(crate) struct FactoredTensors<'a> {
-    pub(crate) coefficients: Tensor<'a>,
+    pub(crate) coefficients: CoefficientTensors<'a>,
     pub(crate) directions: Tensor<'a>,
     pub(crate) projection: Option<Tensor<'a>>,
     pub(crate) scale: Option<Tensor<'a>>,
     pub(crate) leave_out_zeros: bool,
+}
+
+/// The tensors of the coefficients of a group.
+#[derive(Clone, Copy)]
+pub(crate) enum CoefficientTensors<'a> {
+    /// `[p.., v..]`
+    Given(Tensor<'a>),
+    Softmax(ScoreTensors<'a>),
+}
+
+/// The tensors that scores are made of, each with all of its axes: queries and keys `[p.., v.., d]`, slopes and sinks `p..` but
+/// for the last, mask `[p.., v..]`, positions of queries `v..` and of keys `[k, v..]`; and the numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct ScoreTensors<'a> {
+    pub(crate) queries: Tensor<'a>,
+    pub(crate) keys: Tensor<'a>,
+    pub(crate) slopes: Option<Tensor<'a>>,
+    pub(crate) sinks: Option<Tensor<'a>>,
+    pub(crate) mask: Option<Tensor<'a>>,
+    pub(crate) query_positions: Option<Indices<'a>>,
+    pub(crate) key_positions: Option<Indices<'a>>,
+    pub(crate) score_scale: f64,
+    pub(crate) soft_cap: Option<f64>,
+    pub(crate) causal: bool,
+    pub(crate) window: Option<usize>,
+    pub(crate) first_query: i64,
 }
 
 /// Parts that are given as coefficients times directions.
@@ -150,6 +177,7 @@ impl GroupPlan {
         options: &Options<'_>,
     ) -> Option<Self> {
         let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = *tensors;
+        let CoefficientTensors::Given(coefficients) = coefficients else { unimplemented!() };
         let count = count(&coefficients.shape()[..part_axes]);
         let all = [Some(coefficients), Some(directions), projection, scale];
         let is_f64 = |tensor: &Tensor<'_>| tensor.dtype() == DType::F64;

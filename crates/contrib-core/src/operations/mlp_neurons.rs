@@ -3,13 +3,12 @@
 use crate::checks::{expect_rank, expect_shape};
 use crate::error::{ANY, Error};
 use crate::groups::{Directions, FactoredParts, Group, Out, Parts};
-use crate::indices::IndicesMut;
 use crate::list::{List, MAX_NDIM};
 use crate::options::Options;
 use crate::primitive::{Field, Place, compute};
 use crate::tensor::{Axis, Tensor, TensorMut};
 
-/// The inputs of [`mlp_neurons`], for any tokens at once.
+/// The inputs of [`mlp_neurons`], for any number of tokens.
 ///
 /// | tensor | shape |
 /// |---|---|
@@ -28,27 +27,31 @@ pub struct MlpNeurons<'a> {
     pub w_out: Tensor<'a>,
 }
 
+/// What is wanted of [`mlp_neurons`].
+#[derive(Debug)]
+pub struct NeuronResults<'a> {
+    /// What each neuron contributes.
+    ///
+    /// | `neurons` | shapes |
+    /// |---|---|
+    /// | [`Out::Each`] | `[v.., hidden]` |
+    /// | [`Out::Sums`] | `v..`: all neurons together |
+    /// | [`Out::TopK`] | `[v.., k]`; an index is that of a neuron |
+    /// | [`Out::Sparse`] | `[v.., room]`; an index is that of a neuron |
+    pub neurons: Out<'a>,
+    /// What the residual stream before the MLP contributes, `v..`.
+    pub resid: TensorMut<'a>,
+}
+
 /// What each neuron of an MLP, and the residual stream before it, contribute to the residual stream after it: as
 /// [`decomposed_mlp`](crate::decomposed_mlp), from activations and output vectors.
 ///
-/// | argument | shape |
-/// |---|---|
-/// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the `k` largest, the largest first |
-/// | `out_indices` | `[v.., k]`: which neurons those are |
-/// | `out_resid` | `[v..]` |
-///
-/// For each batch item, those of all neurons, whether they are among the largest or not, and `out_resid` together sum
-/// to 1.
+/// For each batch item, the contributions of all neurons, whether they are in the results or not, and that of the residual
+/// stream together sum to 1.
 ///
 /// # Errors
 /// As [`group_contributions`](crate::group_contributions).
-pub fn mlp_neurons(
-    inputs: &MlpNeurons<'_>,
-    out_neurons: &mut TensorMut<'_>,
-    out_indices: Option<&mut IndicesMut<'_>>,
-    out_resid: &mut TensorMut<'_>,
-    options: &Options<'_>,
-) -> Result<(), Error> {
+pub fn mlp_neurons(inputs: &MlpNeurons<'_>, results: NeuronResults<'_>, options: &Options<'_>) -> Result<(), Error> {
     let MlpNeurons { resid_mid, resid_post, activations, w_out } = inputs;
     let shape = resid_post.shape();
     let Some((&d_model, batch)) = shape.split_last() else {
@@ -60,13 +63,14 @@ pub fn mlp_neurons(
     let mut expected = List::new(batch);
     expected.push(w_out.shape()[0]);
     expect_shape("activations", activations, &expected, "w_out")?;
-    if out_indices.is_none() {
-        expect_shape("out_neurons", out_neurons.as_tensor(), activations.shape(), "activations")?;
+    let NeuronResults { neurons, mut resid } = results;
+    if let Out::Each(out) = &neurons {
+        expect_shape("out_neurons", out.as_tensor(), activations.shape(), "activations")?;
     }
     if shape.len() == MAX_NDIM {
         return expect_rank("resid_post", resid_post, MAX_NDIM - 1, "[.., d_model]");
     }
-    expect_shape("out_resid", out_resid.as_tensor(), batch, "resid_post")?;
+    expect_shape("out_resid", resid.as_tensor(), batch, "resid_post")?;
 
     // The primitive's order: the axis of neurons before those of the batch.
     let mut neurons_first = [Axis::Own(batch.len()); MAX_NDIM];
@@ -78,22 +82,22 @@ pub fn mlp_neurons(
     of_w_out[shape.len()] = Axis::Own(1);
     let neurons_first = &neurons_first[..shape.len()];
     let parts = Parts::Factored(FactoredParts {
-        coefficients: activations.with_axes(neurons_first),
+        coefficients: activations.with_axes(neurons_first).into(),
         directions: Directions::Vectors(w_out.with_axes(&of_w_out[..=shape.len()])),
         scale: None,
         leave_out_zeros: false,
     });
-    let out = match out_indices {
-        None => Out::Each(out_neurons.with_axes(neurons_first)),
-        Some(indices) => Out::TopK { contributions: out_neurons.reborrow(), indices: indices.reborrow() },
+    let out = match neurons {
+        Out::Each(out) => Out::Each(out.into_axes(neurons_first)),
+        others => others,
     };
-    let mut groups = [Group { parts, out }, Group::dense(*resid_mid, out_resid.reborrow())];
+    let mut groups = [Group { parts, out }, Group::dense(*resid_mid, resid.reborrow())];
     compute(resid_post, &mut groups, options, &|place| match place {
         Place::Whole => "resid_post".into(),
         Place::Group(0, Field::Coefficients) => "activations".into(),
         Place::Group(0, Field::Out) => "out_neurons".into(),
-        Place::Group(0, Field::Indices) => "out_indices".into(),
-        Place::Group(0, _) => "w_out".into(),
+        Place::Group(0, Field::Directions) => "w_out".into(),
+        Place::Group(0, field) => field.name().into(),
         Place::Group(_, Field::Out) => "out_resid".into(),
         Place::Group(..) => "resid_mid".into(),
     })

@@ -1,0 +1,145 @@
+//! A group of parts, whose shapes are compared with those of its whole.
+
+use super::arguments::{Field, Place};
+use super::out_of_memory;
+use crate::axes;
+use crate::checks::{broadcast_to, expect_rank, expect_shape};
+use crate::driver::plan::{CoefficientTensors, FactoredTensors, GroupPlan, WholePlan};
+use crate::driver::results::Results;
+use crate::error::{ANY, Argument, Cause, Error};
+use crate::groups::{Coefficients, Directions, FactoredParts, Group, Out, Parts, TopK};
+use crate::list::{List, MAX_NDIM};
+use crate::options::Options;
+use crate::tensor::Tensor;
+
+/// A group whose shapes are compared with those of its whole.
+pub(super) struct CheckedGroup<'a> {
+    pub(super) index: usize,
+    pub(super) group: &'a Group<'a>,
+    pub(super) whole: &'a Tensor<'a>,
+    pub(super) name: &'a dyn Fn(Place) -> Argument,
+}
+
+impl CheckedGroup<'_> {
+    pub(super) fn argument(&self, field: Field) -> Argument {
+        (self.name)(Place::Group(self.index, field))
+    }
+
+    /// The plan of the group, once its shapes are found to agree.
+    #[inline(never)]
+    pub(super) fn plan(&self, whole: &WholePlan, options: &Options<'_>) -> Result<GroupPlan, Error> {
+        match &self.group.parts {
+            Parts::Dense(parts) => {
+                let whole_shape = self.whole.shape();
+                let like = (self.name)(Place::Whole);
+                let shape = parts.shape();
+                expect_shape(self.argument(Field::Parts), parts, &with_any(shape.len(), whole_shape), like)?;
+                let shape = &shape[..shape.len() - 1];
+                let part_axes = shape.len() + 1 - whole_shape.len();
+                let results = self.results(shape, part_axes, self.argument(Field::Parts))?;
+                Ok(GroupPlan::dense(parts, part_axes, results, whole, options))
+            }
+            Parts::Factored(factored) => self.plan_factored(factored, whole, options),
+        }
+    }
+
+    #[inline(never)]
+    fn plan_factored(
+        &self,
+        factored: &FactoredParts<'_>,
+        whole: &WholePlan,
+        options: &Options<'_>,
+    ) -> Result<GroupPlan, Error> {
+        let (&d, batch) = self.whole.shape().split_last().expect("a whole has an axis");
+        let (shape, coefficients, like) = match &factored.coefficients {
+            Coefficients::Given(coefficients) => {
+                let (shape, like) = (coefficients.shape(), self.argument(Field::Coefficients));
+                expect_shape(like, coefficients, &with_any(shape.len(), batch), (self.name)(Place::Whole))?;
+                if shape.len() + 1 > MAX_NDIM {
+                    expect_rank(like, coefficients, MAX_NDIM - 1, "[p.., v..]")?;
+                }
+                (List::new(shape), CoefficientTensors::Given(*coefficients), like)
+            }
+            Coefficients::Softmax(given) => {
+                let (shape, scores) = self.scores(given)?;
+                (shape, CoefficientTensors::Softmax(scores), self.argument(Field::Keys))
+            }
+        };
+        let shape = &*shape;
+        let part_axes = shape.len() - batch.len();
+        let results = self.results(shape, part_axes, like)?;
+        let (directions, projection) = match &factored.directions {
+            Directions::Vectors(directions) => {
+                let expected = concatenated([shape, &[d]]);
+                (broadcast_to(self.argument(Field::Directions), directions, &expected, like)?, None)
+            }
+            Directions::Projected { values, projection } => {
+                let argument = self.argument(Field::Projection);
+                if projection.shape().len() != part_axes + 2 {
+                    expect_rank(argument, projection, part_axes + 2, "[p.., r, d]")?;
+                }
+                if matches!(coefficients, CoefficientTensors::Softmax(_)) {
+                    self.expect_one_projection(projection, part_axes)?;
+                }
+                let r = projection.shape()[part_axes];
+                let expected = concatenated([shape, &[r]]);
+                let values = broadcast_to(self.argument(Field::Values), values, &expected, argument)?;
+                let expected = concatenated([&shape[..part_axes], &[r, d]]);
+                (values, Some(broadcast_to(argument, projection, &expected, like)?))
+            }
+        };
+        let scale = match &factored.scale {
+            None => None,
+            Some(scale) => Some(broadcast_to(self.argument(Field::Scale), scale, &concatenated([batch, &[d]]), like)?),
+        };
+        let tensors =
+            FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros: factored.leave_out_zeros };
+        GroupPlan::factored(&tensors, part_axes, results, whole, options).ok_or_else(|| out_of_memory::<GroupPlan>(1))
+    }
+
+    /// Where the results of the group go, whose parts and batch items have this shape.
+    fn results(&self, shape: &[usize], part_axes: usize, like: Argument) -> Result<Results, Error> {
+        let (parts, batch) = shape.split_at(part_axes);
+        let argument = self.argument(Field::Out);
+        match &self.group.out {
+            Out::Each(out) => {
+                expect_shape(argument, out.as_tensor(), shape, like)?;
+                Ok(Results::each(out.as_tensor(), part_axes))
+            }
+            Out::Sums(out) => {
+                let out = out.as_tensor();
+                let kept = out.shape().len().saturating_sub(batch.len()).min(part_axes);
+                expect_shape(argument, out, &shape[part_axes - kept..], like)?;
+                Ok(Results::sums(out, kept, axes::count(&parts[..part_axes - kept])))
+            }
+            Out::TopK(TopK { contributions, indices, .. }) => {
+                let (out, index_type) = (contributions.as_tensor(), indices.index_type());
+                if batch.len() == MAX_NDIM {
+                    expect_rank(argument, out, batch.len() + 1, "[v.., k]")?;
+                }
+                expect_shape(argument, out, &concatenated([batch, &[ANY]]), like)?;
+                expect_shape(self.argument(Field::Indices), indices.as_tensor(), out.shape(), argument)?;
+                let (k, parts) = (out.shape()[batch.len()], axes::count(parts));
+                if k > parts || parts as u64 > index_type.largest() {
+                    return Err(Error::new(argument, Cause::TopK { got: k, parts }));
+                }
+                Results::top_k(out, indices.as_tensor(), index_type).ok_or_else(|| out_of_memory::<Results>(1))
+            }
+            Out::Sparse(_) => Err(Error::new(argument, Cause::InvalidThreshold)),
+        }
+    }
+}
+
+/// A shape of both lists of extents.
+pub(super) fn concatenated(lists: [&[usize]; 2]) -> List<usize> {
+    let [first, second] = lists;
+    List::from_fn(first.len() + second.len(), |axis| {
+        first.get(axis).copied().unwrap_or_else(|| second[axis - first.len()])
+    })
+}
+
+/// A shape with as many axes as `ndim` whose last ones are `last`, and whatever extents before.
+pub(super) fn with_any(ndim: usize, last: &[usize]) -> List<usize> {
+    let before = ndim.saturating_sub(last.len());
+    List::from_fn(before + last.len(), |axis| axis.checked_sub(before).map_or(ANY, |axis| last[axis]))
+}

@@ -1,0 +1,189 @@
+//! The one primitive: groups of parts of a whole, normalised together. Everything that is wrong with a call is found here.
+
+mod arguments;
+mod group;
+mod scores;
+
+pub(crate) use arguments::{Field, Place};
+
+use crate::checks::{check_no_alias, expect_rank};
+use crate::driver;
+use crate::driver::plan::{GroupPlan, WholePlan};
+use crate::error::{Argument, Cause, Error};
+use crate::groups::{Coefficients, Directions, Group, Out, Parts};
+use crate::options::{Options, check_threshold};
+use crate::tensor::Tensor;
+use group::CheckedGroup;
+use smallvec::SmallVec;
+
+/// Computes what all parts of all groups contribute to their whole, normalised together: for each batch item `v` the
+/// contributions of all its parts sum to 1.
+///
+/// `whole` is `[v.., d]`; each group has parts `[p.., v.., d]`, given as they are or as coefficients and directions
+/// ([`Parts`]), and results `[p.., v..]`, or fewer ([`Out`]), with part axes of its own, or none: such a group has one part.
+/// Each tensor has its own element type.
+///
+/// For the norm `n` of the options:
+///
+/// ```text
+/// distance(p, v)     = || parts[p, v, :] - whole[v, :] + 1e-6 ||_n
+/// proximity(p, v)    = max(|| whole[v, :] ||_n - distance(p, v), 1e-5)
+/// contribution(p, v) = proximity(p, v) / sum over all parts of all groups of proximity(., v)
+/// ```
+///
+/// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch item NaN and no other;
+/// an infinite part of a finite whole has the least proximity; an infinite whole gives NaN.
+///
+/// Results have the same bits for any number of threads, and for a batch item alone or in a batch.
+///
+/// # Errors
+/// [`Cause::Rank`], [`Cause::ShapeMismatch`], [`Cause::TooLarge`] for a `d` above `u32::MAX`, [`Cause::TopK`],
+/// [`Cause::InvalidThreshold`], [`Cause::Overlap`], [`Cause::OverlapsItself`], [`Cause::OutOfMemory`]; the outputs are
+/// untouched then.
+///
+/// # Example
+/// ```
+/// use contrib_core::{Group, Options, Tensor, TensorMut, group_contributions};
+///
+/// let whole = [3.0_f32, 4.0];
+/// let (heads, bias) = ([1.0_f32, 0.0, 2.0, 1.0], [0.0_f32, 3.0]);
+/// let (mut to_heads, mut to_bias) = ([0.0_f32; 2], [0.0_f32]);
+/// group_contributions(
+///     &Tensor::new(&whole, &[2])?,
+///     &mut [
+///         Group::dense(Tensor::new(&heads, &[2, 2])?, TensorMut::new(&mut to_heads, &[2])?),
+///         Group::dense(Tensor::new(&bias, &[2])?, TensorMut::new(&mut to_bias, &[])?),
+///     ],
+///     &Options::default(),
+/// )?;
+/// assert!((to_heads[0] + to_heads[1] + to_bias[0] - 1.0).abs() < 1e-6);
+/// assert!((to_bias[0] - 3.0 / 7.0).abs() < 1e-6);
+/// # Ok::<(), contrib_core::Error>(())
+/// ```
+pub fn group_contributions(whole: &Tensor<'_>, groups: &mut [Group<'_>], options: &Options<'_>) -> Result<(), Error> {
+    compute(whole, groups, options, &Place::argument)
+}
+
+/// [`group_contributions`] whose errors call the arguments by these names.
+pub(crate) fn compute(
+    whole: &Tensor<'_>,
+    groups: &mut [Group<'_>],
+    options: &Options<'_>,
+    name: &dyn Fn(Place) -> Argument,
+) -> Result<(), Error> {
+    if whole.shape().is_empty() {
+        expect_rank(name(Place::Whole), whole, 1, "[.., d]")?;
+    }
+    check_len(whole, name)?;
+    let whole_plan = WholePlan::new(whole, options);
+    // Two groups, as most operations have, need no heap.
+    let mut plans: SmallVec<[GroupPlan; 2]> = SmallVec::new();
+    plan_groups(&mut plans, (whole, &whole_plan), groups, options, name)?;
+    check_no_alias(&all_inputs(whole, groups), &all_outputs(groups), name)?;
+    check_threshold(options.threshold)?;
+    driver::run(&whole_plan, &plans, options)
+}
+
+/// Adds the plans of all groups.
+// Out of line, as all of planning is, so that what it needs is not on the stack while the driver runs.
+#[inline(never)]
+fn plan_groups(
+    plans: &mut SmallVec<[GroupPlan; 2]>,
+    (whole, whole_plan): (&Tensor<'_>, &WholePlan),
+    groups: &[Group<'_>],
+    options: &Options<'_>,
+    name: &dyn Fn(Place) -> Argument,
+) -> Result<(), Error> {
+    if plans.try_reserve_exact(groups.len()).is_err() {
+        return Err(out_of_memory::<GroupPlan>(groups.len()));
+    }
+    for (index, group) in groups.iter().enumerate() {
+        plans.push(CheckedGroup { index, group, whole, name }.plan(whole_plan, options)?);
+    }
+    Ok(())
+}
+
+fn out_of_memory<T>(count: usize) -> Error {
+    Error::new("groups".into(), Cause::OutOfMemory { bytes: count.saturating_mul(size_of::<T>()) })
+}
+
+/// An error where elements of a vector cannot be numbered by a `u32`, as the kernels do.
+fn check_len(whole: &Tensor<'_>, name: &dyn Fn(Place) -> Argument) -> Result<(), Error> {
+    const LIMIT: usize = u32::MAX as usize;
+    match whole.shape().last() {
+        Some(&len) if len > LIMIT && !whole.shape().contains(&0) => {
+            Err(Error::new(name(Place::Whole), Cause::TooLarge { got: len, limit: LIMIT }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The tensors of a group that are read.
+fn inputs<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (Field, &'a Tensor<'a>)> + Clone {
+    let mut all = [None; 10];
+    match &group.parts {
+        Parts::Dense(parts) => all[0] = Some((Field::Parts, parts)),
+        Parts::Factored(factored) => {
+            match &factored.coefficients {
+                Coefficients::Given(coefficients) => all[0] = Some((Field::Coefficients, coefficients)),
+                Coefficients::Softmax(given) => {
+                    all[0] = Some((Field::Queries, &given.queries));
+                    all[1] = Some((Field::Keys, &given.keys));
+                    all[2] = given.slopes.as_ref().map(|slopes| (Field::Slopes, slopes));
+                    all[3] = given.sinks.as_ref().map(|sinks| (Field::Sinks, sinks));
+                    all[4] = given.mask.as_ref().map(|mask| (Field::Mask, mask));
+                    all[5] = given.query_positions.as_ref().map(|own| (Field::QueryPositions, own.as_tensor()));
+                    all[6] = given.key_positions.as_ref().map(|own| (Field::KeyPositions, own.as_tensor()));
+                }
+            }
+            match &factored.directions {
+                Directions::Vectors(directions) => all[7] = Some((Field::Directions, directions)),
+                Directions::Projected { values, projection } => {
+                    all[7] = Some((Field::Values, values));
+                    all[8] = Some((Field::Projection, projection));
+                }
+            }
+            all[9] = factored.scale.as_ref().map(|scale| (Field::Scale, scale));
+        }
+    }
+    all.into_iter().flatten()
+}
+
+/// The tensors of a group that are written.
+fn outputs<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (Field, &'a Tensor<'a>)> + Clone {
+    let mut all = [None; 4];
+    match &group.out {
+        Out::Each(out) | Out::Sums(out) => all[0] = Some((Field::Out, out.as_tensor())),
+        Out::TopK(out) => {
+            all[0] = Some((Field::Out, out.contributions.as_tensor()));
+            all[1] = Some((Field::Indices, out.indices.as_tensor()));
+        }
+        Out::Sparse(out) => {
+            all[0] = Some((Field::Out, out.contributions.as_tensor()));
+            all[1] = Some((Field::Indices, out.indices.as_tensor()));
+            all[2] = Some((Field::Counts, out.counts.as_tensor()));
+            all[3] = Some((Field::LeftOut, out.left_out.as_tensor()));
+        }
+    }
+    all.into_iter().flatten()
+}
+
+/// All tensors of a call that are read.
+fn all_inputs<'a>(
+    whole: &'a Tensor<'a>,
+    groups: &'a [Group<'a>],
+) -> impl Iterator<Item = (Place, &'a Tensor<'a>)> + Clone {
+    let of_groups = groups
+        .iter()
+        .enumerate()
+        .flat_map(|(index, group)| inputs(group).map(move |(field, tensor)| (Place::Group(index, field), tensor)));
+    std::iter::once((Place::Whole, whole)).chain(of_groups)
+}
+
+/// All tensors of a call that are written.
+fn all_outputs<'a>(groups: &'a [Group<'a>]) -> impl Iterator<Item = (Place, &'a Tensor<'a>)> + Clone {
+    groups
+        .iter()
+        .enumerate()
+        .flat_map(|(index, group)| outputs(group).map(move |(field, tensor)| (Place::Group(index, field), tensor)))
+}
