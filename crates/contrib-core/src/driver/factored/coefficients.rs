@@ -1,7 +1,7 @@
 //! The coefficients of a panel of parts.
 
 use crate::axes::Walk;
-use crate::driver::plan::Coefficients;
+use crate::driver::plan::Numbers;
 use crate::dtype::{Element, with_element};
 use crate::lanes::{LANES, Line, Number};
 
@@ -29,7 +29,7 @@ pub(super) fn any<N: Number>(line: &Line<N>) -> bool {
     line.0.iter().any(|&number| number != N::ZERO)
 }
 
-impl Coefficients {
+impl Numbers {
     /// Reads those of a panel, of the whole whose first coefficient is at `base`, in elements. Parts that do not exist get 0.
     #[inline]
     pub(super) fn read<N: Number>(&self, base: isize, offsets: &Offsets, to: &mut Line<N>) {

@@ -6,10 +6,13 @@
 
 use super::directions::{Matrix, PanelDirections, SLACK};
 use super::kernels::Kernels;
-use super::wholes::Whole;
+use super::task::STRIP;
+use super::wholes::{Whole, Wholes};
 use crate::dispatch::Arithmetic;
 use crate::kernels::excess::{ExcessArguments, SortedElement};
+use crate::kernels::proximities::LargestBoundsArguments;
 use crate::lanes::{LANES, Line};
+use std::ops::Range;
 
 /// The smallest elements of a whole that are compared with the norms of their own columns.
 const SMALLEST: usize = 64;
@@ -33,9 +36,33 @@ pub(super) struct PanelExcess<'a, N> {
 }
 
 impl<N: Arithmetic> PanelExcess<'_, N> {
+    /// Puts the excess of each part of the panel over the wholes with these numbers into `excess`. `least` gives
+    /// [`least_bound`] of each whole.
+    pub(super) fn of_strip(
+        &mut self,
+        prepared: &Wholes<N>,
+        numbers: Range<usize>,
+        least: impl Fn(usize) -> f64,
+        coefficients: &[Line<N>],
+        excess: &mut [Line<f64>],
+    ) {
+        let mut largest = [N::ZERO; STRIP];
+        let arguments = LargestBoundsArguments {
+            coefficients: coefficients.as_ptr(),
+            count: numbers.len().next_multiple_of(LANES),
+            bounds: &raw const self.directions.bounds,
+            largest: largest.as_mut_ptr(),
+        };
+        // SAFETY: there are coefficients for as many wholes as a strip has, which are whole vectors.
+        unsafe { (self.kernels.largest_bounds)(arguments) };
+        for (((number, excess), coefficients), largest) in numbers.zip(excess).zip(coefficients).zip(largest) {
+            *excess = self.of(&prepared.get(number), least(number), coefficients, largest.to_f64());
+        }
+    }
+
     /// The excess over a whole of each part of the panel. `bound` is the largest of those of the parts' elements, but for the
     /// norms of columns where those of the directions are not exact. `least` is then [`least_bound`] of the whole.
-    pub(super) fn of(&mut self, whole: &Whole<'_, N>, least: f64, coefficients: &Line<N>, bound: f64) -> Line<f64> {
+    fn of(&mut self, whole: &Whole<'_, N>, least: f64, coefficients: &Line<N>, bound: f64) -> Line<f64> {
         let mut excess = Line([0.0; LANES]);
         // What is exact needs no bound of its own: the first bucket of the whole tells.
         let (least, norm) =
