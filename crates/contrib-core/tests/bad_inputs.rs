@@ -4,10 +4,10 @@ mod common;
 
 use common::{Job, Outputs, view, view_indices, view_mut};
 use contrib_core::{
-    Cause, Context, DType, Directions, Error, FactoredAttention, FactoredParts, Group, Heads, IndexType, IndicesMut,
-    MAX_NDIM, MlpNeurons, Norm, OneOff, Options, Out, Parts, Tensor, TensorMut, attention, attention_factored,
-    contributions, contributions_with_one_off, group_contributions, half, mlp, mlp_neurons, threshold_and_renormalise,
-    threshold_and_renormalise_in_place,
+    AttentionResults, Cause, Context, DType, Directions, Error, FactoredAttention, FactoredParts, Group, Heads,
+    IndexType, IndicesMut, MAX_NDIM, MlpNeurons, NeuronResults, Norm, OneOff, Options, Out, Parts, Tensor, TensorMut,
+    TopK, attention, attention_factored, contributions, contributions_with_one_off, group_contributions, half, mlp,
+    mlp_neurons, threshold_and_renormalise, threshold_and_renormalise_in_place,
 };
 use contrib_testing::{Axis, Kind, Layout, Operation, Random, Stored};
 use std::ffi::c_void;
@@ -623,6 +623,10 @@ enum HeadsAt {
     Values(usize, usize),
 }
 
+fn top_k<'a>(contributions: TensorMut<'a>, indices: IndicesMut<'a>) -> Out<'a> {
+    Out::TopK(TopK { contributions, indices, summed_axes: 0 })
+}
+
 /// A buffer whose elements are all 1, and pieces of it, each an index and a shape, which may overlap.
 struct Memory {
     buffer: Vec<f32>,
@@ -678,7 +682,7 @@ fn results_of_factored_attention_that_share_memory_with_anything_are_refused() {
         let inputs = FactoredAttention {
             resid_pre: input(300, &[1, 2, 4]),
             resid_mid: input(10, &[1, 2, 4]),
-            pattern: input(20, &[1, 2, 2, 3]),
+            pattern: input(20, &[1, 2, 2, 3]).into(),
             heads: match of_heads {
                 HeadsAt::ValueOutput(at) => Heads::ValueOutput(input(at, &[1, 3, 2, 4])),
                 HeadsAt::Values(values, w_o) => {
@@ -689,8 +693,8 @@ fn results_of_factored_attention_that_share_memory_with_anything_are_refused() {
             leave_out_masked: false,
         };
         let mut one_offs = [OneOff { part: input(160, &[1, 2, 4]), out: output(one_off, &[1, 2]) }];
-        let (mut out, mut residual) = (output(out, &[1, 2, 3, 2]), output(residual, &[1, 2]));
-        attention_factored(&inputs, &mut one_offs, &mut out, &mut residual, &options)
+        let (attn, resid) = (Out::Each(output(out, &[1, 2, 3, 2])), output(residual, &[1, 2]));
+        attention_factored(&inputs, AttentionResults { attn, resid, one_offs: &mut one_offs }, &options)
     };
     let (values, value_output) = (HeadsAt::Values(40, 60), HeadsAt::ValueOutput(100));
     refuse(heads(values, 307, 220, 230), "out_attn", "resid_pre");
@@ -721,20 +725,21 @@ fn results_of_neurons_that_share_memory_with_anything_are_refused() {
             activations: input(20, &[2, 5]),
             w_out: input(40, &[5, 4]),
         };
-        let shape: &[usize] = if at.is_some() { &[2, 3] } else { &[2, 5] };
-        let mut indices = at.map(|at| memory.indices(at, shape));
-        let (mut out, mut residual) = (memory.output(out, shape), memory.output(residual, &[2]));
-        mlp_neurons(&inputs, &mut out, indices.as_mut(), &mut residual, &Options::default())
+        let neurons = match at {
+            None => Out::Each(memory.output(out, &[2, 5])),
+            Some(at) => top_k(memory.output(out, &[2, 3]), memory.indices(at, &[2, 3])),
+        };
+        mlp_neurons(&inputs, NeuronResults { neurons, resid: memory.output(residual, &[2]) }, &Options::default())
     };
     refuse(neurons(29, None, 230), "out_neurons", "activations");
     refuse(neurons(59, None, 230), "out_neurons", "w_out");
     refuse(neurons(200, None, 209), "out_resid", "out_neurons");
     refuse(neurons(200, None, 1), "out_resid", "resid_mid");
     refuse(neurons(29, Some(300), 230), "out_neurons", "activations");
-    refuse(neurons(200, Some(35), 230), "out_indices", "w_out");
-    refuse(neurons(200, Some(12), 230), "out_indices", "resid_post");
-    refuse(neurons(200, Some(205), 230), "out_indices", "out_neurons");
-    refuse(neurons(200, Some(300), 305), "out_resid", "out_indices");
+    refuse(neurons(200, Some(35), 230), "indices", "w_out");
+    refuse(neurons(200, Some(12), 230), "indices", "resid_post");
+    refuse(neurons(200, Some(205), 230), "indices", "out_neurons");
+    refuse(neurons(200, Some(300), 305), "out_resid", "indices");
 }
 
 #[test]
@@ -749,13 +754,12 @@ fn results_of_factored_groups_that_share_memory_with_anything_are_refused() {
             Directions::Vectors(input(40, &[3, 1, 4]))
         };
         let factored = FactoredParts {
-            coefficients: input(20, &[3, 2]),
+            coefficients: input(20, &[3, 2]).into(),
             directions,
             scale: Some(input(80, &[1, 4])),
             leave_out_zeros: false,
         };
-        let contributions = memory.output(out, &[2, 3]);
-        let out = Out::TopK { contributions, indices: memory.indices(indices_at, &[2, 3]) };
+        let out = top_k(memory.output(out, &[2, 3]), memory.indices(indices_at, &[2, 3]));
         let group = Group { parts: Parts::Factored(factored), out };
         let dense = Group::dense(input(100, &[2, 4]), memory.output(250, &[2]));
         group_contributions(&input(0, &[2, 4]), &mut [dense, group], &Options::default())
@@ -816,7 +820,7 @@ fn factored_group(shapes: Shapes<'_>, options: &Options<'_>) -> (Result<(), Erro
     };
     let (mut first, mut out, mut indices) = (blank(&[2, 5]), blank(shape), blank(shape_of_indices));
     let factored = FactoredParts {
-        coefficients: view(&coefficients),
+        coefficients: view(&coefficients).into(),
         directions: match &projection {
             None => Directions::Vectors(view(&directions)),
             Some(projection) => Directions::Projected { values: view(&directions), projection: view(projection) },
@@ -828,7 +832,7 @@ fn factored_group(shapes: Shapes<'_>, options: &Options<'_>) -> (Result<(), Erro
     let to = match shapes.out {
         OutOf::Each(_) => Out::Each(contributions),
         OutOf::Sums(_) => Out::Sums(contributions),
-        OutOf::TopK(..) => Out::TopK { contributions, indices: view_indices(&mut indices) },
+        OutOf::TopK(..) => top_k(contributions, view_indices(&mut indices)),
     };
     let dense = Group::dense(view(&whole), view_mut(&mut first));
     let result =
@@ -978,7 +982,7 @@ fn as_many_axes_of_factored_parts_as_a_tensor_of_vectors_could_have_work_and_one
         let (coefficient, direction) = ([0.5_f32], [1.0_f32]);
         let mut out = [f32::NAN];
         let factored = FactoredParts {
-            coefficients: Tensor::new(&coefficient, &ones[..axes]).unwrap(),
+            coefficients: Tensor::new(&coefficient, &ones[..axes]).unwrap().into(),
             directions: Directions::Vectors(Tensor::new(&direction, &ones[..(axes + 1).min(MAX_NDIM)]).unwrap()),
             scale: None,
             leave_out_zeros: false,
@@ -1011,14 +1015,15 @@ fn further_arguments_of_factored_operations_are_refused_by_their_names() {
             let inputs = FactoredAttention {
                 resid_pre: view(&resid),
                 resid_mid: view(&resid),
-                pattern: view(&pattern),
+                pattern: view(&pattern).into(),
                 heads: Heads::ValueOutput(view(&value_output)),
                 scale: Some(view(&scale)),
                 leave_out_masked: false,
             };
             let mut one_offs =
                 [OneOff { part: view(&first), out: of_first }, OneOff { part: view(&part), out: of_part }];
-            attention_factored(&inputs, &mut one_offs, &mut { attn }, &mut { residual }, options)
+            let results = AttentionResults { attn: Out::Sums(attn), resid: residual, one_offs: &mut one_offs };
+            attention_factored(&inputs, results, options)
         };
         assert!(result.is_ok() || outs.iter().all(Stored::is_blank), "something was written");
         result
@@ -1066,8 +1071,8 @@ fn further_arguments_of_factored_operations_are_refused_by_their_names() {
                 activations: view(&activations),
                 w_out: view(&w_out),
             };
-            let (out, residual) = (&mut view_mut(out), &mut view_mut(residual));
-            mlp_neurons(&inputs, out, Some(&mut view_indices(indices)), residual, options)
+            let neurons = top_k(view_mut(out), view_indices(indices));
+            mlp_neurons(&inputs, NeuronResults { neurons, resid: view_mut(residual) }, options)
         };
         assert!(result.is_ok() || outs.iter().all(Stored::is_blank), "something was written");
         result
@@ -1086,7 +1091,7 @@ fn further_arguments_of_factored_operations_are_refused_by_their_names() {
     assert_refused(
         neurons(&[2, 5, 3], &[2, 5, 2], &usual),
         "ShapeMismatch",
-        "out_indices: expected [2, 5, 3] to match out_neurons, got [2, 5, 2]",
+        "indices: expected [2, 5, 3] to match out_neurons, got [2, 5, 2]",
     );
     assert_refused(neurons(&[2, 5, 3], &[2, 5, 3], &nan), "InvalidThreshold", text);
 }
@@ -1104,9 +1109,9 @@ fn indices_that_share_an_element_are_refused() {
     let mut outs = [&[2, 3][..], &[2, 3], &[2]].map(|shape| Stored::blank(Kind::F32, Layout::row_major(shape)));
     outs[1].layout.strides = vec![0, 1];
     let [out, indices, residual] = &mut outs;
-    let (out, residual) = (&mut view_mut(out), &mut view_mut(residual));
-    let result = mlp_neurons(&inputs, out, Some(&mut view_indices(indices)), residual, &Options::default());
-    let text = "out_indices: expected an element each for all results, got strides that share them";
+    let neurons = top_k(view_mut(out), view_indices(indices));
+    let result = mlp_neurons(&inputs, NeuronResults { neurons, resid: view_mut(residual) }, &Options::default());
+    let text = "indices: expected an element each for all results, got strides that share them";
     assert_refused(result, "OverlapsItself", text);
     assert!(outs.iter().all(Stored::is_blank));
 }

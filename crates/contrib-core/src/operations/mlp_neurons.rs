@@ -1,8 +1,8 @@
 //! Contributions of the neurons of an MLP, without the vectors that they add.
 
 use crate::checks::{expect_rank, expect_shape};
-use crate::error::{ANY, Error};
-use crate::groups::{Directions, FactoredParts, Group, Out, Parts};
+use crate::error::{ANY, Cause, Error};
+use crate::groups::{Directions, FactoredParts, Group, Out, Parts, Sparse, TopK};
 use crate::list::{List, MAX_NDIM};
 use crate::options::Options;
 use crate::primitive::{Field, Place, compute};
@@ -66,6 +66,12 @@ pub fn mlp_neurons(inputs: &MlpNeurons<'_>, results: NeuronResults<'_>, options:
     let NeuronResults { neurons, mut resid } = results;
     if let Out::Each(out) = &neurons {
         expect_shape("out_neurons", out.as_tensor(), activations.shape(), "activations")?;
+    }
+    if let Out::TopK(TopK { summed_axes, .. }) | Out::Sparse(Sparse { summed_axes, .. }) = &neurons
+        && *summed_axes > 0
+    {
+        let cause = Cause::InvalidNumber { expected: "0", got: *summed_axes as f64 };
+        return Err(Error::new("summed_axes".into(), cause));
     }
     if shape.len() == MAX_NDIM {
         return expect_rank("resid_post", resid_post, MAX_NDIM - 1, "[.., d_model]");

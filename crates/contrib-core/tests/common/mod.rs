@@ -5,9 +5,9 @@
 pub mod calls;
 
 use contrib_core::{
-    Context, DType, Element, Error, FactoredAttention, Heads, IndexType, IndicesMut, MlpNeurons, Norm, Options, Tensor,
-    TensorMut, attention, attention_factored, contributions, contributions_with_one_off, decomposed_mlp, half, mlp,
-    mlp_neurons, threshold_and_renormalise,
+    AttentionResults, Context, DType, Element, Error, FactoredAttention, Heads, IndexType, IndicesMut, MlpNeurons,
+    NeuronResults, Norm, Options, Out, Tensor, TensorMut, TopK, attention, attention_factored, contributions,
+    contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons, threshold_and_renormalise,
 };
 use contrib_testing::{Arrangement, Case, Kind, Layout, Numbers, Operation, Random, Stored};
 
@@ -93,6 +93,20 @@ pub enum Form {
     Sums,
     /// So many of the strongest neurons, and which they are: one tensor `[v.., 2, k]` of both.
     TopK(usize),
+}
+
+impl Form {
+    /// This tensor as what is written.
+    pub fn out(self, stored: &mut Stored) -> Out<'_> {
+        match self {
+            Form::Each => Out::Each(view_mut(stored)),
+            Form::Sums => Out::Sums(view_mut(stored)),
+            Form::TopK(_) => {
+                let (contributions, indices) = view_strongest(stored);
+                Out::TopK(TopK { contributions, indices, summed_axes: 0 })
+            }
+        }
+    }
 }
 
 /// A call of an operation, but for where its results go.
@@ -221,18 +235,15 @@ impl Job {
     /// Does it.
     pub fn run(&self, [out, out_residual]: &mut Outputs, context: Option<&Context>) -> Result<(), Error> {
         let input = |name| view(self.input(name));
-        let (mut out, mut out_indices) = match self.form {
-            Form::TopK(_) => {
-                let (out, indices) = view_strongest(out);
-                (out, Some(indices))
-            }
-            Form::Each | Form::Sums => (view_mut(out), None),
-        };
-        let (out, residual) = (&mut out, &mut view_mut(out_residual));
         let mut options = Options::default().norm(Norm::new(self.norm)?);
         if let Some(context) = context {
             options = options.context(context);
         }
+        let mut residual = view_mut(out_residual);
+        if let Operation::AttentionFactored | Operation::MlpNeurons = self.operation {
+            return self.run_factored(self.form.out(out), residual, &options);
+        }
+        let (out, residual) = (&mut view_mut(out), &mut residual);
         match self.operation {
             Operation::Contributions => contributions(&input("whole"), &input("parts"), out, &options),
             Operation::OneOff => {
@@ -255,30 +266,33 @@ impl Job {
                 let (c_blocks, c_residual) = (input("c_blocks"), input("c_residual"));
                 threshold_and_renormalise(&c_blocks, &c_residual, self.threshold, out, residual, &options)
             }
-            Operation::AttentionFactored => {
-                let inputs = FactoredAttention {
-                    resid_pre: input("resid_pre"),
-                    resid_mid: input("resid_mid"),
-                    pattern: input("pattern"),
-                    heads: match self.inputs.iter().find(|input| input.0 == "value_output") {
-                        Some((_, value_output)) => Heads::ValueOutput(view(value_output)),
-                        None => Heads::Values { values: input("values"), w_o: input("w_o") },
-                    },
-                    scale: None,
-                    leave_out_masked: false,
-                };
-                attention_factored(&inputs, &mut [], out, residual, &options)
-            }
-            Operation::MlpNeurons => {
-                let inputs = MlpNeurons {
-                    resid_mid: input("resid_mid"),
-                    resid_post: input("resid_post"),
-                    activations: input("activations"),
-                    w_out: input("w_out"),
-                };
-                mlp_neurons(&inputs, out, out_indices.as_mut(), residual, &options)
-            }
+            Operation::AttentionFactored | Operation::MlpNeurons => unreachable!("they were run above"),
         }
+    }
+
+    fn run_factored(&self, out: Out<'_>, resid: TensorMut<'_>, options: &Options<'_>) -> Result<(), Error> {
+        let input = |name| view(self.input(name));
+        if self.operation == Operation::MlpNeurons {
+            let inputs = MlpNeurons {
+                resid_mid: input("resid_mid"),
+                resid_post: input("resid_post"),
+                activations: input("activations"),
+                w_out: input("w_out"),
+            };
+            return mlp_neurons(&inputs, NeuronResults { neurons: out, resid }, options);
+        }
+        let inputs = FactoredAttention {
+            resid_pre: input("resid_pre"),
+            resid_mid: input("resid_mid"),
+            pattern: input("pattern").into(),
+            heads: match self.inputs.iter().find(|input| input.0 == "value_output") {
+                Some((_, value_output)) => Heads::ValueOutput(view(value_output)),
+                None => Heads::Values { values: input("values"), w_o: input("w_o") },
+            },
+            scale: None,
+            leave_out_masked: false,
+        };
+        attention_factored(&inputs, AttentionResults { attn: out, resid, one_offs: &mut [] }, options)
     }
 
     /// Does it, with results of this type in this layout, and sees that nothing else was written.

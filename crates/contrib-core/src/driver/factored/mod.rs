@@ -54,7 +54,7 @@ mod wholes;
 
 use super::memory::{Shared, buffer, uninit};
 use super::normalise::Normaliser;
-use super::plan::{GroupPlan, WholePlan, count_parts, need_indices};
+use super::plan::{GroupPlan, WholePlan, count_parts, most_candidates};
 use super::proximity::{Precision, WholeNorm, dense_proximities};
 use super::totals::{Buffers, Workspace};
 use crate::dispatch::Arithmetic;
@@ -103,7 +103,7 @@ struct Blocks<'a, N> {
     is_open: Vec<bool>,
     /// For each slot of the threads the proximities of all parts to one whole, and a line more.
     proximities: Vec<f64>,
-    indices: Vec<usize>,
+    candidates: Vec<usize>,
     /// For measuring norms and dense parts, one for each slot of the threads. (Some hosts give a thread a stack of 64 KiB.)
     buffers: Vec<MaybeUninit<Buffers>>,
     /// Of the factored groups, in order.
@@ -162,7 +162,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
             norms: buffer(block, WholeNorm::default())?,
             is_open: buffer(block, false)?,
             proximities: buffer(slots.saturating_mul(parts.saturating_add(LANES)), 0.0)?,
-            indices: buffer(if need_indices(groups) { slots.saturating_mul(parts) } else { 0 }, 0)?,
+            candidates: buffer(slots.saturating_mul(most_candidates(groups)), 0)?,
             buffers: uninit(slots)?,
             schedules,
             memories,
@@ -221,17 +221,17 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
     fn finish(&mut self, start: usize, numbers: Range<usize>, precision: Precision) {
         let (whole, parts, normaliser) = (self.whole, self.parts, self.normaliser);
         let (norms, schedules, memories, in_f64) = (&self.norms, &self.schedules, &self.memories, &self.in_f64);
-        let len_of_indices = if self.indices.is_empty() { 0 } else { parts };
+        let len_of_candidates = self.candidates.len() / self.threads.count();
         let repeats = precision == Precision::F64 && !in_f64.is_empty();
         let proximities = Shared::new(&mut self.proximities);
-        let (indices, buffers) = (Shared::new(&mut self.indices), Shared::new(&mut self.buffers));
+        let (candidates, buffers) = (Shared::new(&mut self.candidates), Shared::new(&mut self.buffers));
         let is_open = Shared::new(&mut self.is_open);
         self.threads.for_each(numbers.len(), |slot, task| {
             let number = numbers.start + task;
             // SAFETY: each number comes once, and no two tasks at a time have the same slot.
-            let (row, indices, buffers, is_open) = unsafe {
+            let (row, candidates, buffers, is_open) = unsafe {
                 let row = proximities.piece(slot, parts + LANES);
-                (row, indices.piece(slot, len_of_indices), buffers.one(slot), is_open.one(number))
+                (row, candidates.piece(slot, len_of_candidates), buffers.one(slot), is_open.one(number))
             };
             let norm = &norms[number];
             let (mut begins, mut index) = (0, 0);
@@ -253,7 +253,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
             }
             let is_accurate =
                 |sum: f64| precision == Precision::F64 || (norm.is_in_range_of_f32() && norm.is_accurate_in_f32(sum));
-            *is_open = !normaliser.finish(start + number, &mut row[..parts], indices, is_accurate);
+            *is_open = !normaliser.finish(start + number, &mut row[..parts], candidates, is_accurate);
         });
     }
 }
