@@ -283,7 +283,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
                 }
                 for lane in 0..panel.count {
                     let (coefficient, product) = (coefficients[index].0[lane].to_f64(), products[index].0[lane]);
-                    let (_, is_accurate) = match reduction {
+                    let (unclamped, is_accurate) = match reduction {
                         Reduction::Magnitudes => {
                             norm.of_magnitudes(coefficient * product - 2.0 * corrections[index].0[lane])
                         }
@@ -291,11 +291,10 @@ impl<N: Arithmetic> Tasks<'_, N> {
                             norm.of_squares(coefficient * (product - coefficient * corrections[0].0[lane]))
                         }
                     };
-                    if is_accurate && directions.out_of_reach >> lane & 1 == 0 {
-                        continue;
-                    }
                     let own = if coefficient == 0.0 {
                         self.of_zero(norm)
+                    } else if is_accurate && directions.out_of_reach >> lane & 1 == 0 {
+                        clamped(unclamped)
                     } else {
                         let start = panel.starts[lane];
                         let mut part = Materialised::new(self.plan, self.whole, start, panel.matrix, materialised);
