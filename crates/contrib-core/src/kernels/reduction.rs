@@ -32,7 +32,8 @@ impl<N: Number> Kernel for Reductions<N> {
             let products: V::Doubles = LoadAs::<f64>::load(products.cast());
             coefficients.mul(products).store(reductions.cast());
             let bounds: V::Doubles = LoadAs::<f64>::load(bounds.cast());
-            let mut bound = coefficients.abs().mul(bounds);
+            // The product of zero and infinity is a NaN that may have its sign bit set.
+            let mut bound = coefficients.mul(bounds).abs();
             // Of each two halves the larger numbers are left, twice, so that after four steps all are the largest.
             let mut steps = LANES.ilog2();
             while steps > 0 {

@@ -549,12 +549,16 @@ fn the_largest_magnitude_is_that_of_a_plain_loop() {
 /// Tests the reductions of a panel of type `N`.
 fn test_reductions<N: Number>() {
     let random = &mut Random::new(16);
-    for odd in [0.0, -3.0, 1e30, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+    let infinity = f64::INFINITY;
+    for (odd, odd_bound) in
+        [(0.0, 1.0), (-3.0, 1.0), (1e30, 1.0), (infinity, 1.0), (-infinity, 1.0), (f64::NAN, 1.0), (0.0, infinity)]
+    {
         for lane in 0..LANES {
             let mut coefficients = random_panel::<N>(1, random)[0];
             coefficients.0[lane] = N::of(odd);
             let [products, bounds] = from_fn(|_| Line(from_fn(|_| random.normal())));
-            let bounds = Line(bounds.0.map(f64::abs));
+            let mut bounds = Line(bounds.0.map(f64::abs));
+            bounds.0[lane] *= odd_bound;
             let found = on_every_set("reductions", |set| {
                 let (mut reductions, mut largest) = (Line([0.0; LANES]), 0.0);
                 let arguments = ReductionsArguments {
@@ -572,7 +576,7 @@ fn test_reductions<N: Number>() {
             let largest = (0..LANES).fold(0.0, |total, lane| larger(total, coefficients[lane].abs() * bounds.0[lane]));
             let expected = (0..LANES).map(|lane| coefficients[lane] * products.0[lane]).chain([largest]);
             for (found, expected) in found.into_iter().zip(expected) {
-                assert!(same(found, expected), "{odd} in {lane}: {found:e}, expected {expected:e}");
+                assert!(same(found, expected), "{odd}, {odd_bound} in {lane}: {found:e}, expected {expected:e}");
             }
         }
     }
