@@ -8,7 +8,8 @@ use crate::kernels::Kernel;
 use crate::kernels::columns::{Columns, ColumnsArguments};
 use crate::kernels::exponential::Exponential;
 use crate::kernels::measure::{
-    DistanceReduction, LargestMagnitude, MagnitudeSum, Measure, PowerSum, SquareSum, SquaredDistanceReduction,
+    DistanceReduction, IntegerPowerSum, LargestMagnitude, MagnitudeSum, Measure, PowerSum, SquareSum,
+    SquaredDistanceReduction,
 };
 use crate::kernels::panel::{PackPanel, PackPanelArguments};
 use crate::kernels::prepare::{Prepare, PrepareArguments};
@@ -63,6 +64,7 @@ unsafe fn avx512_entry_point<K: Kernel>(arguments: K::Arguments) {
 pub(crate) enum MeasureKind {
     MagnitudeSum,
     SquareSum,
+    IntegerPowerSum,
     PowerSum,
     LargestMagnitude,
     DistanceReduction,
@@ -96,6 +98,7 @@ pub(crate) fn part_kernels(set: InstructionSet, parts: DType, measure: MeasureKi
     match measure {
         MeasureKind::MagnitudeSum => in_f64::<MagnitudeSum>(set, parts),
         MeasureKind::SquareSum => in_f64::<SquareSum>(set, parts),
+        MeasureKind::IntegerPowerSum => in_f64::<IntegerPowerSum>(set, parts),
         MeasureKind::PowerSum => in_f64::<PowerSum>(set, parts),
         MeasureKind::LargestMagnitude => in_f64::<LargestMagnitude>(set, parts),
         MeasureKind::DistanceReduction => in_f32::<DistanceReduction>(set, parts),
