@@ -372,7 +372,7 @@ const DISAGREEING_SHAPES: &[Row] = &[
         &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
         [&[2, 5], &[2, 5]],
         "Rank",
-        "out_attn: expected [batch, pos, key_pos, head] or [batch, pos, key_pos], got [2, 5]",
+        "out_attn: expected [batch, pos, key_pos, head], got [2, 5]",
     ),
     (
         Operation::AttentionFactored,
@@ -380,13 +380,6 @@ const DISAGREEING_SHAPES: &[Row] = &[
         [&[2, 4, 5, 3], &[2, 5]],
         "ShapeMismatch",
         "out_attn: expected [2, 5, 3, 4] to match pattern, got [2, 4, 5, 3]",
-    ),
-    (
-        Operation::AttentionFactored,
-        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
-        [&[2, 5, 4], &[2, 5]],
-        "ShapeMismatch",
-        "out_attn: expected [2, 5, 3] to match pattern, got [2, 5, 4]",
     ),
     (
         Operation::AttentionFactored,
