@@ -47,7 +47,7 @@ pub struct AttentionResults<'a> {
     /// | [`Out::Each`] | `[batch, pos, key_pos, head]` |
     /// | [`Out::Sums`] | `[batch, pos, key_pos]`: summed over heads |
     /// | [`Out::TopK`] | `[batch, pos, k]`; an index is `key_pos * heads + head` |
-    /// | [`Out::Sparse`] | `[batch, pos, room]`; an index is `key_pos * heads + head` |
+    /// | [`Out::Sparse`] | `[batch, pos, room]`, counts and what is left out `[batch, pos]`; an index is `key_pos * heads + head` |
     ///
     /// With 1 for the `summed_axes` of the last two, sums over heads are taken first, and an index is that of a key.
     pub attn: Out<'a>,
