@@ -805,8 +805,8 @@ fn sparse_results_that_share_memory_with_anything_are_refused() {
         let results = NeuronResults { neurons: sparse(at), resid: memory.output(300, &[2]) };
         mlp_neurons(&inputs, results, &Options::default())
     };
-    // Results that overlap nothing lie at these.
-    const APART: [usize; 4] = [200, 210, 220, 230];
+    // Results at these overlap nothing.
+    let apart = [200, 210, 220, 230];
     for (number, [of_group, of_neurons]) in [
         ["groups[0].out", "out_neurons"],
         ["groups[0].indices", "indices"],
@@ -817,7 +817,7 @@ fn sparse_results_that_share_memory_with_anything_are_refused() {
     .enumerate()
     {
         let at = |place: usize| {
-            let mut all = APART;
+            let mut all = apart;
             all[number] = place;
             all
         };
@@ -826,7 +826,7 @@ fn sparse_results_that_share_memory_with_anything_are_refused() {
         refuse(neurons(at(29)), of_neurons, "activations");
         refuse(neurons(at(15)), of_neurons, "resid_post");
         for (earlier, with) in ["out_neurons", "indices", "counts", "left_out"].into_iter().enumerate().take(number) {
-            refuse(neurons(at(APART[earlier] + 1)), of_neurons, with);
+            refuse(neurons(at(apart[earlier] + 1)), of_neurons, with);
         }
     }
 }
@@ -869,7 +869,7 @@ fn sums_over_other_axes_than_heads_are_refused_by_attention_and_any_by_neurons()
     let of = |shape: &[usize]| Stored::from_fn(Kind::F32, Layout::row_major(shape), |_| 0.5);
     let run = |operation, shapes: &[&[usize]], sparse: bool, summed_axes| {
         let job = Job::random(operation, Kind::F32, shapes, &mut Random::new(1));
-        let mut outs = [&[1, 2, 1][..], &[1, 2, 1], &[1, 2], &[1, 2], &[1, 2]].map(|shape| of(shape));
+        let mut outs = [&[1, 2, 1][..], &[1, 2, 1], &[1, 2], &[1, 2], &[1, 2]].map(of);
         let [out, indices, counts, left_out, resid] = &mut outs;
         let (contributions, indices) = (view_mut(out), view_indices(indices));
         let to = if sparse {

@@ -212,7 +212,7 @@ impl Results {
         }
     }
 
-    /// Writes what is wanted of sums over no parts, whose number no memory could have room for.
+    /// Writes what is wanted of sums over no parts. There may be more of them than memory has room for.
     ///
     /// # Safety
     /// As [`Results::write`].

@@ -157,9 +157,7 @@ mod tests {
             for room in [0, 1, 2, 5, 31, 64, row.len() / 3, row.len(), row.len() + 1, usize::MAX] {
                 for reverses in [false, true] {
                     let index = |place: usize| if reverses { row.len() - place } else { place };
-                    // More slots than there are to be, so that one that is used too many is seen.
-                    let len = candidates(room, row.len());
-                    let mut slots = vec![0; len];
+                    let mut slots = vec![0; candidates(room, row.len())];
                     let selection = Selection::new(row, above, room, index, &mut slots);
                     let (count, left_out) = (selection.count(), selection.left_out());
                     let mut chosen = selection.chosen.to_vec();
@@ -188,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_does_not_depend_on_the_order_of_ties() {
-        let row: Vec<f64> = (0..500).map(|i| (i * 7919 % 1009 % 9) as f64 / 3.0).collect();
+        let row: Vec<f64> = (0..500).map(|i| f64::from(i * 7919 % 1009 % 9) / 3.0).collect();
         for room in 0..row.len() {
             let mut slots = vec![0; candidates(room, row.len())];
             let first = Selection::new(&row, 0.5, room, |place| place, &mut slots).left_out();

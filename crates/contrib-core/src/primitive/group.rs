@@ -145,13 +145,9 @@ impl CheckedGroup<'_> {
 
     /// How many numbers there are for each batch item once sums over so many of these part axes are taken.
     fn kept(&self, parts: &[usize], summed_axes: usize) -> Result<usize, Error> {
-        match parts.get(summed_axes..) {
-            Some(kept) => Ok(axes::count(kept)),
-            None => {
-                let cause = Cause::InvalidNumber { expected: "at most all part axes", got: summed_axes as f64 };
-                Err(Error::new(self.argument(Field::SummedAxes), cause))
-            }
-        }
+        let cause = Cause::InvalidNumber { expected: "at most all part axes", got: summed_axes as f64 };
+        let kept = parts.get(summed_axes..).ok_or_else(|| Error::new(self.argument(Field::SummedAxes), cause))?;
+        Ok(axes::count(kept))
     }
 
     /// An error unless contributions have one axis after those of the batch, and indices are as many.
