@@ -212,7 +212,7 @@ impl Results {
         }
     }
 
-    /// Writes what is wanted of sums over no parts, whose number no memory could have room for.
+    /// Writes what is wanted of sums over no parts. There may be more of them than memory has room for.
     ///
     /// # Safety
     /// As [`Results::write`].
@@ -268,8 +268,8 @@ impl Results {
             Form::Sparse(to) => {
                 let index = |&place: &usize| to.indices.index(place);
                 let selection = Selection::new(numbers, to.above, room, |place| index(&place), candidates);
-                let left_out = selection.left_out(numbers);
-                let Selection { chosen, count, .. } = selection;
+                let (count, left_out) = (selection.count(), selection.left_out());
+                let chosen = selection.chosen;
                 chosen.sort_unstable_by_key(index);
                 // SAFETY: the same contract.
                 unsafe {

@@ -1,9 +1,9 @@
 //! The largest numbers of a row that are greater than a threshold, without a sort of the row.
 //!
-//! Most rows have few such numbers, so that the first pass only compares. What it finds are candidates, of which there is
-//! memory for twice as many as can be chosen: once that is full, the smaller half goes, and the smallest that is left becomes
-//! a bound for all that follow. Each number is thus a candidate once at most, and each removal is paid for by as many
-//! candidates.
+//! Most rows have few such numbers, so that a pass over the row only compares. What it finds are candidates, of which there is
+//! memory for twice as many as can be chosen. Once that is full, the smaller half goes, and the smallest that is left is a
+//! bound for all that follow: for each removal as many candidates came before it, and the passes over them take no longer
+//! than the one over the row.
 
 use crate::dtype::Element;
 use std::cmp::Ordering;
@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 /// Numbers that are compared before any of them is looked at again.
 const BLOCK: usize = 64;
 
-/// Numbers that are compared, or added up apart, in one go.
+/// Numbers that are added up apart, which hides the latency of addition.
 const LANES: usize = 8;
 
 /// How many candidates there must be memory for to choose `room` of so many numbers.
@@ -20,13 +20,13 @@ pub(super) fn candidates(room: usize, numbers: usize) -> usize {
 }
 
 /// What was chosen of a row.
-pub(super) struct Selection<'a> {
+pub(super) struct Selection<'a, 'r, T> {
     /// The places in the row of what was chosen, in any order.
     pub(super) chosen: &'a mut [usize],
-    /// How many numbers are greater than the threshold, chosen or not.
-    pub(super) count: usize,
-    /// The sum of the numbers that are not greater.
-    not_greater: f64,
+    row: &'r [T],
+    above: f64,
+    /// Whether all numbers that are greater than `above` were chosen.
+    is_complete: bool,
 }
 
 /// The order of the places of a row in which the largest number comes first, and of equal ones that of the smallest index.
@@ -37,49 +37,39 @@ pub(super) fn larger_first<T: Element>(
     move |&a, &b| row[b].to_f64().total_cmp(&row[a].to_f64()).then_with(|| index(a).cmp(&index(b)))
 }
 
-impl<'a> Selection<'a> {
+impl<'a, 'r, T: Element> Selection<'a, 'r, T> {
     /// Chooses, of the numbers that are greater than `above`, the `room` largest, and of equal ones those of the smallest
     /// `index`, which is a number of its own for each place. NaN is not greater.
     ///
     /// `candidates` has as many slots as [`candidates`] says.
-    pub(super) fn new<T: Element>(
-        row: &[T],
+    pub(super) fn new(
+        row: &'r [T],
         above: f64,
         room: usize,
         index: impl Fn(usize) -> usize,
         candidates: &'a mut [usize],
     ) -> Self {
+        if room == 0 {
+            return Selection { chosen: &mut [], row, above, is_complete: false };
+        }
         let larger_first = larger_first(row, index);
-        let mut len = 0;
-        // Nothing is greater than NaN or equal to it.
-        let mut bound = if room == 0 { f64::NAN } else { f64::NEG_INFINITY };
-        let (mut counts, mut sums) = ([0_usize; LANES], [0.0; LANES]);
+        // What is greater than a number is at least the next one. (Contributions are no infinities.)
+        let mut least = above.next_up();
+        let (mut len, mut is_complete) = (0, true);
         for (block, numbers) in row.chunks(BLOCK).enumerate() {
-            let is_candidate = |number: f64| (number > above) & (number >= bound);
-            let mut found = [0_usize; LANES];
-            let mut compare = |lane: usize, number: f64| {
-                let is_greater = number > above;
-                counts[lane] += usize::from(is_greater);
-                sums[lane] += if is_greater { 0.0 } else { number };
-                found[lane] |= usize::from(is_candidate(number));
-            };
-            let (full, rest) = numbers.as_chunks::<LANES>();
-            for eight in full {
-                (0..LANES).for_each(|lane| compare(lane, eight[lane].to_f64()));
-            }
-            rest.iter().enumerate().for_each(|(lane, number)| compare(lane, number.to_f64()));
-            if found == [0; LANES] {
+            if !any_at_least(numbers, least) {
                 continue;
             }
             for (place, number) in (block * BLOCK..).zip(numbers) {
-                let number = number.to_f64();
-                if !(number > above && number >= bound) {
+                let is_candidate = |least: f64| number.to_f64() >= least;
+                if !is_candidate(least) {
                     continue;
                 }
                 if len == candidates.len() {
                     candidates.select_nth_unstable_by(room - 1, &larger_first);
-                    (len, bound) = (room, row[candidates[room - 1]].to_f64());
-                    if number < bound {
+                    (len, is_complete) = (room, false);
+                    least = row[candidates[room - 1]].to_f64();
+                    if !is_candidate(least) {
                         continue;
                     }
                 }
@@ -89,24 +79,45 @@ impl<'a> Selection<'a> {
         }
         if len > room {
             candidates[..len].select_nth_unstable_by(room - 1, &larger_first);
+            (len, is_complete) = (room, false);
         }
-        let chosen = &mut candidates[..len.min(room)];
-        Selection { chosen, count: counts.iter().sum(), not_greater: sums.iter().sum() }
+        Selection { chosen: &mut candidates[..len], row, above, is_complete }
     }
 
-    /// The sum of all numbers of the row but those that were chosen, in an order that does not depend on how they were chosen.
-    pub(super) fn left_out<T: Element>(&self, row: &[T]) -> f64 {
-        if self.count == self.chosen.len() {
-            return self.not_greater;
+    /// How many numbers of the row are greater than the threshold, chosen or not.
+    pub(super) fn count(&self) -> usize {
+        let is_greater = |number: &&T| number.to_f64() > self.above;
+        if self.is_complete { self.chosen.len() } else { self.row.iter().filter(is_greater).count() }
+    }
+
+    /// The sum of all numbers of the row but those that were chosen. It does not depend on the order in which they were chosen.
+    pub(super) fn left_out(&self) -> f64 {
+        let Selection { ref chosen, row, above, is_complete } = *self;
+        if is_complete {
+            return sum(row, |number| if number > above { 0.0 } else { number });
         }
-        // The smallest that was chosen: all smaller ones were not, and some of the equal ones.
-        let smallest = self.chosen.iter().map(|&place| row[place].to_f64()).min_by(f64::total_cmp);
-        let Some(smallest) = smallest else { return sum(row, |number| number) };
-        let smaller = sum(row, |number| if number < smallest { number } else { 0.0 });
+        // All that are smaller than the smallest that was chosen were not, and some of the equal ones.
+        let Some(smallest) = chosen.iter().map(|&place| row[place].to_f64()).min_by(f64::total_cmp) else {
+            return sum(row, |number| number);
+        };
         let are_equal = row.iter().filter(|number| number.to_f64() == smallest).count();
-        let were_chosen = self.chosen.iter().filter(|&&place| row[place].to_f64() == smallest).count();
+        let were_chosen = chosen.iter().filter(|&&place| row[place].to_f64() == smallest).count();
+        let smaller = sum(row, |number| if number < smallest { number } else { 0.0 });
         smaller + (are_equal - were_chosen) as f64 * smallest
     }
+}
+
+/// Whether a number is at least `least`.
+fn any_at_least<T: Element>(numbers: &[T], least: f64) -> bool {
+    let (full, rest) = numbers.as_chunks::<LANES>();
+    // Numbers and not `bool`s, so that they are compared in vector instructions.
+    let mut found = [0_u64; LANES];
+    for eight in full {
+        for (found, number) in found.iter_mut().zip(eight) {
+            *found |= u64::from(number.to_f64() >= least);
+        }
+    }
+    found != [0; LANES] || rest.iter().any(|number| number.to_f64() >= least)
 }
 
 /// The sum of `term` of each number, in eight parts that are added apart and then in order.
@@ -114,9 +125,13 @@ fn sum<T: Element>(row: &[T], term: impl Fn(f64) -> f64) -> f64 {
     let mut sums = [0.0; LANES];
     let (full, rest) = row.as_chunks::<LANES>();
     for eight in full {
-        (0..LANES).for_each(|lane| sums[lane] += term(eight[lane].to_f64()));
+        for (sum, number) in sums.iter_mut().zip(eight) {
+            *sum += term(number.to_f64());
+        }
     }
-    rest.iter().zip(&mut sums).for_each(|(number, sum)| *sum += term(number.to_f64()));
+    for (sum, number) in sums.iter_mut().zip(rest) {
+        *sum += term(number.to_f64());
+    }
     sums.iter().sum()
 }
 
@@ -142,16 +157,14 @@ mod tests {
             for room in [0, 1, 2, 5, 31, 64, row.len() / 3, row.len(), row.len() + 1, usize::MAX] {
                 for reverses in [false, true] {
                     let index = |place: usize| if reverses { row.len() - place } else { place };
-                    // More slots than there are to be, so that one that is used too many is seen.
-                    let len = candidates(room, row.len());
-                    let mut slots = vec![0; len];
+                    let mut slots = vec![0; candidates(room, row.len())];
                     let selection = Selection::new(row, above, room, index, &mut slots);
-                    let left_out = selection.left_out(row);
+                    let (count, left_out) = (selection.count(), selection.left_out());
                     let mut chosen = selection.chosen.to_vec();
                     chosen.sort_unstable();
                     let expected = naive(row, above, room, index);
                     let name = format!("{name} of {}, above {above}, room {room}, {reverses}", row.len());
-                    assert_eq!((chosen, selection.count), (expected.0, expected.1), "{name}");
+                    assert_eq!((chosen, count), (expected.0, expected.1), "{name}");
                     assert!((left_out - expected.2).abs() <= 1e-9, "{name}: {left_out}, expected {}", expected.2);
                 }
             }
@@ -173,11 +186,11 @@ mod tests {
 
     #[test]
     fn what_is_left_out_does_not_depend_on_the_order_of_ties() {
-        let row: Vec<f64> = (0..500).map(|i| (i * 7919 % 1009 % 9) as f64 / 3.0).collect();
+        let row: Vec<f64> = (0..500).map(|i| f64::from(i * 7919 % 1009 % 9) / 3.0).collect();
         for room in 0..row.len() {
             let mut slots = vec![0; candidates(room, row.len())];
-            let first = Selection::new(&row, 0.5, room, |place| place, &mut slots).left_out(&row);
-            let last = Selection::new(&row, 0.5, room, |place| row.len() - place, &mut slots).left_out(&row);
+            let first = Selection::new(&row, 0.5, room, |place| place, &mut slots).left_out();
+            let last = Selection::new(&row, 0.5, room, |place| row.len() - place, &mut slots).left_out();
             assert_eq!(first.to_bits(), last.to_bits());
         }
     }
@@ -185,8 +198,9 @@ mod tests {
     #[test]
     fn nothing_of_a_row_of_nan_is_greater_than_anything() {
         let mut slots = [0; 20];
-        let selection = Selection::new(&[f64::NAN; 100], f64::NEG_INFINITY, 10, |place| place, &mut slots);
-        assert_eq!((selection.count, selection.chosen.len()), (0, 0));
-        assert!(selection.left_out(&[f64::NAN; 100]).is_nan());
+        let row = [f64::NAN; 100];
+        let selection = Selection::new(&row, f64::NEG_INFINITY, 10, |place| place, &mut slots);
+        assert_eq!((selection.count(), selection.chosen.len()), (0, 0));
+        assert!(selection.left_out().is_nan());
     }
 }

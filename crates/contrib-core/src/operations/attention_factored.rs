@@ -47,7 +47,7 @@ pub struct AttentionResults<'a> {
     /// | [`Out::Each`] | `[batch, pos, key_pos, head]` |
     /// | [`Out::Sums`] | `[batch, pos, key_pos]`: summed over heads |
     /// | [`Out::TopK`] | `[batch, pos, k]`; an index is `key_pos * heads + head` |
-    /// | [`Out::Sparse`] | `[batch, pos, room]`; an index is `key_pos * heads + head` |
+    /// | [`Out::Sparse`] | `[batch, pos, room]`, counts and what is left out `[batch, pos]`; an index is `key_pos * heads + head` |
     ///
     /// With 1 for the `summed_axes` of the last two, sums over heads are taken first, and an index is that of a key.
     pub attn: Out<'a>,
@@ -292,13 +292,13 @@ impl Extents {
                 expect_shape("out_attn", out.as_tensor(), &[batch, pos, key_pos], like)?;
                 Out::Sums(out.into_axes(&[Axis::Own(2), Axis::Own(0), Axis::Own(1)]))
             }
-            Out::TopK(TopK { contributions, indices, summed_axes }) => {
-                let (indices, summed_axes) = numbered_by_key(indices, summed_axes)?;
-                Out::TopK(TopK { contributions, indices, summed_axes })
+            Out::TopK(top_k) => {
+                let (indices, summed_axes) = numbered_by_key(top_k.indices, top_k.summed_axes)?;
+                Out::TopK(TopK { indices, summed_axes, ..top_k })
             }
-            Out::Sparse(Sparse { indices, summed_axes, above, contributions, counts, left_out }) => {
-                let (indices, summed_axes) = numbered_by_key(indices, summed_axes)?;
-                Out::Sparse(Sparse { indices, summed_axes, above, contributions, counts, left_out })
+            Out::Sparse(sparse) => {
+                let (indices, summed_axes) = numbered_by_key(sparse.indices, sparse.summed_axes)?;
+                Out::Sparse(Sparse { indices, summed_axes, ..sparse })
             }
         })
     }

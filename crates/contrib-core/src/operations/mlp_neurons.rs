@@ -37,7 +37,9 @@ pub struct NeuronResults<'a> {
     /// | [`Out::Each`] | `[v.., hidden]` |
     /// | [`Out::Sums`] | `v..`: all neurons together |
     /// | [`Out::TopK`] | `[v.., k]`; an index is that of a neuron |
-    /// | [`Out::Sparse`] | `[v.., room]`; an index is that of a neuron |
+    /// | [`Out::Sparse`] | `[v.., room]`, counts and what is left out `v..`; an index is that of a neuron |
+    ///
+    /// The `summed_axes` of the last two are 0.
     pub neurons: Out<'a>,
     /// What the residual stream before the MLP contributes, `v..`.
     pub resid: TensorMut<'a>,

@@ -116,7 +116,7 @@ impl CheckedGroup<'_> {
             Out::TopK(top_k) => {
                 let TopK { contributions, indices, summed_axes } = top_k;
                 let kept = self.kept(parts, *summed_axes)?;
-                self.expect_run(contributions.as_tensor(), indices, batch, "[v.., k]", like)?;
+                self.expect_run(contributions.as_tensor(), indices, batch, like)?;
                 let k = contributions.as_tensor().shape()[batch.len()];
                 if k > kept || kept as u64 > indices.index_type().largest() {
                     return Err(Error::new(argument, Cause::TopK { got: k, parts: kept }));
@@ -129,7 +129,7 @@ impl CheckedGroup<'_> {
                     return Err(Error::new(self.argument(Field::Above), Cause::InvalidThreshold));
                 }
                 let kept = self.kept(parts, *summed_axes)?;
-                self.expect_run(contributions.as_tensor(), indices, batch, "[v.., room]", like)?;
+                self.expect_run(contributions.as_tensor(), indices, batch, like)?;
                 expect_shape(self.argument(Field::Counts), counts.as_tensor(), batch, like)?;
                 expect_shape(self.argument(Field::LeftOut), left_out.as_tensor(), batch, like)?;
                 for (field, integers) in [(Field::Indices, indices), (Field::Counts, counts)] {
@@ -145,13 +145,9 @@ impl CheckedGroup<'_> {
 
     /// How many numbers there are for each batch item once sums over so many of these part axes are taken.
     fn kept(&self, parts: &[usize], summed_axes: usize) -> Result<usize, Error> {
-        match parts.get(summed_axes..) {
-            Some(kept) => Ok(axes::count(kept)),
-            None => {
-                let cause = Cause::InvalidNumber { expected: "at most all part axes", got: summed_axes as f64 };
-                Err(Error::new(self.argument(Field::SummedAxes), cause))
-            }
-        }
+        let cause = Cause::InvalidNumber { expected: "at most all part axes", got: summed_axes as f64 };
+        let kept = parts.get(summed_axes..).ok_or_else(|| Error::new(self.argument(Field::SummedAxes), cause))?;
+        Ok(axes::count(kept))
     }
 
     /// An error unless contributions have one axis after those of the batch, and indices are as many.
@@ -160,13 +156,9 @@ impl CheckedGroup<'_> {
         contributions: &Tensor<'_>,
         indices: &IndicesMut<'_>,
         batch: &[usize],
-        axes: &'static str,
         like: Argument,
     ) -> Result<(), Error> {
         let argument = self.argument(Field::Out);
-        if batch.len() == MAX_NDIM {
-            expect_rank(argument, contributions, batch.len() + 1, axes)?;
-        }
         expect_shape(argument, contributions, &concatenated([batch, &[ANY]]), like)?;
         expect_shape(self.argument(Field::Indices), indices.as_tensor(), contributions.shape(), argument)
     }

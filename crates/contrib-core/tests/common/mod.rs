@@ -6,7 +6,7 @@ pub mod calls;
 
 use contrib_core::{
     AttentionResults, Context, DType, Element, Error, FactoredAttention, Heads, IndexType, IndicesMut, MlpNeurons,
-    NeuronResults, Norm, Options, Out, Tensor, TensorMut, TopK, attention, attention_factored, contributions,
+    NeuronResults, Norm, Options, Out, Sparse, Tensor, TensorMut, TopK, attention, attention_factored, contributions,
     contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons, threshold_and_renormalise,
 };
 use contrib_testing::{Arrangement, Case, Kind, Layout, Numbers, Operation, Random, Stored};
@@ -83,16 +83,43 @@ pub fn view_strongest(stored: &mut Stored) -> (TensorMut<'_>, IndicesMut<'_>) {
     }
 }
 
+/// A stored tensor `[v.., 2 * room + 2]` as sparse results.
+fn view_sparse(stored: &mut Stored, above: f64, room: usize) -> Out<'_> {
+    let Layout { mut shape, mut strides, offset, .. } = stored.layout.clone();
+    assert_eq!(shape.pop(), Some(2 * room + 2));
+    let step = strides.pop().unwrap();
+    let kind = stored.kind();
+    let first = stored.numbers.as_mut_ptr();
+    let start = |at: usize| first.wrapping_add(offset.wrapping_add_signed(at as isize * step) * kind.size()).cast();
+    let with = |axes: &[usize], more: usize| [axes, &[more]].concat();
+    let (shape_of_run, strides_of_run) = (with(&shape, room), [&strides[..], &[step]].concat());
+    let (run, item) = ((&shape_of_run[..], Some(&strides_of_run[..])), (&shape[..], Some(&strides[..])));
+    // SAFETY: each view has elements of its own of the buffer, which is borrowed as long as all of them.
+    unsafe {
+        Out::Sparse(Sparse {
+            above,
+            contributions: TensorMut::from_raw_parts(start(0), dtype(kind), run.0, run.1).unwrap(),
+            indices: IndicesMut::from_raw_parts(start(room), index_type(kind), run.0, run.1).unwrap(),
+            counts: IndicesMut::from_raw_parts(start(2 * room), index_type(kind), item.0, item.1).unwrap(),
+            left_out: TensorMut::from_raw_parts(start(2 * room + 1), dtype(kind), item.0, item.1).unwrap(),
+            summed_axes: 0,
+        })
+    }
+}
+
 /// What is written of the parts that an operation has many of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Form {
     /// All.
     #[default]
     Each,
     /// Sums over heads.
     Sums,
-    /// So many of the strongest neurons, and which they are: one tensor `[v.., 2, k]` of both.
+    /// So many of the strongest parts, and which they are: one tensor `[v.., 2, k]` of both.
     TopK(usize),
+    /// Those above a number, for so many of which there is room: one tensor `[v.., 2 * room + 2]` of contributions, indices,
+    /// count and what is left out.
+    Sparse(f64, usize),
 }
 
 impl Form {
@@ -105,7 +132,19 @@ impl Form {
                 let (contributions, indices) = view_strongest(stored);
                 Out::TopK(TopK { contributions, indices, summed_axes: 0 })
             }
+            Form::Sparse(above, room) => view_sparse(stored, above, room),
         }
+    }
+
+    /// The shape of the results for parts with these axes.
+    fn shape(self, batch: &[usize], parts: &[usize]) -> Vec<usize> {
+        let own = match self {
+            Form::Each => parts.to_vec(),
+            Form::Sums => parts[..parts.len() - 1].to_vec(),
+            Form::TopK(k) => vec![2, k],
+            Form::Sparse(_, room) => vec![2 * room + 2],
+        };
+        [batch, &own].concat()
     }
 }
 
@@ -214,19 +253,13 @@ impl Job {
             Operation::Threshold => [shape("c_blocks"), shape("c_residual")],
             Operation::AttentionFactored => {
                 let pattern = shape("pattern");
-                let mut out = vec![pattern[0], pattern[2], pattern[3], pattern[1]];
-                if self.form == Form::Sums {
-                    out.pop();
-                }
+                let out = self.form.shape(&[pattern[0], pattern[2]], &[pattern[3], pattern[1]]);
                 [out, vectors("resid_pre")]
             }
             Operation::MlpNeurons => {
-                let mut out = shape("activations");
-                if let Form::TopK(k) = self.form {
-                    out.pop();
-                    out.extend([2, k]);
-                }
-                [out, vectors("resid_mid")]
+                let activations = shape("activations");
+                let (neurons, batch) = activations.split_last().unwrap();
+                [self.form.shape(batch, &[*neurons]), vectors("resid_mid")]
             }
         };
         shapes.map(|shape| Stored::blank(kind, layout(&shape)))
@@ -270,7 +303,8 @@ impl Job {
         }
     }
 
-    fn run_factored(&self, out: Out<'_>, resid: TensorMut<'_>, options: &Options<'_>) -> Result<(), Error> {
+    /// The operations with factored parts, whose results may go anywhere.
+    pub fn run_factored(&self, out: Out<'_>, resid: TensorMut<'_>, options: &Options<'_>) -> Result<(), Error> {
         let input = |name| view(self.input(name));
         if self.operation == Operation::MlpNeurons {
             let inputs = MlpNeurons {
