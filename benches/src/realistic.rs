@@ -26,10 +26,11 @@ const FARTHEST: f32 = 4096.0;
 /// By how much a head's score for the nearest keys is greater than for far ones, from the least head to the greatest.
 const NEARNESS: [f32; 2] = [5.0, 10.0];
 /// The deviation of a head's scores for keys at the same distance.
-const DEVIATION: [f32; 2] = [1.4, 2.3];
-/// The logarithm of what queries attend to the first token over what they attend to all others: its mean, its deviation
-/// between heads, and that between the queries of a head.
-const LOG_SINK: [f32; 3] = [0.35, 0.8, 1.1];
+const DEVIATION: [f32; 2] = [1.3, 2.1];
+/// The logarithm of what queries attend to the first token over what they attend to all others, from the least head to the
+/// greatest, and its deviation between the queries of a head.
+const LOG_SINK: [f32; 2] = [-1.2, 1.4];
+const DEVIATION_OF_SINK: f32 = 1.1;
 /// The share of squares of a query's content, and of a value, which is the same for all tokens.
 const SHARE_OF_MEAN_QUERY: f32 = 0.5;
 const SHARE_OF_MEAN_VALUE: f32 = 0.2;
@@ -37,8 +38,10 @@ const SHARE_OF_MEAN_VALUE: f32 = 0.2;
 const VALUE_OF_SINK: f32 = 0.33;
 const DEVIATION_OF_VALUE: f32 = 0.15;
 
-/// How many times the stream is as large as what attention adds to it, in the 2-norm.
+/// How many times the stream is as large as what so many heads add to it, in the 2-norm. With more heads it is greater by
+/// the square root: parts of different heads are nearly orthogonal, so that their sum is then smaller beside all of them.
 const STREAM_TO_ADDED: f32 = 5.6;
+const HEADS_THAT_ADD: f32 = 9.0;
 /// The magnitude of a channel over that of the median channel, at these quantiles.
 const CHANNELS: [(f32, f32); 6] = [(0.0, 0.55), (0.1, 0.7), (0.5, 1.0), (0.9, 2.4), (0.99, 4.2), (1.0, 6.0)];
 /// In so many channels there is one of each of these magnitudes, which has the same sign at all tokens if it is greater than 20.
@@ -136,7 +139,8 @@ impl Activations {
         let added = made.added();
         // The first token has a stream of another size.
         let others = if pos == key_pos { model.d_model.min(added.len() - 1) } else { 0 };
-        let factor = STREAM_TO_ADDED * root_mean_square(&added[others..]) / root_mean_square(&made.resid_pre[others..]);
+        let ratio = STREAM_TO_ADDED * (model.heads as f32 / HEADS_THAT_ADD).sqrt();
+        let factor = ratio * root_mean_square(&added[others..]) / root_mean_square(&made.resid_pre[others..]);
         scale(&mut made.resid_pre, factor);
         made.resid_mid = made.resid_pre.iter().zip(&added).map(|(before, added)| before + added).collect();
         made
@@ -309,13 +313,13 @@ fn attend_to_sink(model: Model, key_pos: usize, queries: &mut [f32], scores: &mu
     let Model { heads, d_head, .. } = model;
     let pos = queries.len() / (heads * d_head);
     let mut random = Random::new(14);
-    let [mean, of_head, of_query] = LOG_SINK;
     for (head, scores) in scores.chunks_mut(pos * key_pos).enumerate() {
-        let mean = mean + of_head * random.normal() as f32;
+        // In an order that has nothing to do with those of what else differs between heads.
+        let mean = between(LOG_SINK, 5 * head % heads, heads);
         for (query, scores) in scores.chunks_mut(key_pos).enumerate() {
             let others = scores[1..attended(query, pos, key_pos)].iter().map(|score| score.exp()).sum::<f32>();
             // The first token has no others.
-            let score = others.max(f32::MIN_POSITIVE).ln() + mean + of_query * random.normal() as f32;
+            let score = others.max(f32::MIN_POSITIVE).ln() + mean + DEVIATION_OF_SINK * random.normal() as f32;
             scores[0] = score;
             queries[(query * heads + head) * d_head + SINK] = score / scale_of_scores(d_head);
         }
