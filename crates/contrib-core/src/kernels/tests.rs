@@ -8,7 +8,6 @@ use super::measure::Parameters;
 use super::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use super::power::power;
 use super::prepare::{DIFFERENCE_EPSILON, PrepareArguments};
-use super::reduction::{Reductions, ReductionsArguments};
 use super::rows::{ACCUMULATORS, BLOCK, Piece, RowsArguments, Totals};
 use super::widen::WidenArguments;
 use crate::dispatch::{Arithmetic, MeasureKind, entry_point, part_kernels};
@@ -544,48 +543,6 @@ fn test_largest<N: Number>() {
 fn the_largest_magnitude_is_that_of_a_plain_loop() {
     test_largest::<f32>();
     test_largest::<f64>();
-}
-
-/// Tests the reductions of a panel of type `N`.
-fn test_reductions<N: Number>() {
-    let random = &mut Random::new(16);
-    let infinity = f64::INFINITY;
-    for (odd, odd_bound) in
-        [(0.0, 1.0), (-3.0, 1.0), (1e30, 1.0), (infinity, 1.0), (-infinity, 1.0), (f64::NAN, 1.0), (0.0, infinity)]
-    {
-        for lane in 0..LANES {
-            let mut coefficients = random_panel::<N>(1, random)[0];
-            coefficients.0[lane] = N::of(odd);
-            let [products, bounds] = from_fn(|_| Line(from_fn(|_| random.normal())));
-            let mut bounds = Line(bounds.0.map(f64::abs));
-            bounds.0[lane] *= odd_bound;
-            let found = on_every_set("reductions", |set| {
-                let (mut reductions, mut largest) = (Line([0.0; LANES]), 0.0);
-                let arguments = ReductionsArguments {
-                    coefficients: &raw const coefficients,
-                    products: &raw const products,
-                    bounds: &raw const bounds,
-                    reductions: &raw mut reductions,
-                    largest: &raw mut largest,
-                };
-                // SAFETY: the instruction set is available, and all lines can be read or written.
-                unsafe { entry_point::<Reductions<N>>(set)(arguments) };
-                reductions.0.into_iter().chain([largest]).collect()
-            });
-            let coefficients = coefficients.0.map(N::to_f64);
-            let largest = (0..LANES).fold(0.0, |total, lane| larger(total, coefficients[lane].abs() * bounds.0[lane]));
-            let expected = (0..LANES).map(|lane| coefficients[lane] * products.0[lane]).chain([largest]);
-            for (found, expected) in found.into_iter().zip(expected) {
-                assert!(same(found, expected), "{odd}, {odd_bound} in {lane}: {found:e}, expected {expected:e}");
-            }
-        }
-    }
-}
-
-#[test]
-fn reductions_and_their_largest_bound_are_those_of_a_plain_loop() {
-    test_reductions::<f32>();
-    test_reductions::<f64>();
 }
 
 /// A panel of random numbers.
