@@ -12,7 +12,10 @@
 use crate::factored::{Model, root_mean_square, scale};
 use crate::normal;
 use crate::sgemm::{Matrix, multiply};
-use contrib_core::{FactoredAttention, Heads, Options, Tensor, TensorMut, attention_factored};
+use contrib_core::{
+    AttentionResults, Coefficients, FactoredAttention, Heads, Options, Out, QueriesAndKeys, Tensor, TensorMut,
+    attention_factored,
+};
 use contrib_testing::Random;
 
 /// Where in queries and keys stands what. The first coordinate says how much the first token is attended to.
@@ -99,6 +102,8 @@ pub struct Recording {
 pub enum Given {
     /// As the pattern.
     Pattern,
+    /// As the queries and keys that it is made of.
+    QueriesAndKeys,
 }
 
 impl Given {
@@ -107,6 +112,7 @@ impl Given {
     pub fn products(self) -> u64 {
         match self {
             Given::Pattern => 1,
+            Given::QueriesAndKeys => 2,
         }
     }
 }
@@ -206,7 +212,11 @@ impl Activations {
         let Model { heads, kv_heads, d_head, d_model, .. } = self.model;
         let (pos, key_pos) = (self.pos, self.key_pos);
         let pattern = match given {
-            Given::Pattern => Tensor::new(&self.pattern, &[1, heads, pos, key_pos]).unwrap(),
+            Given::Pattern => Tensor::new(&self.pattern, &[1, heads, pos, key_pos]).unwrap().into(),
+            Given::QueriesAndKeys => Coefficients::Softmax(QueriesAndKeys::causal(
+                Tensor::new(&self.queries, &[1, pos, heads, d_head]).unwrap(),
+                Tensor::new(&self.keys, &[1, key_pos, kv_heads, d_head]).unwrap(),
+            )),
         };
         let inputs = FactoredAttention {
             resid_pre: Tensor::new(&self.resid_pre, &[1, pos, d_model]).unwrap(),
@@ -219,14 +229,12 @@ impl Activations {
             scale: None,
             leave_out_masked: false,
         };
-        attention_factored(
-            &inputs,
-            &mut [],
-            &mut TensorMut::new(&mut self.out_attn, &[1, pos, key_pos, heads]).unwrap(),
-            &mut TensorMut::new(&mut self.out_resid, &[1, pos]).unwrap(),
-            options,
-        )
-        .unwrap();
+        let results = AttentionResults {
+            attn: Out::Each(TensorMut::new(&mut self.out_attn, &[1, pos, key_pos, heads]).unwrap()),
+            resid: TensorMut::new(&mut self.out_resid, &[1, pos]).unwrap(),
+            one_offs: &mut [],
+        };
+        attention_factored(&inputs, results, options).unwrap();
     }
 }
 

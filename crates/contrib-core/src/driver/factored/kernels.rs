@@ -4,6 +4,7 @@ use crate::dispatch::{Arithmetic, EntryPoint, entry_point};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan};
 use crate::dtype::DType;
 use crate::kernels::excess::{Excess, ExcessArguments};
+use crate::kernels::gather::{Gather, GatherArguments};
 use crate::kernels::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, Products};
 use crate::kernels::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use crate::kernels::prepare::PrepareArguments;
@@ -31,6 +32,7 @@ pub(super) struct Kernels<N> {
     /// Packs directions or values that were widened.
     pub(super) pack_rows: EntryPoint<PackPanelArguments<N>>,
     pub(super) gemm: EntryPoint<GemmArguments<N>>,
+    pub(super) gather: EntryPoint<GatherArguments<N>>,
     pub(super) largest_bounds: EntryPoint<LargestBoundsArguments<N>>,
     /// Makes proximities of distance reductions.
     pub(super) proximities: EntryPoint<ProximitiesArguments<N>>,
@@ -61,6 +63,7 @@ impl<N: Arithmetic> Kernels<N> {
             widen: N::widen(set, plan.directions.dtype),
             pack_rows: N::pack_panel(set, N::DTYPE),
             gemm: entry_point::<GemmMicrokernel<N>>(set),
+            gather: entry_point::<Gather<N>>(set),
             largest_bounds: entry_point::<LargestBounds<N>>(set),
             proximities: match plan.reduction {
                 Some(Reduction::Squares) => entry_point::<SquareProximities<N>>(set),

@@ -155,7 +155,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
         let slots = threads.count();
         Ok(Blocks {
             whole,
-            normaliser: Normaliser { groups, threshold: options.threshold },
+            normaliser: Normaliser::new(groups, options),
             threads,
             parts,
             ends,

@@ -1,6 +1,6 @@
 //! The proximities of the parts of one span to some wholes that share their directions.
 
-use super::coefficients::{Offsets, any};
+use super::coefficients::Offsets;
 use super::directions::{Matrix, PanelDirections};
 use super::excess::{PanelExcess, least_bound};
 use super::kernels::Kernels;
@@ -14,6 +14,7 @@ use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
 use crate::driver::proximity::{WholeNorm, clamped};
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::kernels::gather::GatherArguments;
 use crate::kernels::gemm_microkernel::MR;
 use crate::kernels::proximities::ProximitiesArguments;
 use crate::lanes::{LANES, Line};
@@ -398,18 +399,24 @@ impl<N: Arithmetic> Tasks<'_, N> {
         numbers: Range<usize>,
         lines: &[*mut N; STRIP],
     ) -> bool {
-        let mut any_is_there = false;
-        for ((number, coefficients), &line) in numbers.zip(&mut workspace.coefficients).zip(lines) {
-            match (&self.plan.coefficients, &panel.offsets) {
-                (CoefficientsPlan::Given(given), Some(offsets)) => {
-                    given.read(self.bases[number], offsets, coefficients);
-                }
-                // SAFETY: the line can be read, and has the coefficients.
-                _ => coefficients.0 = unsafe { line.cast::<[N; LANES]>().read() },
+        let (to, count) = (workspace.coefficients[..numbers.len()].as_mut_ptr(), numbers.len());
+        let mut from = lines.map(<*mut N>::cast_const);
+        if let (CoefficientsPlan::Given(given), Some(offsets)) = (&self.plan.coefficients, &panel.offsets) {
+            for (index, (&base, from)) in self.bases[numbers].iter().zip(&mut from).enumerate() {
+                *from = given.in_place(base, offsets).unwrap_or_else(|| {
+                    let line = to.wrapping_add(index);
+                    // SAFETY: there is a line for each whole, and no other borrow of it.
+                    given.read(base, offsets, unsafe { &mut *line });
+                    line.cast()
+                });
             }
-            any_is_there |= any(coefficients);
         }
-        any_is_there
+        let mut largest = Line([N::ZERO; LANES]);
+        let arguments = GatherArguments { from: from.as_ptr(), count, to, largest: &raw mut largest };
+        // SAFETY: sixteen numbers can be read at each pointer: elements of the checked tensor, or a line. There is a line for
+        // each whole; one that is copied to itself is read before it is written.
+        unsafe { (self.kernels.gather)(arguments) };
+        largest.0.iter().any(|&number| number != N::ZERO)
     }
 
     /// The proximity of a part whose coefficient is 0.
