@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::kernels::gemm_microkernel::MR;
 use crate::kernels::panel::{PackPanelArguments, PanelSizesArguments};
 use crate::lanes::{LANES, Line};
+use crate::norm::Reduction;
 use std::array::from_fn;
 
 /// By what upper bounds are enlarged, so that no rounding makes them too small.
@@ -28,7 +29,9 @@ const LARGEST_ELEMENT: f64 = 1e37;
 const WORTH_ALL: usize = 8;
 
 /// Lines of a panel that are calculated together.
-const MISSING: usize = 8 * MR;
+const MISSING: usize = 4 * MR;
+
+const _: () = assert!(LANES.is_multiple_of(MISSING), "values are whole blocks of so many lines");
 
 /// The matrix that the values of some parts are projected through.
 pub(super) struct Matrix<N> {
@@ -43,12 +46,15 @@ pub(super) struct Matrix<N> {
     largest_norm: f64,
     /// Sums of squares of the columns.
     squares: Vec<Line<f64>>,
+    /// In the 2-norm: the inner products of the rows with each other.
+    row_products: Vec<Line<N>>,
 }
 
 impl<N: Arithmetic> Matrix<N> {
     /// Memory for a matrix of `rows` rows of `len` elements.
-    pub(super) fn new(rows: usize, len: usize) -> Result<Self, Error> {
+    pub(super) fn new(rows: usize, len: usize, reduction: Reduction) -> Result<Self, Error> {
         let value_lines = lines(rows);
+        let row_products = if reduction == Reduction::Squares { value_lines * LANES * value_lines } else { 0 };
         Ok(Matrix {
             len,
             value_lines,
@@ -56,6 +62,7 @@ impl<N: Arithmetic> Matrix<N> {
             reciprocals: zeroed(len)?,
             largest_norm: 0.0,
             squares: zeroed(lines(len))?,
+            row_products: zeroed(row_products)?,
         })
     }
 
@@ -94,6 +101,35 @@ impl<N: Arithmetic> Matrix<N> {
             let bound = if square.is_nan() { f64::INFINITY } else { bound };
             self.largest_norm = self.largest_norm.max(bound);
             *reciprocal = bound.recip();
+        }
+    }
+
+    /// Multiplies the rows with each other, of which `packed` has memory for [`MR`].
+    pub(super) fn multiply_rows(&mut self, kernels: &Kernels<N>, packed: &mut [Line<N>]) {
+        let lines_of_row = lines(self.len);
+        for first in (0..self.value_lines * LANES).step_by(MR) {
+            for (row, to) in packed.chunks_exact_mut(lines_of_row).enumerate().take(MR) {
+                let panel = &self.columns[(first + row) / LANES * lines_of_row * LANES..];
+                for (to, column) in Line::numbers_mut(to).iter_mut().zip(panel) {
+                    *to = column.0[(first + row) % LANES];
+                }
+            }
+            for block in 0..self.value_lines {
+                let mut products = [[Line([0.0; LANES]); MR]];
+                let packed = packed.as_ptr();
+                // SAFETY: the rows have as many lines as a row of the matrix.
+                unsafe {
+                    kernels.multiply(
+                        (|_| from_fn(|row| packed.wrapping_add(row * lines_of_row).cast()), LANES),
+                        self.panel_of_rows(block),
+                        lines_of_row,
+                        &mut products,
+                    );
+                }
+                for (row, products) in products[0].iter().enumerate() {
+                    self.row_products[(first + row) * self.value_lines + block].0 = products.0.map(N::of);
+                }
+            }
         }
     }
 
@@ -283,11 +319,35 @@ impl<N: Arithmetic> PanelDirections<N> {
         self.count += indices.len();
     }
 
-    /// Measures the directions for the 2-norm.
+    /// Measures the directions for the 2-norm. That of a projected value `v` is `v W W' v'`, which needs the inner products of
+    /// the rows of `W` alone.
     pub(super) fn measure_squares(&mut self, kernels: &Kernels<N>, matrix: Option<&Matrix<N>>) {
-        let len = self.len;
-        let panel = self.elements(kernels, matrix, 0..len).as_ptr();
-        // SAFETY: the panel has a line for each element.
-        unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut self.squares }) };
+        let Some(matrix) = matrix else {
+            let (panel, len) = (self.elements.as_ptr(), self.len);
+            // SAFETY: the panel has a line for each element.
+            return unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut self.squares }) };
+        };
+        self.squares = Line([0.0; LANES]);
+        let value_lines = matrix.value_lines;
+        for (first, values) in self.values.chunks_exact(MISSING).enumerate() {
+            let mut products = [[Line([0.0; LANES]); MR]; MISSING / MR];
+            let rows = matrix.row_products[first * MISSING * value_lines..].as_ptr();
+            // SAFETY: a row has a number for each line of the values, in whole lines.
+            unsafe {
+                kernels.multiply(
+                    (|block| from_fn(|row| rows.wrapping_add((block * MR + row) * value_lines).cast()), LANES),
+                    self.values.as_ptr(),
+                    value_lines,
+                    &mut products,
+                );
+            }
+            for (values, products) in values.iter().zip(products.as_flattened()) {
+                for ((square, value), product) in self.squares.0.iter_mut().zip(&values.0).zip(&products.0) {
+                    *square += value.to_f64() * product;
+                }
+            }
+        }
+        // Roundings must not make a square negative.
+        self.squares.0 = self.squares.0.map(|square| if square < 0.0 { 0.0 } else { square });
     }
 }

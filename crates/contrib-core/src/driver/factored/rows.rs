@@ -33,25 +33,32 @@ pub(super) const fn padded(lines: usize) -> usize {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     start: usize,
-    /// Where only some panels of each span are there: which.
-    visible: Option<Range<usize>>,
+    /// Where the whole may see only some parts of each span: which.
+    seen: Option<Range<usize>>,
+}
+
+/// The panels that have these parts of a span.
+pub(super) fn panels_of(seen: &Range<usize>) -> Range<usize> {
+    let first = seen.start / LANES;
+    first..seen.end.div_ceil(LANES).max(first)
 }
 
 impl Row {
     /// The panels of a span that are there.
     pub(super) fn visible(&self, span: &Span) -> Range<usize> {
-        self.visible.clone().unwrap_or(0..span.panels())
+        self.seen.as_ref().map_or(0..span.panels(), panels_of)
+    }
+
+    /// Whether the whole may see all of these parts of a span.
+    pub(super) fn sees_all(&self, parts: &Range<usize>) -> bool {
+        self.seen.as_ref().is_none_or(|seen| seen.start <= parts.start && parts.end <= seen.end)
     }
 
     /// The line of a panel of the span with this index; `None` where it is not there.
     pub(super) fn line(&self, (index, span): (usize, &Span), panel: usize) -> Option<usize> {
-        match &self.visible {
-            None => Some(self.start + span.first_panel + panel),
-            Some(visible) if visible.contains(&panel) => {
-                Some(self.start + index * visible.len() + panel - visible.start)
-            }
-            Some(_) => None,
-        }
+        let Some(seen) = &self.seen else { return Some(self.start + span.first_panel + panel) };
+        let visible = panels_of(seen);
+        visible.contains(&panel).then(|| self.start + index * visible.len() + panel - visible.start)
     }
 }
 
@@ -67,11 +74,11 @@ impl<N: Number> Rows<N> {
         Ok(Rows { lines: zeroed(lines)?, rows: buffer(rows, Row::default())? })
     }
 
-    /// Gives rows their lines: as many as each has, padded, and the visible panels of each span.
+    /// Gives rows their lines: as many as each has, and the parts of each span that its whole may see.
     pub(super) fn lay_out(&mut self, rows: impl Iterator<Item = (usize, Option<Range<usize>>)>) {
         let mut start = 0;
-        for (row, (lines, visible)) in self.rows.iter_mut().zip(rows) {
-            *row = Row { start, visible };
+        for (row, (lines, seen)) in self.rows.iter_mut().zip(rows) {
+            *row = Row { start, seen };
             start += lines;
         }
         assert!(start <= self.lines.len(), "{start} lines in memory for {}", self.lines.len());

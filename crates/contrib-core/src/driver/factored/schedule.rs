@@ -4,7 +4,7 @@
 //! projection, and all wholes of the block that share their directions, or some of them where there would be too few tasks.
 
 use super::kernels::Kernels;
-use super::rows::{Rows, Span, padded};
+use super::rows::{Rows, Span, padded, panels_of};
 use super::task::{STRIP, Tasks, Workspace, of_zero};
 use super::wholes::Wholes;
 use crate::axes::Walk;
@@ -40,14 +40,13 @@ impl<'a> Schedule<'a> {
         Ok(Schedule { plan, whole, spans, panels })
     }
 
-    /// The panels of each span that a whole may see, where it is known to see only some; and lines of its row.
+    /// Lines of the row of a whole; and the parts of each span that it may see, where that is known.
     fn row(&self, item: usize) -> (usize, Option<Range<usize>>) {
         match &self.plan.coefficients {
             CoefficientsPlan::Given(_) => (padded(self.panels), None),
             CoefficientsPlan::Softmax(scores) => {
-                let keys = scores.visible(item);
-                let visible = keys.start / LANES..keys.end.div_ceil(LANES).max(keys.start / LANES);
-                (padded(self.spans.len() * visible.len()), Some(visible))
+                let seen = scores.visible(item);
+                (padded(self.spans.len() * panels_of(&seen).len()), Some(seen))
             }
         }
     }

@@ -171,12 +171,13 @@ impl<N: Arithmetic> Scores<'_, N> {
         let plan = self.plan;
         let keys = panel * LANES..panel * LANES + count;
         let of_whole = |number: usize| self.start + first + number;
-        let sees_all = |number: usize| {
-            let visible = plan.visible(of_whole(number));
-            visible.start <= keys.start && keys.start + LANES <= visible.end
-        };
         let needs_positions = plan.slopes.is_some() || plan.has_given_keys();
-        if plan.soft_cap.is_none() && mask.is_none() && !needs_positions && (0..products.len()).all(sees_all) {
+        let rows = &self.rows[first..first + products.len()];
+        if plan.soft_cap.is_none()
+            && mask.is_none()
+            && !needs_positions
+            && rows.iter().all(|row| row.sees_all(&(keys.start..keys.start + LANES)))
+        {
             return false;
         }
         let slope = self.of_span(plan.slopes.as_ref(), of_whole(0)).unwrap_or(0.0);

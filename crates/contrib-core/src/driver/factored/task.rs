@@ -38,6 +38,8 @@ pub(super) struct Workspace<N> {
     /// The coefficients and products of a panel with a strip of wholes.
     coefficients: Vec<Line<N>>,
     products: Vec<Line<f64>>,
+    /// Some rows of the matrix.
+    rows: Vec<Line<N>>,
     /// Of each whole of a strip the excess of the parts of a panel.
     excess: Vec<Line<f64>>,
     materialised: Memory,
@@ -49,7 +51,10 @@ impl<N: Arithmetic> Workspace<N> {
     pub(super) fn new(plan: &FactoredPlan, len: usize, wholes: usize) -> Result<Self, Error> {
         let rows = plan.projection.map(|projection| projection.rows);
         let reduces = plan.reduction.is_some();
-        let matrix = rows.filter(|_| reduces).map(|rows| Matrix::new(rows, len)).transpose()?;
+        let matrix = match (rows, plan.reduction) {
+            (Some(rows), Some(reduction)) => Some(Matrix::new(rows, len, reduction)?),
+            _ => None,
+        };
         let projected = if matrix.is_some() { wholes * lines(rows.unwrap_or(0)) } else { 0 };
         let directions =
             if reduces { Some(PanelDirections::new(len, rows.unwrap_or(len), rows.is_some())?) } else { None };
@@ -60,6 +65,7 @@ impl<N: Arithmetic> Workspace<N> {
             directions,
             coefficients: buffer(STRIP, Line([N::ZERO; LANES]))?,
             products: buffer(STRIP, Line([0.0; LANES]))?,
+            rows: zeroed(if plan.reduction == Some(Reduction::Squares) { MR * lines(len) } else { 0 })?,
             excess: buffer(STRIP, Line([0.0; LANES]))?,
             materialised: Memory::new(len, rows.unwrap_or(0))?,
             scores: match &plan.coefficients {
@@ -129,6 +135,9 @@ impl<N: Arithmetic> Tasks<'_, N> {
         let offset = plan.projection.as_ref().map_or(0, |projection| projection.parts.offset(parts.start));
         if let (Some(matrix), Some(projection)) = (&mut workspace.matrix, &plan.projection) {
             matrix.load(self.kernels, projection, offset);
+            if plan.reduction == Some(Reduction::Squares) {
+                matrix.multiply_rows(self.kernels, &mut workspace.rows);
+            }
         }
         if let Some(prepared) = self.wholes {
             self.project(workspace, prepared, wholes.clone());
