@@ -15,7 +15,7 @@
 //! [`excess`] finds out without the direction for most parts.
 //!
 //! ```text
-//! for each block of wholes                                            as many as 24 MB a thread hold      [here]
+//! for each block of wholes                                            as many as 32 MB a thread hold      [here]
 //!     for each whole                                                  threads share them
 //!         measure its norm, and the proximities of dense parts
 //!     for each factored group                                                                             [schedule]
@@ -69,7 +69,7 @@ use std::ops::Range;
 use task::STRIP;
 
 /// Bytes for each thread that the wholes of one block, and the proximities of their parts, may take.
-const BYTES_A_THREAD: usize = 24 << 20;
+const BYTES_A_THREAD: usize = 32 << 20;
 
 /// The same for wholes that are calculated again in `f64`.
 const BYTES_IN_F64: usize = 4 << 20;
