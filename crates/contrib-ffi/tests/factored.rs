@@ -3,8 +3,8 @@
 mod common;
 
 use common::harm::{fails, gives_the_same, goes_well};
-use common::{Arg, Call, Function, Size, dense_group, message, plain_options, small};
-use contrib::attention_extras::CONTRIB_ATTENTION_LEAVE_OUT_MASKED;
+use common::{Arg, Call, Function, Size, dense_group, integers_of, message, plain_options, small};
+use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, contrib_group};
 use contrib::operations::contrib_group_contributions;
 use contrib::status::{CONTRIB_ERROR_OUT_OF_MEMORY, CONTRIB_ERROR_SHAPE, CONTRIB_OK};
@@ -18,12 +18,6 @@ const FACTORED: [Function; 5] = [
     Function::MlpNeurons,
     Function::StrongestNeurons,
 ];
-
-/// The indices that were written, of either type.
-fn indices(stored: &Stored) -> Vec<i64> {
-    let index = |bits| if stored.kind() == Kind::F32 { i64::from(bits as u32 as i32) } else { bits as i64 };
-    stored.bits().into_iter().map(index).collect()
-}
 
 /// Takes a tensor away.
 fn remove(call: &mut Call, name: &str) {
@@ -51,7 +45,7 @@ fn all_results_of_a_whole_sum_to_1() {
     {
         for flags in [0, 1] {
             let mut call = Call::random(function, Kind::F64, Size::Small);
-            call.flags = flags;
+            call.choices.flags = flags;
             goes_well("sum", &mut call);
             let mut sums = vec![0.0; wholes];
             for output in call.outputs() {
@@ -92,17 +86,17 @@ fn the_strongest_neurons_are_the_largest_of_all_with_indices_of_either_type() {
         let shape = call.output("out_neurons").layout.shape.clone();
         let (tokens, neurons) = (shape[0], call.arg("activations").shape()[1] as usize);
         let mut all = Call::random(Function::StrongestNeurons, Kind::F32, size);
-        remove(&mut all, "out_indices");
+        remove(&mut all, "indices");
         replace(&mut all, "out_neurons", Kind::F64, &[tokens, neurons]);
         goes_well("all", &mut all);
         let contributions = all.output("out_neurons").to_f64();
         for k in [0, 1, 2, shape[1], neurons] {
             check_strongest(&contributions, tokens, k, |kind| {
                 replace(&mut call, "out_neurons", Kind::F64, &[tokens, k]);
-                replace(&mut call, "out_indices", kind, &[tokens, k]);
+                replace(&mut call, "indices", kind, &[tokens, k]);
                 goes_well("strongest", &mut call);
                 assert_eq!(call.output("out_resid").bits(), all.output("out_resid").bits());
-                (call.output("out_neurons").to_f64(), indices(call.output("out_indices")))
+                (call.output("out_neurons").to_f64(), integers_of(call.output("indices")))
             });
         }
     }
@@ -124,7 +118,7 @@ fn the_strongest_parts_of_a_group_with_two_part_axes_have_row_major_indices() {
         replace(&mut call, "groups[0].out", Kind::F64, &[5, 7]);
         replace(&mut call, "groups[0].indices", kind, &[5, 7]);
         goes_well("strongest", &mut call);
-        (call.output("groups[0].out").to_f64(), indices(call.output("groups[0].indices")))
+        (call.output("groups[0].out").to_f64(), integers_of(call.output("groups[0].indices")))
     });
 }
 
@@ -138,6 +132,7 @@ fn a_sum_over_heads_is_the_sum_of_what_each_head_contributes() {
                 let [batch, heads, pos, keys] = [0, 1, 2, 3].map(|axis| pattern[axis] as usize);
                 let shape = [batch, pos, keys, heads];
                 replace(&mut call, "out_attn", Kind::F64, &shape[..if per_head { 4 } else { 3 }]);
+                call.choices.result_flags = if per_head { 0 } else { CONTRIB_ATTENTION_SUM_HEADS };
                 goes_well("heads", &mut call);
                 (call.output("out_attn").to_f64(), call.output("out_resid").bits(), heads)
             };
@@ -155,7 +150,7 @@ fn a_group_can_be_summed_over_any_of_its_leading_part_axes() {
         let mut call = Call::random(Function::FactoredGroups, Kind::F32, Size::Large);
         remove(&mut call, "groups[0].indices");
         replace(&mut call, "groups[0].out", Kind::F64, shape);
-        call.flags = flags;
+        call.choices.flags = flags;
         call
     };
     let results = |shape: &[usize], flags| {
@@ -192,7 +187,7 @@ fn dense_parts_can_be_summed_and_the_strongest_taken() {
             call.place(number, plain.stored[of_plain].clone());
         }
         replace(&mut call, "groups[1].out", Kind::F32, &[3]);
-        call.flags = flags;
+        call.choices.flags = flags;
         call
     };
     let mut sums = dense(CONTRIB_GROUP_SUM);
@@ -209,7 +204,7 @@ fn dense_parts_can_be_summed_and_the_strongest_taken() {
     let largest = |whole| f64::max(expected[whole], expected[3 + whole]);
     let found = strongest.output("groups[0].out").to_f64();
     assert_eq!(found, [largest(0), largest(1), largest(2)]);
-    for (whole, index) in indices(strongest.output("groups[0].indices")).into_iter().enumerate() {
+    for (whole, index) in integers_of(strongest.output("groups[0].indices")).into_iter().enumerate() {
         assert_eq!(expected[index as usize * 3 + whole], found[whole]);
     }
 }
@@ -225,12 +220,13 @@ fn what_is_masked_counts_unless_it_is_left_out() {
             let number = call.number(coefficients);
             let (zeros, elements) = (call.stored[number].to_f64(), call.stored[number].elements());
             assert!(zeros.contains(&0.0) && zeros.iter().any(|&coefficient| coefficient > 0.0), "{elements:?}");
-            call.flags = flags;
+            call.choices.flags = flags;
             if function == Function::FactoredGroups {
                 remove(&mut call, "groups[0].indices");
                 replace(&mut call, out, Kind::F64, &[5, 3]);
             } else {
                 replace(&mut call, out, Kind::F64, &[3, 3, 2, 2]);
+                call.choices.result_flags = 0;
             }
             goes_well("masked", &mut call);
             let mut contributions = call.output(out).to_f64();
@@ -321,7 +317,7 @@ fn a_threshold_in_the_call_gives_what_thresholding_afterwards_gives() {
                 after.place(number, of(values, shapes[number]));
                 after.place(2 + number, Stored::blank(Kind::F64, Layout::row_major(shapes[number])));
             }
-            after.threshold = cut;
+            after.choices.threshold = cut;
             goes_well("afterwards", &mut after);
             // With 0 in the options there is no threshold.
             let found = results(cut);
@@ -343,6 +339,9 @@ fn a_threshold_is_taken_before_sums_and_before_the_strongest() {
     let results = |function, out: &str, shape: &[usize]| {
         let mut call = Call::random(function, Kind::F64, Size::Small);
         replace(&mut call, out, Kind::F64, shape);
+        if out == "out_attn" {
+            call.choices.result_flags = if shape.len() == 4 { 0 } else { CONTRIB_ATTENTION_SUM_HEADS };
+        }
         call.options_threshold = cut;
         goes_well("threshold", &mut call);
         call.output(out).to_f64()
@@ -411,7 +410,7 @@ fn more_parts_than_can_be_counted_are_more_than_memory_can_hold() {
         let mut coefficients = [many.clone(), many.clone(), many.clone(), many.clone(), few_parts];
         let blank = |kind| [(); 5].map(|()| Stored::blank(kind, Layout::row_major(&[1])));
         let (mut outs, mut indices) = (blank(Kind::F32), blank(Kind::F64));
-        let (mut outs_of, mut indices_of) = (outs.each_mut().map(Arg::of), indices.each_mut().map(Arg::of_indices));
+        let (mut outs_of, mut indices_of) = (outs.each_mut().map(Arg::of), indices.each_mut().map(Arg::of_integers));
         let tensors = [&mut coefficients, &mut outs_of, &mut indices_of].map(|args| args.each_mut().map(Arg::tensor));
         let groups = [0, 1, 2, 3, 4].map(|index| {
             let [coefficients, out, indices] = tensors.each_ref().map(|tensors| &raw const tensors[index]);
