@@ -56,7 +56,8 @@ const EPILOGUE: &str = r#"/* What each struct with a `struct_size` begins with: 
 #endif
 
 /* `CONTRIB_TENSOR(data, CONTRIB_F32, 12, 576)`, in C from C99 on: a `const contrib_tensor *` to a row-major tensor of these
- * extents in the host's memory, inside a call or an initialiser. It is valid until the end of the enclosing block.
+ * extents in the host's memory, inside a call or an initialiser. It is valid until the end of the enclosing block; a branch of
+ * an `if` and the body of a loop are blocks, with or without braces.
  * `CONTRIB_SCALAR(data, CONTRIB_F32)` has no axes: one element. `data` may point to const where the tensor is only read. */
 #if !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
 #define CONTRIB_TENSOR(data, dtype, ...) \
