@@ -218,6 +218,13 @@ pub enum Cause {
         /// The number of parts.
         parts: usize,
     },
+    /// A type of indices or counts that cannot count all parts.
+    IndexType {
+        /// The number of parts.
+        parts: usize,
+        /// The largest number of the type that came.
+        largest: u64,
+    },
     /// More threads than can be.
     TooManyThreads {
         /// The number of threads that came.
@@ -273,6 +280,9 @@ impl fmt::Display for Cause {
             }
             Cause::TopK { got, parts } => {
                 write!(f, "expected room for at most all {parts} parts, and indices that can count them, got {got}")
+            }
+            Cause::IndexType { parts, largest } => {
+                write!(f, "expected integers that can count all {parts} parts, got ones up to {largest}")
             }
             Cause::TooManyThreads { got, limit } => write!(f, "expected at most {limit} threads, got {got}"),
             Cause::OutOfMemory { bytes } => write!(f, "{bytes} bytes of working memory could not be allocated"),

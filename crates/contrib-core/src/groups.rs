@@ -91,7 +91,7 @@ pub enum Out<'a> {
     /// The `k` largest of each batch item, the largest first, and of equal ones the first. The others count in the sum by
     /// which all are divided.
     TopK(TopK<'a>),
-    /// Those that are greater than a threshold, and the sum of all others.
+    /// Those that are greater than a number, and the sum of all others.
     Sparse(Sparse<'a>),
 }
 
@@ -106,24 +106,27 @@ pub struct TopK<'a> {
     pub summed_axes: usize,
 }
 
-/// Where the contributions of each batch item go that are greater than a threshold. Fewer than `1 / threshold` can be.
+/// Where the contributions of each batch item go that are greater than a number. Of a number `t` greater than 0 there are
+/// fewer than `1 / t`, so that a room of `ceil(1 / t) - 1` is always enough.
 ///
 /// Whatever is left out is in `left_out`: the contributions of a batch item, all groups together, still sum to 1. Where they are
-/// NaN, there are none, and `left_out` is NaN.
+/// NaN, none is in the results, and `left_out` is NaN. Contributions are compared before they are rounded to the type of the
+/// results.
 ///
-/// With a threshold in the options, contributions are first made 0 and renormalised as it says.
+/// A threshold in the options comes first: contributions that are not greater are made 0, the others are divided by what is
+/// left, and then they are compared with `above`.
 #[derive(Debug)]
 pub struct Sparse<'a> {
-    /// What contributions must be greater than.
-    pub threshold: f64,
-    /// The contributions, `[v.., room]`, in the order of their indices. Where more are greater than the threshold than there
-    /// is room for, the largest, and of equal ones the first. Where fewer are, zeros follow.
+    /// What contributions must be greater than. Not NaN; below 0, all are.
+    pub above: f64,
+    /// The contributions, `[v.., room]`, in the order of their indices. Where more are greater than there is room for, the
+    /// largest, and of equal ones the first. Where fewer are, zeros follow. The room may be 0, and more than there are parts.
     pub contributions: TensorMut<'a>,
     /// Which parts they are, `[v.., room]`: row-major indices of the part axes that are left, in order. -1 where there is none.
     pub indices: IndicesMut<'a>,
-    /// How many contributions are greater than the threshold, whether there is room for them or not: `v..`.
+    /// How many contributions are greater, whether there is room for them or not: `v..`.
     pub counts: IndicesMut<'a>,
-    /// The sum of all other contributions of the group: `v..`.
+    /// The sum of all contributions of the group that are not in `contributions`, whether they are greater or not: `v..`.
     pub left_out: TensorMut<'a>,
     /// Of how many leading part axes sums are taken first.
     pub summed_axes: usize,

@@ -117,6 +117,8 @@ pub struct IndicesMut<'a> {
     /// Elements of the same size, which are never read or written as such.
     view: TensorMut<'a>,
     index_type: IndexType,
+    /// The order of part axes in which indices are row-major, where it is not their own.
+    order: Option<&'static [usize]>,
 }
 
 impl<'a> IndicesMut<'a> {
@@ -128,7 +130,7 @@ impl<'a> IndicesMut<'a> {
         let (start, len) = (data.as_mut_ptr(), data.len());
         // SAFETY: the borrow of `data` is exclusive, and lasts for 'a.
         let view = unsafe { TensorMut::of_slice(start.cast(), len, I::TYPE.as_large(), 0, shape, None)? };
-        Ok(IndicesMut { view, index_type: I::TYPE })
+        Ok(IndicesMut { view, index_type: I::TYPE, order: None })
     }
 
     /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.
@@ -144,9 +146,9 @@ impl<'a> IndicesMut<'a> {
         shape: &[usize],
         strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the same contract.
         let view = unsafe { TensorMut::from_raw_parts(data, index_type.as_large(), shape, strides)? };
-        Ok(IndicesMut { view, index_type })
+        Ok(IndicesMut { view, index_type, order: None })
     }
 
     /// The extents of the axes.
@@ -159,9 +161,14 @@ impl<'a> IndicesMut<'a> {
         self.index_type
     }
 
-    /// The same indices, borrowed for a shorter time.
-    pub(crate) const fn reborrow(&mut self) -> IndicesMut<'_> {
-        IndicesMut { view: self.view.reborrow(), index_type: self.index_type }
+    /// The same, for indices that are row-major in the part axes of a group once these are in this order: the first is the axis
+    /// `order[0]` of the group. Sums are not over any of them.
+    pub(crate) const fn in_order(self, order: &'static [usize]) -> Self {
+        IndicesMut { order: Some(order), ..self }
+    }
+
+    pub(crate) const fn order(&self) -> Option<&'static [usize]> {
+        self.order
     }
 
     /// A tensor that lies where the indices do.

@@ -4,10 +4,10 @@ mod common;
 
 use common::{Job, Outputs, view, view_indices, view_mut};
 use contrib_core::{
-    Cause, Context, DType, Directions, Error, FactoredAttention, FactoredParts, Group, Heads, IndexType, IndicesMut,
-    MAX_NDIM, MlpNeurons, Norm, OneOff, Options, Out, Parts, Tensor, TensorMut, attention, attention_factored,
-    contributions, contributions_with_one_off, group_contributions, half, mlp, mlp_neurons, threshold_and_renormalise,
-    threshold_and_renormalise_in_place,
+    AttentionResults, Cause, Context, DType, Directions, Error, FactoredAttention, FactoredParts, Group, Heads,
+    IndexType, IndicesMut, MAX_NDIM, MlpNeurons, NeuronResults, Norm, OneOff, Options, Out, Parts, Sparse, Tensor,
+    TensorMut, TopK, attention, attention_factored, contributions, contributions_with_one_off, group_contributions,
+    half, mlp, mlp_neurons, threshold_and_renormalise, threshold_and_renormalise_in_place,
 };
 use contrib_testing::{Axis, Kind, Layout, Operation, Random, Stored};
 use std::ffi::c_void;
@@ -31,6 +31,8 @@ fn name(cause: &Cause) -> &'static str {
         Cause::TooManyThreads { .. } => "TooManyThreads",
         Cause::Heads { .. } => "Heads",
         Cause::TopK { .. } => "TopK",
+        Cause::IndexType { .. } => "IndexType",
+        Cause::InvalidNumber { .. } => "InvalidNumber",
         _ => "another",
     }
 }
@@ -372,7 +374,7 @@ const DISAGREEING_SHAPES: &[Row] = &[
         &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
         [&[2, 5], &[2, 5]],
         "Rank",
-        "out_attn: expected [batch, pos, key_pos, head] or [batch, pos, key_pos], got [2, 5]",
+        "out_attn: expected [batch, pos, key_pos, head], got [2, 5]",
     ),
     (
         Operation::AttentionFactored,
@@ -380,13 +382,6 @@ const DISAGREEING_SHAPES: &[Row] = &[
         [&[2, 4, 5, 3], &[2, 5]],
         "ShapeMismatch",
         "out_attn: expected [2, 5, 3, 4] to match pattern, got [2, 4, 5, 3]",
-    ),
-    (
-        Operation::AttentionFactored,
-        &[&[2, 5, 8], &[2, 5, 8], &[2, 4, 5, 3], &[2, 3, 2, 6], &[4, 6, 8]],
-        [&[2, 5, 4], &[2, 5]],
-        "ShapeMismatch",
-        "out_attn: expected [2, 5, 3] to match pattern, got [2, 5, 4]",
     ),
     (
         Operation::AttentionFactored,
@@ -623,6 +618,10 @@ enum HeadsAt {
     Values(usize, usize),
 }
 
+fn top_k<'a>(contributions: TensorMut<'a>, indices: IndicesMut<'a>) -> Out<'a> {
+    Out::TopK(TopK { contributions, indices, summed_axes: 0 })
+}
+
 /// A buffer whose elements are all 1, and pieces of it, each an index and a shape, which may overlap.
 struct Memory {
     buffer: Vec<f32>,
@@ -678,7 +677,7 @@ fn results_of_factored_attention_that_share_memory_with_anything_are_refused() {
         let inputs = FactoredAttention {
             resid_pre: input(300, &[1, 2, 4]),
             resid_mid: input(10, &[1, 2, 4]),
-            pattern: input(20, &[1, 2, 2, 3]),
+            pattern: input(20, &[1, 2, 2, 3]).into(),
             heads: match of_heads {
                 HeadsAt::ValueOutput(at) => Heads::ValueOutput(input(at, &[1, 3, 2, 4])),
                 HeadsAt::Values(values, w_o) => {
@@ -689,8 +688,8 @@ fn results_of_factored_attention_that_share_memory_with_anything_are_refused() {
             leave_out_masked: false,
         };
         let mut one_offs = [OneOff { part: input(160, &[1, 2, 4]), out: output(one_off, &[1, 2]) }];
-        let (mut out, mut residual) = (output(out, &[1, 2, 3, 2]), output(residual, &[1, 2]));
-        attention_factored(&inputs, &mut one_offs, &mut out, &mut residual, &options)
+        let (attn, resid) = (Out::Each(output(out, &[1, 2, 3, 2])), output(residual, &[1, 2]));
+        attention_factored(&inputs, AttentionResults { attn, resid, one_offs: &mut one_offs }, &options)
     };
     let (values, value_output) = (HeadsAt::Values(40, 60), HeadsAt::ValueOutput(100));
     refuse(heads(values, 307, 220, 230), "out_attn", "resid_pre");
@@ -721,20 +720,21 @@ fn results_of_neurons_that_share_memory_with_anything_are_refused() {
             activations: input(20, &[2, 5]),
             w_out: input(40, &[5, 4]),
         };
-        let shape: &[usize] = if at.is_some() { &[2, 3] } else { &[2, 5] };
-        let mut indices = at.map(|at| memory.indices(at, shape));
-        let (mut out, mut residual) = (memory.output(out, shape), memory.output(residual, &[2]));
-        mlp_neurons(&inputs, &mut out, indices.as_mut(), &mut residual, &Options::default())
+        let neurons = match at {
+            None => Out::Each(memory.output(out, &[2, 5])),
+            Some(at) => top_k(memory.output(out, &[2, 3]), memory.indices(at, &[2, 3])),
+        };
+        mlp_neurons(&inputs, NeuronResults { neurons, resid: memory.output(residual, &[2]) }, &Options::default())
     };
     refuse(neurons(29, None, 230), "out_neurons", "activations");
     refuse(neurons(59, None, 230), "out_neurons", "w_out");
     refuse(neurons(200, None, 209), "out_resid", "out_neurons");
     refuse(neurons(200, None, 1), "out_resid", "resid_mid");
     refuse(neurons(29, Some(300), 230), "out_neurons", "activations");
-    refuse(neurons(200, Some(35), 230), "out_indices", "w_out");
-    refuse(neurons(200, Some(12), 230), "out_indices", "resid_post");
-    refuse(neurons(200, Some(205), 230), "out_indices", "out_neurons");
-    refuse(neurons(200, Some(300), 305), "out_resid", "out_indices");
+    refuse(neurons(200, Some(35), 230), "indices", "w_out");
+    refuse(neurons(200, Some(12), 230), "indices", "resid_post");
+    refuse(neurons(200, Some(205), 230), "indices", "out_neurons");
+    refuse(neurons(200, Some(300), 305), "out_resid", "indices");
 }
 
 #[test]
@@ -749,13 +749,12 @@ fn results_of_factored_groups_that_share_memory_with_anything_are_refused() {
             Directions::Vectors(input(40, &[3, 1, 4]))
         };
         let factored = FactoredParts {
-            coefficients: input(20, &[3, 2]),
+            coefficients: input(20, &[3, 2]).into(),
             directions,
             scale: Some(input(80, &[1, 4])),
             leave_out_zeros: false,
         };
-        let contributions = memory.output(out, &[2, 3]);
-        let out = Out::TopK { contributions, indices: memory.indices(indices_at, &[2, 3]) };
+        let out = top_k(memory.output(out, &[2, 3]), memory.indices(indices_at, &[2, 3]));
         let group = Group { parts: Parts::Factored(factored), out };
         let dense = Group::dense(input(100, &[2, 4]), memory.output(250, &[2]));
         group_contributions(&input(0, &[2, 4]), &mut [dense, group], &Options::default())
@@ -777,6 +776,140 @@ fn results_of_factored_groups_that_share_memory_with_anything_are_refused() {
     refuse(primitive(true, 200, 205), "groups[1].indices", "groups[1].out");
 }
 
+#[test]
+fn sparse_results_that_share_memory_with_anything_are_refused() {
+    let memory = Memory::new();
+    let input = |start, shape: &[usize]| memory.input(start, shape);
+    let refuse = |result, name: &str, with: &str| memory.assert_shared(&result, name, with);
+    let sparse = |[contributions, indices, counts, left_out]: [usize; 4]| {
+        Out::Sparse(Sparse {
+            above: 0.01,
+            contributions: memory.output(contributions, &[2, 3]),
+            indices: memory.indices(indices, &[2, 3]),
+            counts: memory.indices(counts, &[2]),
+            left_out: memory.output(left_out, &[2]),
+            summed_axes: 0,
+        })
+    };
+    let primitive = |at| {
+        let group = Group { parts: Parts::Dense(input(20, &[5, 2, 4])), out: sparse(at) };
+        group_contributions(&input(0, &[2, 4]), &mut [group], &Options::default())
+    };
+    let neurons = |at| {
+        let inputs = MlpNeurons {
+            resid_mid: input(0, &[2, 4]),
+            resid_post: input(10, &[2, 4]),
+            activations: input(20, &[2, 5]),
+            w_out: input(40, &[5, 4]),
+        };
+        let results = NeuronResults { neurons: sparse(at), resid: memory.output(300, &[2]) };
+        mlp_neurons(&inputs, results, &Options::default())
+    };
+    // Results at these overlap nothing.
+    let apart = [200, 210, 220, 230];
+    for (number, [of_group, of_neurons]) in [
+        ["groups[0].out", "out_neurons"],
+        ["groups[0].indices", "indices"],
+        ["groups[0].counts", "counts"],
+        ["groups[0].left_out", "left_out"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let at = |place: usize| {
+            let mut all = apart;
+            all[number] = place;
+            all
+        };
+        refuse(primitive(at(7)), of_group, "whole");
+        refuse(primitive(at(59)), of_group, "groups[0].parts");
+        refuse(neurons(at(29)), of_neurons, "activations");
+        refuse(neurons(at(15)), of_neurons, "resid_post");
+        for (earlier, with) in ["out_neurons", "indices", "counts", "left_out"].into_iter().enumerate().take(number) {
+            refuse(neurons(at(apart[earlier] + 1)), of_neurons, with);
+        }
+    }
+}
+
+#[test]
+fn indices_and_counts_of_a_type_that_cannot_count_all_parts_are_refused() {
+    const PARTS: usize = 1 << 31;
+    let whole = Tensor::new::<f32>(&[], &[0, 4]).unwrap();
+    let run = |[of_indices, of_counts]: [IndexType; 2], shape: &[usize], summed_axes| {
+        // SAFETY: there are no elements.
+        let integers = |index_type, shape: &[usize]| unsafe {
+            IndicesMut::from_raw_parts(ptr::null_mut(), index_type, shape, None).unwrap()
+        };
+        let (mut contributions, mut left_out) = ([0.0_f32; 0], [0.0_f32; 0]);
+        let out = Out::Sparse(Sparse {
+            above: 0.01,
+            contributions: TensorMut::new(&mut contributions, &[0, 3]).unwrap(),
+            indices: integers(of_indices, &[0, 3]),
+            counts: integers(of_counts, &[0]),
+            left_out: TensorMut::new(&mut left_out, &[0]).unwrap(),
+            summed_axes,
+        });
+        let group = Group { parts: Parts::Dense(Tensor::new::<f32>(&[], shape).unwrap()), out };
+        group_contributions(&whole, &mut [group], &Options::default())
+    };
+    let text = |name: &str| {
+        format!("groups[0].{name}: expected integers that can count all 2147483648 parts, got ones up to 2147483647")
+    };
+    let (small, large) = (IndexType::I32, IndexType::I64);
+    assert_refused(run([small, large], &[PARTS, 0, 4], 0), "IndexType", &text("indices"));
+    assert_refused(run([large, small], &[2, PARTS / 2, 0, 4], 0), "IndexType", &text("counts"));
+    assert_eq!(run([large, large], &[PARTS, 0, 4], 0), Ok(()));
+    assert_eq!(run([small, small], &[PARTS - 1, 0, 4], 0), Ok(()));
+    // Sums over the first axis are half as many.
+    assert_eq!(run([small, small], &[2, PARTS / 2, 0, 4], 1), Ok(()));
+}
+
+#[test]
+fn sums_over_other_axes_than_heads_are_refused_by_attention_and_any_by_neurons() {
+    let of = |shape: &[usize]| Stored::from_fn(Kind::F32, Layout::row_major(shape), |_| 0.5);
+    let run = |operation, shapes: &[&[usize]], sparse: bool, summed_axes| {
+        let job = Job::random(operation, Kind::F32, shapes, &mut Random::new(1));
+        let mut outs = [&[1, 2, 1][..], &[1, 2, 1], &[1, 2], &[1, 2], &[1, 2]].map(of);
+        let [out, indices, counts, left_out, resid] = &mut outs;
+        let (contributions, indices) = (view_mut(out), view_indices(indices));
+        let to = if sparse {
+            let (counts, left_out) = (view_indices(counts), view_mut(left_out));
+            Out::Sparse(Sparse { above: 0.0, contributions, indices, counts, left_out, summed_axes })
+        } else {
+            Out::TopK(TopK { contributions, indices, summed_axes })
+        };
+        let result = job.run_factored(to, view_mut(resid), &Options::default());
+        assert!(result.is_ok() || outs.iter().all(|out| out.to_f64().iter().all(|&number| number == 0.5)));
+        result
+    };
+    for sparse in [false, true] {
+        let heads: &[&[usize]] = &[&[1, 2, 4], &[1, 2, 4], &[1, 4, 2, 3], &[1, 3, 2, 5], &[4, 5, 4]];
+        let attention = |summed_axes| run(Operation::AttentionFactored, heads, sparse, summed_axes);
+        assert_eq!([attention(0), attention(1)], [Ok(()), Ok(())]);
+        let text = "summed_axes: expected 0, or 1 for sums over heads, got 2";
+        assert_refused(attention(2), "InvalidNumber", text);
+        let shapes: &[&[usize]] = &[&[1, 2, 4], &[1, 2, 4], &[1, 2, 3], &[3, 4]];
+        let neurons = |summed_axes| run(Operation::MlpNeurons, shapes, sparse, summed_axes);
+        assert_eq!(neurons(0), Ok(()));
+        assert_refused(neurons(1), "InvalidNumber", "summed_axes: expected 0, got 1");
+    }
+}
+
+#[test]
+fn sums_over_heads_of_other_shapes_are_refused() {
+    let shapes: &[&[usize]] = &[&[1, 2, 4], &[1, 2, 4], &[1, 4, 2, 3], &[1, 3, 2, 5], &[4, 5, 4]];
+    let job = Job::random(Operation::AttentionFactored, Kind::F32, shapes, &mut Random::new(1));
+    let run = |shape: &[usize]| {
+        let [mut out, mut resid] = [shape, &[1, 2]].map(|shape| Stored::blank(Kind::F32, Layout::row_major(shape)));
+        let result = job.run_factored(Out::Sums(view_mut(&mut out)), view_mut(&mut resid), &Options::default());
+        assert!(result.is_ok() || (out.is_blank() && resid.is_blank()));
+        result
+    };
+    assert_eq!(run(&[1, 2, 3]), Ok(()));
+    assert_refused(run(&[1, 2, 4]), "ShapeMismatch", "out_attn: expected [1, 2, 3] to match pattern, got [1, 2, 4]");
+    assert_refused(run(&[1, 2]), "Rank", "out_attn: expected [batch, pos, key_pos], got [1, 2]");
+}
+
 /// Which tensor of a factored group has which shape.
 #[derive(Clone, Copy)]
 struct Shapes<'a> {
@@ -792,7 +925,30 @@ enum OutOf<'a> {
     Each(&'a [usize]),
     Sums(&'a [usize]),
     TopK(&'a [usize], &'a [usize]),
+    /// Over so many axes.
+    TopKOfSums(&'a [usize], usize),
+    Sparse(OutOfSparse<'a>),
 }
+
+#[derive(Clone, Copy)]
+struct OutOfSparse<'a> {
+    above: f64,
+    contributions: &'a [usize],
+    indices: &'a [usize],
+    counts: &'a [usize],
+    left_out: &'a [usize],
+    summed_axes: usize,
+}
+
+/// The usual ones of [`FACTORED`].
+const SPARSE: OutOfSparse<'_> = OutOfSparse {
+    above: 0.01,
+    contributions: &[2, 5, 3],
+    indices: &[2, 5, 3],
+    counts: &[2, 5],
+    left_out: &[2, 5],
+    summed_axes: 0,
+};
 
 /// The usual shapes: parts `[3, 4]` of wholes `[2, 5]` with 6 elements.
 const FACTORED: Shapes<'_> = Shapes {
@@ -810,13 +966,15 @@ fn factored_group(shapes: Shapes<'_>, options: &Options<'_>) -> (Result<(), Erro
     let blank = |shape: &[usize]| Stored::blank(Kind::F32, Layout::row_major(shape));
     let (whole, coefficients, directions) = (of(&[2, 5, 6]), of(shapes.coefficients), of(shapes.directions));
     let (projection, scale) = (shapes.projection.map(of), shapes.scale.map(of));
-    let (shape, shape_of_indices) = match shapes.out {
-        OutOf::Each(shape) | OutOf::Sums(shape) => (shape, NONE),
-        OutOf::TopK(shape, indices) => (shape, indices),
+    let shapes_of_out = match shapes.out {
+        OutOf::Each(shape) | OutOf::Sums(shape) => [shape, NONE, NONE, NONE],
+        OutOf::TopK(shape, indices) => [shape, indices, NONE, NONE],
+        OutOf::TopKOfSums(shape, _) => [shape, shape, NONE, NONE],
+        OutOf::Sparse(to) => [to.contributions, to.indices, to.counts, to.left_out],
     };
-    let (mut first, mut out, mut indices) = (blank(&[2, 5]), blank(shape), blank(shape_of_indices));
+    let (mut first, [mut out, mut indices, mut counts, mut left_out]) = (blank(&[2, 5]), shapes_of_out.map(blank));
     let factored = FactoredParts {
-        coefficients: view(&coefficients),
+        coefficients: view(&coefficients).into(),
         directions: match &projection {
             None => Directions::Vectors(view(&directions)),
             Some(projection) => Directions::Projected { values: view(&directions), projection: view(projection) },
@@ -828,12 +986,23 @@ fn factored_group(shapes: Shapes<'_>, options: &Options<'_>) -> (Result<(), Erro
     let to = match shapes.out {
         OutOf::Each(_) => Out::Each(contributions),
         OutOf::Sums(_) => Out::Sums(contributions),
-        OutOf::TopK(..) => Out::TopK { contributions, indices: view_indices(&mut indices) },
+        OutOf::TopK(..) => top_k(contributions, view_indices(&mut indices)),
+        OutOf::TopKOfSums(_, summed_axes) => {
+            Out::TopK(TopK { contributions, indices: view_indices(&mut indices), summed_axes })
+        }
+        OutOf::Sparse(to) => Out::Sparse(Sparse {
+            above: to.above,
+            contributions,
+            indices: view_indices(&mut indices),
+            counts: view_indices(&mut counts),
+            left_out: view_mut(&mut left_out),
+            summed_axes: to.summed_axes,
+        }),
     };
     let dense = Group::dense(view(&whole), view_mut(&mut first));
     let result =
         group_contributions(&view(&whole), &mut [dense, Group { parts: Parts::Factored(factored), out: to }], options);
-    (result, ![first, out, indices].iter().all(Stored::is_blank))
+    (result, ![first, out, indices, counts, left_out].iter().all(Stored::is_blank))
 }
 
 const MANY: [usize; MAX_NDIM] = [1; MAX_NDIM];
@@ -941,6 +1110,46 @@ const REFUSED_GROUPS: &[(Shapes<'_>, &str, &str)] = &[
         "groups[1].out: expected room for at most all 12 parts, and indices that can count them, got 13",
     ),
     (
+        Shapes { out: OutOf::TopKOfSums(&[2, 5, 5], 1), ..FACTORED },
+        "TopK",
+        "groups[1].out: expected room for at most all 4 parts, and indices that can count them, got 5",
+    ),
+    (
+        Shapes { out: OutOf::TopKOfSums(&[2, 5, 1], 3), ..FACTORED },
+        "InvalidNumber",
+        "groups[1].summed_axes: expected at most all part axes, got 3",
+    ),
+    (
+        Shapes { out: OutOf::Sparse(OutOfSparse { contributions: &[5, 2, 3], ..SPARSE }), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].out: expected [2, 5, *] to match groups[1].coefficients, got [5, 2, 3]",
+    ),
+    (
+        Shapes { out: OutOf::Sparse(OutOfSparse { indices: &[2, 5, 4], ..SPARSE }), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].indices: expected [2, 5, 3] to match groups[1].out, got [2, 5, 4]",
+    ),
+    (
+        Shapes { out: OutOf::Sparse(OutOfSparse { counts: &[2, 5, 1], ..SPARSE }), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].counts: expected [2, 5] to match groups[1].coefficients, got [2, 5, 1]",
+    ),
+    (
+        Shapes { out: OutOf::Sparse(OutOfSparse { left_out: &[2], ..SPARSE }), ..FACTORED },
+        "ShapeMismatch",
+        "groups[1].left_out: expected [2, 5] to match groups[1].coefficients, got [2]",
+    ),
+    (
+        Shapes { out: OutOf::Sparse(OutOfSparse { above: f64::NAN, ..SPARSE }), ..FACTORED },
+        "InvalidThreshold",
+        "groups[1].above: expected a number, got NaN",
+    ),
+    (
+        Shapes { out: OutOf::Sparse(OutOfSparse { summed_axes: 3, ..SPARSE }), ..FACTORED },
+        "InvalidNumber",
+        "groups[1].summed_axes: expected at most all part axes, got 3",
+    ),
+    (
         Shapes { coefficients: &MANY, directions: &MANY, out: OutOf::Each(&MANY), ..FACTORED },
         "ShapeMismatch",
         "groups[1].coefficients: expected [*, *, *, *, *, *, *, *, *, *, *, *, *, *, 2, 5] to match whole, got [1, 1, 1, \
@@ -962,6 +1171,12 @@ fn each_tensor_of_a_factored_group_is_refused_by_its_name() {
             OutOf::Sums(&[2, 5]),
             OutOf::TopK(&[2, 5, 12], &[2, 5, 12]),
             OutOf::TopK(&[2, 5, 0], &[2, 5, 0]),
+            OutOf::TopKOfSums(&[2, 5, 4], 1),
+            OutOf::TopKOfSums(&[2, 5, 1], 2),
+            OutOf::Sparse(SPARSE),
+            OutOf::Sparse(OutOfSparse { above: f64::NEG_INFINITY, summed_axes: 2, ..SPARSE }),
+            OutOf::Sparse(OutOfSparse { contributions: &[2, 5, 0], indices: &[2, 5, 0], ..SPARSE }),
+            OutOf::Sparse(OutOfSparse { contributions: &[2, 5, 90], indices: &[2, 5, 90], ..SPARSE }),
         ] {
             assert_eq!(factored_group(Shapes { out, ..shapes }, &Options::default()), (Ok(()), true));
         }
@@ -978,7 +1193,7 @@ fn as_many_axes_of_factored_parts_as_a_tensor_of_vectors_could_have_work_and_one
         let (coefficient, direction) = ([0.5_f32], [1.0_f32]);
         let mut out = [f32::NAN];
         let factored = FactoredParts {
-            coefficients: Tensor::new(&coefficient, &ones[..axes]).unwrap(),
+            coefficients: Tensor::new(&coefficient, &ones[..axes]).unwrap().into(),
             directions: Directions::Vectors(Tensor::new(&direction, &ones[..(axes + 1).min(MAX_NDIM)]).unwrap()),
             scale: None,
             leave_out_zeros: false,
@@ -1011,14 +1226,15 @@ fn further_arguments_of_factored_operations_are_refused_by_their_names() {
             let inputs = FactoredAttention {
                 resid_pre: view(&resid),
                 resid_mid: view(&resid),
-                pattern: view(&pattern),
+                pattern: view(&pattern).into(),
                 heads: Heads::ValueOutput(view(&value_output)),
                 scale: Some(view(&scale)),
                 leave_out_masked: false,
             };
             let mut one_offs =
                 [OneOff { part: view(&first), out: of_first }, OneOff { part: view(&part), out: of_part }];
-            attention_factored(&inputs, &mut one_offs, &mut { attn }, &mut { residual }, options)
+            let results = AttentionResults { attn: Out::Sums(attn), resid: residual, one_offs: &mut one_offs };
+            attention_factored(&inputs, results, options)
         };
         assert!(result.is_ok() || outs.iter().all(Stored::is_blank), "something was written");
         result
@@ -1066,8 +1282,8 @@ fn further_arguments_of_factored_operations_are_refused_by_their_names() {
                 activations: view(&activations),
                 w_out: view(&w_out),
             };
-            let (out, residual) = (&mut view_mut(out), &mut view_mut(residual));
-            mlp_neurons(&inputs, out, Some(&mut view_indices(indices)), residual, options)
+            let neurons = top_k(view_mut(out), view_indices(indices));
+            mlp_neurons(&inputs, NeuronResults { neurons, resid: view_mut(residual) }, options)
         };
         assert!(result.is_ok() || outs.iter().all(Stored::is_blank), "something was written");
         result
@@ -1086,7 +1302,7 @@ fn further_arguments_of_factored_operations_are_refused_by_their_names() {
     assert_refused(
         neurons(&[2, 5, 3], &[2, 5, 2], &usual),
         "ShapeMismatch",
-        "out_indices: expected [2, 5, 3] to match out_neurons, got [2, 5, 2]",
+        "indices: expected [2, 5, 3] to match out_neurons, got [2, 5, 2]",
     );
     assert_refused(neurons(&[2, 5, 3], &[2, 5, 3], &nan), "InvalidThreshold", text);
 }
@@ -1104,9 +1320,9 @@ fn indices_that_share_an_element_are_refused() {
     let mut outs = [&[2, 3][..], &[2, 3], &[2]].map(|shape| Stored::blank(Kind::F32, Layout::row_major(shape)));
     outs[1].layout.strides = vec![0, 1];
     let [out, indices, residual] = &mut outs;
-    let (out, residual) = (&mut view_mut(out), &mut view_mut(residual));
-    let result = mlp_neurons(&inputs, out, Some(&mut view_indices(indices)), residual, &Options::default());
-    let text = "out_indices: expected an element each for all results, got strides that share them";
+    let neurons = top_k(view_mut(out), view_indices(indices));
+    let result = mlp_neurons(&inputs, NeuronResults { neurons, resid: view_mut(residual) }, &Options::default());
+    let text = "indices: expected an element each for all results, got strides that share them";
     assert_refused(result, "OverlapsItself", text);
     assert!(outs.iter().all(Stored::is_blank));
 }

@@ -38,8 +38,10 @@ fn large_jobs(kind: Kind) -> Vec<(&'static str, Job)> {
     jobs.extend([
         ("many queries, by the heads' output", heads.with_value_output()),
         ("many queries, summed over heads", heads.clone().with_form(Form::Sums)),
+        ("many queries, the sparse", heads.clone().with_form(Form::Sparse(2e-3, 40))),
         ("many queries", heads),
         ("one query, summed over heads", one_query.clone().with_form(Form::Sums)),
+        ("one query, the sparse", one_query.clone().with_form(Form::Sparse(2e-3, 300))),
         ("one query", one_query),
         ("many tokens, the strongest neurons", neurons.clone().with_form(Form::TopK(17))),
         ("many tokens", neurons),
@@ -291,8 +293,11 @@ fn calls_for_some_queries_or_tokens_each_give_the_bits_of_one_call_for_all() {
         let jobs = vec![
             heads.with_value_output(),
             heads.clone().with_form(Form::Sums),
+            heads.clone().with_form(Form::TopK(7)),
+            heads.clone().with_form(Form::Sparse(0.02, 7)),
             heads,
             neurons.clone().with_form(Form::TopK(5)),
+            neurons.clone().with_form(Form::Sparse(0.03, 4)),
             neurons,
         ];
         for_each_norm(jobs, |job, name| {
@@ -319,7 +324,8 @@ fn more_wholes_than_are_kept_at_a_time_give_the_same_bits_on_any_threads() {
     for (job, norms) in [
         (heads.clone().with_form(Form::Sums), &NORMS[..1]),
         (heads, &NORMS[1..2]),
-        (neurons.with_form(Form::TopK(9)), &NORMS[..1]),
+        (neurons.clone().with_form(Form::TopK(9)), &NORMS[..1]),
+        (neurons.with_form(Form::Sparse(6e-5, 100)), &NORMS[..1]),
     ] {
         for &norm in norms {
             let job = job.with_norm(norm);

@@ -4,7 +4,7 @@ mod common;
 
 use common::calls::{EXACT, GAIN_ERROR, Storage, cases, len, make_odd, storage, ulps_of_norm};
 use common::{view, view_indices, view_mut};
-use contrib_core::{Directions, FactoredParts, Group, Norm, Options, Out, Parts, group_contributions};
+use contrib_core::{Directions, FactoredParts, Group, Norm, Options, Out, Parts, TopK, group_contributions};
 use contrib_testing::{Kind, Random, Stored, naive};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -422,7 +422,7 @@ fn results(call: &Call, whole: &Stored, inputs: &[Inputs]) -> (Vec<Stored>, Vec<
         let parts = match &inputs.directions {
             None => Parts::Dense(view(&inputs.coefficients)),
             Some(directions) => Parts::Factored(FactoredParts {
-                coefficients: view(&inputs.coefficients),
+                coefficients: view(&inputs.coefficients).into(),
                 directions: match &inputs.matrix {
                     None => Directions::Vectors(view(directions)),
                     Some(matrix) => Directions::Projected { values: view(directions), projection: view(matrix) },
@@ -434,7 +434,9 @@ fn results(call: &Call, whole: &Stored, inputs: &[Inputs]) -> (Vec<Stored>, Vec<
         let out = match group.wanted {
             Wanted::Each => Out::Each(view_mut(out)),
             Wanted::Sums(_) => Out::Sums(view_mut(out)),
-            Wanted::TopK(_) => Out::TopK { contributions: view_mut(out), indices: view_indices(indices) },
+            Wanted::TopK(_) => {
+                Out::TopK(TopK { contributions: view_mut(out), indices: view_indices(indices), summed_axes: 0 })
+            }
         };
         groups.push(Group { parts, out });
     }

@@ -5,8 +5,9 @@ mod common;
 
 use common::{Form, Job, view, view_indices, view_mut};
 use contrib_core::{
-    Directions, FactoredAttention, FactoredParts, Group, Heads, MlpNeurons, Norm, OneOff, Options, Out, Parts, Tensor,
-    attention, attention_factored, decomposed_mlp, group_contributions, mlp_neurons, threshold_and_renormalise,
+    AttentionResults, Directions, FactoredAttention, FactoredParts, Group, Heads, MlpNeurons, NeuronResults, Norm,
+    OneOff, Options, Out, Parts, Tensor, TopK, attention, attention_factored, decomposed_mlp, group_contributions,
+    mlp_neurons, threshold_and_renormalise,
 };
 use contrib_testing::{Kind, Layout, Operation, Random, Stored, cases::max_error, naive};
 
@@ -210,14 +211,14 @@ fn attention_with(job: &Job, extras: Extras<'_>, options: &Options<'_>) -> [Vec<
     let inputs = FactoredAttention {
         resid_pre: view(job.input("resid_pre")),
         resid_mid: view(resid),
-        pattern: view(job.input("pattern")),
+        pattern: view(job.input("pattern")).into(),
         heads: Heads::Values { values: view(job.input("values")), w_o: view(job.input("w_o")) },
         scale: extras.scale.map(view),
         leave_out_masked: extras.leave_out_masked,
     };
-    let (out_view, residual_view) = (&mut view_mut(&mut out), &mut view_mut(&mut residual));
-    attention_factored(&inputs, &mut one_offs, out_view, residual_view, options).unwrap();
-    drop(one_offs);
+    let attn = job.form.out(&mut out);
+    let results = AttentionResults { attn, resid: view_mut(&mut residual), one_offs: &mut one_offs };
+    attention_factored(&inputs, results, options).unwrap();
     [out.to_f64(), residual.to_f64(), out_bias.to_f64()]
 }
 
@@ -314,14 +315,14 @@ fn many_further_parts_each_have_their_own_result() {
     let inputs = FactoredAttention {
         resid_pre: view(job.input("resid_pre")),
         resid_mid: view(job.input("resid_mid")),
-        pattern: view(job.input("pattern")),
+        pattern: view(job.input("pattern")).into(),
         heads: Heads::Values { values: view(job.input("values")), w_o: view(job.input("w_o")) },
         scale: None,
         leave_out_masked: false,
     };
-    let (out_view, residual_view) = (&mut view_mut(&mut out), &mut view_mut(&mut residual));
-    attention_factored(&inputs, &mut one_offs, out_view, residual_view, &options(1.0)).unwrap();
-    drop(one_offs);
+    let attn = Out::Each(view_mut(&mut out));
+    let results = AttentionResults { attn, resid: view_mut(&mut residual), one_offs: &mut one_offs };
+    attention_factored(&inputs, results, &options(1.0)).unwrap();
 
     // The same parts as one dense group.
     let vectors = decomposed(&job);
@@ -445,9 +446,10 @@ fn of_equal_neurons_the_first_are_the_strongest() {
                 activations: view(&activations),
                 w_out: view(&w_out),
             };
-            let mut out_indices = view_indices(&mut indices);
-            let (out, residual) = (&mut view_mut(&mut out), &mut view_mut(&mut residual));
-            mlp_neurons(&inputs, out, Some(&mut out_indices), residual, &options(norm)).unwrap();
+            let (contributions, indices_view) = (view_mut(&mut out), view_indices(&mut indices));
+            let neurons = Out::TopK(TopK { contributions, indices: indices_view, summed_axes: 0 });
+            let results = NeuronResults { neurons, resid: view_mut(&mut residual) };
+            mlp_neurons(&inputs, results, &options(norm)).unwrap();
             let in_order = [1, 2, 0].into_iter().flat_map(|first| (first..hidden).step_by(3));
             let expected: Vec<u64> = in_order.take(k).map(|index| index as u64).collect();
             assert_eq!(indices.bits(), expected, "norm {norm}, {k}");
@@ -462,7 +464,7 @@ fn the_strongest_of_parts_in_several_axes_have_row_major_indices_of_either_type(
     let (whole, coefficients, directions) = (stored(&[3, 10]), stored(&[2, 5, 4, 3]), stored(&[2, 5, 4, 1, 10]));
     let dense = stored(&[5, 6, 3, 10]);
     let factored = Parts::Factored(FactoredParts {
-        coefficients: view(&coefficients),
+        coefficients: view(&coefficients).into(),
         directions: Directions::Vectors(view(&directions)),
         scale: None,
         leave_out_zeros: false,
@@ -486,7 +488,8 @@ fn the_strongest_of_parts_in_several_axes_have_row_major_indices_of_either_type(
                 .iter()
                 .zip(outs)
                 .map(|((parts, ..), (out, indices))| {
-                    let out = Out::TopK { contributions: view_mut(out), indices: view_indices(indices) };
+                    let (contributions, indices) = (view_mut(out), view_indices(indices));
+                    let out = Out::TopK(TopK { contributions, indices, summed_axes: 0 });
                     Group { parts: *parts, out }
                 })
                 .collect();
@@ -642,7 +645,7 @@ fn wholes_that_are_too_large_for_gains_in_f32_are_measured_as_exactly() {
         for norm in [1.0, 2.0] {
             let mut out = blank(&[18]);
             let factored = FactoredParts {
-                coefficients: view(&coefficients),
+                coefficients: view(&coefficients).into(),
                 directions: Directions::Vectors(view(&w_out)),
                 scale: None,
                 leave_out_zeros: false,
@@ -702,7 +705,7 @@ fn sums_over_no_parts_are_zero_even_where_there_is_no_part_at_all() {
     let coefficients = Tensor::new::<f32>(&[], &[0, 4, 2]).unwrap();
     let directions = Tensor::new::<f32>(&[], &[0, 4, 1, 3]).unwrap();
     let factored = FactoredParts {
-        coefficients,
+        coefficients: coefficients.into(),
         directions: Directions::Vectors(directions),
         scale: None,
         leave_out_zeros: false,

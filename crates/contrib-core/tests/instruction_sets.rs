@@ -112,6 +112,7 @@ fn name(job: &Job) -> String {
         Form::Each => "",
         Form::Sums => " as sums",
         Form::TopK(_) => ", top k",
+        Form::Sparse(..) => ", sparse",
     };
     format!("{operation}{variant}, {kind}")
 }

@@ -2,7 +2,7 @@
 
 use super::memory::{Shared, buffer};
 use super::normalise::Normaliser;
-use super::plan::{DensePlan, GroupPlan, WholePlan, count_parts, need_indices};
+use super::plan::{DensePlan, GroupPlan, WholePlan, count_parts, most_candidates};
 use super::proximity::{Precision, WholeNorm, dense_proximities};
 use super::totals::{Buffers, Workspace};
 use super::vectors::Vectors;
@@ -39,18 +39,18 @@ pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>
     let shares_parts = whole.items < 4 * threads.count() && parts > PARTS_A_TASK;
     let rows = if shares_parts { 1 } else { threads.count() };
     let len = rows.saturating_mul(parts);
-    let mut indices = buffer(if need_indices(groups) { len } else { 0 }, 0)?;
+    let mut candidates = buffer(rows.saturating_mul(most_candidates(groups)), 0)?;
     if len <= STACK_PROXIMITIES {
         let proximities = &mut [0.0; STACK_PROXIMITIES][..len];
-        call.all_items(parts, threads, shares_parts, proximities, &mut indices);
+        call.all_items(parts, threads, shares_parts, proximities, &mut candidates);
     } else {
-        call.all_items(parts, threads, shares_parts, &mut buffer(len, 0.0)?, &mut indices);
+        call.all_items(parts, threads, shares_parts, &mut buffer(len, 0.0)?, &mut candidates);
     }
     Ok(())
 }
 
 impl Call<'_> {
-    /// Goes through the batch items. `proximities` has a number for each part, and `indices` an index where results need it:
+    /// Goes through the batch items. `proximities` has a number for each part, and `candidates` as many slots as results need:
     /// once, or for each slot of the threads.
     fn all_items(
         &self,
@@ -58,33 +58,33 @@ impl Call<'_> {
         threads: Threads<'_>,
         shares_parts: bool,
         proximities: &mut [f64],
-        indices: &mut [usize],
+        candidates: &mut [usize],
     ) {
         let _settings = DefaultSettings::enter();
         if shares_parts {
             for item in 0..self.whole.items {
-                self.item(item, threads, proximities, indices);
+                self.item(item, threads, proximities, candidates);
             }
             return;
         }
-        let len_of_indices = if indices.is_empty() { 0 } else { parts };
-        let (proximities, indices) = (Shared::new(proximities), Shared::new(indices));
+        let len_of_candidates = candidates.len() / threads.count();
+        let (proximities, candidates) = (Shared::new(proximities), Shared::new(candidates));
         threads.for_each(self.whole.items, |slot, item| {
             // SAFETY: no two tasks that run at the same time have the same slot.
-            let (proximities, indices) =
-                unsafe { (proximities.piece(slot, parts), indices.piece(slot, len_of_indices)) };
-            self.item(item, Threads::Inline, proximities, indices);
+            let (proximities, candidates) =
+                unsafe { (proximities.piece(slot, parts), candidates.piece(slot, len_of_candidates)) };
+            self.item(item, Threads::Inline, proximities, candidates);
         });
     }
 
     /// Computes and writes the contributions to one whole.
-    fn item(&self, item: usize, threads: Threads<'_>, proximities: &mut [f64], indices: &mut [usize]) {
+    fn item(&self, item: usize, threads: Threads<'_>, proximities: &mut [f64], candidates: &mut [usize]) {
         let norm = self.norm(item);
         self.proximities(item, &norm, Precision::F32, threads, proximities);
         let is_accurate = |sum: f64| !self.has_reductions || norm.is_accurate_in_f32(sum);
-        if !self.normaliser.finish(item, proximities, indices, is_accurate) {
+        if !self.normaliser.finish(item, proximities, candidates, is_accurate) {
             self.proximities(item, &norm, Precision::F64, threads, proximities);
-            self.normaliser.finish(item, proximities, indices, |_| true);
+            self.normaliser.finish(item, proximities, candidates, |_| true);
         }
     }
 

@@ -3,7 +3,8 @@
 //! [`run`] has two paths. Where all parts are dense, [`dense`] takes one batch item after the other. Where a group is
 //! factored, [`factored`] takes a block of wholes at a time, since many wholes share the directions of its parts.
 //!
-//! Both end in [`normalise`], which makes contributions of proximities, and [`results`], which writes them. Below them are
+//! Both end in [`normalise`], which makes contributions of proximities, and [`results`], which writes them, or what
+//! [`selection`] finds among them. Below them are
 //! [`proximity`] (how a dense part is measured), [`totals`] (which brings tiles of vectors to the kernels), [`pack`] (which
 //! copies what is not contiguous) and [`kernel_selection`]. [`plan`] is what they all read: it has no `if` for what a caller
 //! may have done wrong, since everything was checked before.
@@ -17,6 +18,7 @@ mod pack;
 pub(crate) mod plan;
 mod proximity;
 pub(crate) mod results;
+mod selection;
 mod totals;
 mod vectors;
 

@@ -31,13 +31,13 @@ fn sum(numbers: &[f64], term: impl Fn(f64) -> f64) -> f64 {
 
 impl Normaliser<'_> {
     /// Makes contributions of the proximities of all parts to the whole with this index, in the same memory, and writes them.
-    /// `indices` has a number for each part where results need it. Returns whether their sum `is_accurate`: otherwise nothing
+    /// `candidates` has as many slots as [`most_candidates`](super::plan::most_candidates) says. Returns whether their sum `is_accurate`: otherwise nothing
     /// has changed.
     pub(super) fn finish(
         &self,
         item: usize,
         proximities: &mut [f64],
-        indices: &mut [usize],
+        candidates: &mut [usize],
         is_accurate: impl Fn(f64) -> bool,
     ) -> bool {
         let mut total = sum(proximities, |proximity| proximity);
@@ -55,12 +55,12 @@ impl Normaliser<'_> {
         for proximity in &mut *proximities {
             *proximity = share(*proximity) / left;
         }
-        let mut contributions = &*proximities;
+        let mut contributions = proximities;
         for group in self.groups {
-            let (own, others) = contributions.split_at(group.count);
+            let (own, others) = contributions.split_at_mut(group.count);
             contributions = others;
             // SAFETY: the results of a batch item are written by one task, once, and their views outlive the call.
-            unsafe { group.results.write(item, own, indices) };
+            unsafe { group.results.write(item, own, candidates) };
         }
         true
     }

@@ -230,7 +230,7 @@ pub(super) fn count_parts(groups: &[GroupPlan]) -> Result<usize, Error> {
     parts.ok_or_else(|| Error::out_of_memory(usize::MAX))
 }
 
-/// Whether a group's results need an index for each part.
-pub(super) fn need_indices(groups: &[GroupPlan]) -> bool {
-    groups.iter().any(|group| group.results.needs_indices())
+/// The most candidates that the results of a group need memory for, in each thread.
+pub(super) fn most_candidates(groups: &[GroupPlan]) -> usize {
+    groups.iter().map(|group| group.results.candidates()).max().unwrap_or(0)
 }

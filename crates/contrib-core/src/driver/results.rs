@@ -1,26 +1,49 @@
 //! What is written of the contributions of a group, and where.
 
+use super::selection::{self, Selection, larger_first};
 use crate::axes::{Axes, count};
 use crate::dtype::{DType, Element, with_element};
-use crate::indices::IndexType;
+use crate::groups::{Sparse, TopK};
+use crate::indices::{IndexType, IndicesMut};
+use crate::list::List;
 use crate::memory::try_box;
 use crate::tensor::Tensor;
+use std::iter::repeat;
 use std::ops::Range;
 
 /// Where the results of a group go.
 pub(crate) struct Results {
     contributions: Output,
+    /// So many numbers, of parts `kept` apart, are added for each of the `kept` numbers of which results are made.
+    rows: usize,
+    kept: usize,
     form: Form,
 }
 
-/// What is written.
+/// What is written of the numbers of a batch item.
 enum Form {
-    /// A number for each part.
-    Each,
-    /// So many numbers, of parts one row of results apart, are added for each result.
-    Sums(usize),
-    /// The largest, and which parts they are.
-    TopK(Box<Output>, IndexType),
+    /// All.
+    All,
+    /// The largest, and which they are.
+    TopK(Box<ToIndices>),
+    /// Those that are greater than a threshold, and the sum of the others.
+    Sparse(Box<ToSparse>),
+}
+
+/// Where indices go.
+struct ToIndices {
+    output: Output,
+    index_type: IndexType,
+    /// The part axes of the numbers, with strides that give the index of each.
+    order: Axes,
+}
+
+/// Where all but the contributions goes of those that are greater than a threshold.
+struct ToSparse {
+    above: f64,
+    indices: ToIndices,
+    counts: ToIndices,
+    left_out: Output,
 }
 
 /// The elements of an output: some for each batch item.
@@ -85,80 +108,188 @@ impl Output {
     }
 }
 
+impl ToIndices {
+    /// The indices of numbers with these part axes, in the order that they are said to have, go to the axes `own` of each
+    /// batch item.
+    fn new(indices: &IndicesMut<'_>, own: Range<usize>, kept: &[usize]) -> Self {
+        let order = match indices.order() {
+            None => Axes::row_major(kept),
+            Some(order) => {
+                let in_order = Axes::row_major(&List::from_fn(kept.len(), |axis| kept[order[axis]]));
+                let mut axes = Axes { extents: List::new(kept), strides: List::new(&in_order.strides) };
+                for (&axis, &stride) in order.iter().zip(in_order.strides.iter()) {
+                    axes.strides[axis] = stride;
+                }
+                axes
+            }
+        };
+        let output = Output::new(indices.as_tensor(), own);
+        ToIndices { output, index_type: indices.index_type(), order: order.merged(0..kept.len()) }
+    }
+
+    /// The index of the number at this place in a row.
+    fn index(&self, place: usize) -> usize {
+        self.order.offset(place) as usize
+    }
+
+    /// Writes indices to the elements of the batch item with this index.
+    ///
+    /// # Safety
+    /// As [`Output::write`].
+    unsafe fn write(&self, item: usize, indices: impl Iterator<Item = i64>) {
+        // SAFETY: the same contract; the elements have the size of their type.
+        unsafe {
+            match self.index_type {
+                IndexType::I32 => self.output.write_as(item, indices.map(|index| index as i32)),
+                IndexType::I64 => self.output.write_as(item, indices),
+            }
+        }
+    }
+}
+
 impl Results {
-    /// A result for each part: `[p.., v..]`, with so many part axes.
-    pub(crate) fn each(out: &Tensor<'_>, part_axes: usize) -> Self {
-        Results { contributions: Output::new(out, 0..part_axes), form: Form::Each }
+    /// A result for each part of a group with these part axes: `[p.., v..]`; or for each sum over the first `summed` axes,
+    /// which the tensor lacks.
+    pub(crate) fn all(out: &Tensor<'_>, parts: &[usize], summed: usize) -> Self {
+        Self::new(Output::new(out, 0..parts.len() - summed), parts, summed, Form::All)
     }
 
-    /// Sums over leading part axes, of `rows` parts together, of which the other `kept` axes remain.
-    pub(crate) fn sums(out: &Tensor<'_>, kept: usize, rows: usize) -> Self {
-        Results { contributions: Output::new(out, 0..kept), form: Form::Sums(rows) }
+    /// The largest parts and their indices. `None` without memory.
+    pub(crate) fn top_k(out: &TopK<'_>, parts: &[usize]) -> Option<Self> {
+        let contributions = out.contributions.as_tensor();
+        let k = contributions.shape().len() - 1;
+        let to_indices = ToIndices::new(&out.indices, k..k + 1, &parts[out.summed_axes..]);
+        let form = Form::TopK(try_box(to_indices)?);
+        Some(Self::new(Output::new(contributions, k..k + 1), parts, out.summed_axes, form))
     }
 
-    /// The largest parts: `[v.., k]`, and their indices, which are seen as a tensor of elements of the same size.
-    /// `None` without memory.
-    pub(crate) fn top_k(out: &Tensor<'_>, indices: &Tensor<'_>, index_type: IndexType) -> Option<Self> {
-        let k = out.shape().len() - 1;
-        let output = |tensor: &Tensor<'_>| Output::new(tensor, k..k + 1);
-        let form = Form::TopK(try_box(output(indices))?, index_type);
-        Some(Results { contributions: output(out), form })
+    /// The parts that are greater than a threshold, and what is to be known of the others. `None` without memory.
+    pub(crate) fn sparse(out: &Sparse<'_>, parts: &[usize]) -> Option<Self> {
+        let contributions = out.contributions.as_tensor();
+        let room = contributions.shape().len() - 1;
+        let form = Form::Sparse(try_box(ToSparse {
+            above: out.above,
+            indices: ToIndices::new(&out.indices, room..room + 1, &parts[out.summed_axes..]),
+            counts: ToIndices::new(&out.counts, 0..0, &[]),
+            left_out: Output::new(out.left_out.as_tensor(), 0..0),
+        })?);
+        Some(Self::new(Output::new(contributions, room..room + 1), parts, out.summed_axes, form))
     }
 
-    /// Whether there are results even of no parts: sums, which are 0 then.
+    fn new(contributions: Output, parts: &[usize], summed: usize, form: Form) -> Self {
+        let (summed, kept) = parts.split_at(summed);
+        Results { contributions, rows: count(summed), kept: count(kept), form }
+    }
+
+    /// Whether there are results even of no parts: sums, which are 0 then, and how many are greater than a threshold.
     pub(super) fn are_of_no_parts(&self) -> bool {
-        matches!(self.form, Form::Sums(_)) && self.contributions.count > 0
+        matches!(self.form, Form::Sparse(_)) || self.contributions.count > 0
     }
 
-    /// Whether writing needs an index for each part.
-    pub(super) fn needs_indices(&self) -> bool {
-        matches!(self.form, Form::TopK(..))
+    /// How many candidates writing needs memory for.
+    pub(super) fn candidates(&self) -> usize {
+        match self.form {
+            Form::TopK(_) | Form::Sparse(_) if self.rows > 0 => {
+                selection::candidates(self.contributions.count, self.kept)
+            }
+            _ => 0,
+        }
     }
 
-    /// Writes the contributions of the group's parts to the whole with this index. `indices` has a number for each part,
-    /// where they are needed.
+    /// Writes the contributions of the group's parts to the whole with this index. Sums take the place of the first of them.
+    /// `candidates` has at least as many slots as [`Results::candidates`] says.
     ///
     /// # Safety
     /// - The outputs can be written, and nobody else reads or writes what belongs to this batch item meanwhile.
-    pub(super) unsafe fn write(&self, item: usize, contributions: &[f64], indices: &mut [usize]) {
+    pub(super) unsafe fn write<T: Element>(&self, item: usize, contributions: &mut [T], candidates: &mut [usize]) {
+        // SAFETY: the same contract.
+        unsafe {
+            if self.rows == 0 {
+                self.write_zeros(item);
+            } else {
+                self.write_numbers(item, add_rows(contributions, self.kept), candidates);
+            }
+        }
+    }
+
+    /// Writes what is wanted of sums over no parts. There may be more of them than memory has room for.
+    ///
+    /// # Safety
+    /// As [`Results::write`].
+    unsafe fn write_zeros(&self, item: usize) {
+        // SAFETY: the same contract.
+        unsafe {
+            self.contributions.write(item, repeat(0.0));
+            match &self.form {
+                Form::All => {}
+                Form::TopK(indices) => indices.write(item, 0..),
+                Form::Sparse(to) => {
+                    let count = if 0.0 > to.above { self.kept as i64 } else { 0 };
+                    to.indices.write(item, (0..count).chain(repeat(-1)));
+                    to.counts.write(item, repeat(count));
+                    to.left_out.write(item, repeat(0.0));
+                }
+            }
+        }
+    }
+
+    /// Writes what is wanted of `kept` numbers.
+    ///
+    /// # Safety
+    /// As [`Results::write`].
+    unsafe fn write_numbers<T: Element>(&self, item: usize, numbers: &[T], candidates: &mut [usize]) {
+        let number = |&place: &usize| numbers[place].to_f64();
+        let room = self.contributions.count;
+        let candidates = &mut candidates[..self.candidates()];
         match &self.form {
-            Form::Each => {
+            Form::All => {
                 // SAFETY: the same contract.
-                unsafe { self.contributions.write(item, contributions.iter().copied()) };
+                unsafe { self.contributions.write(item, numbers.iter().map(|number| number.to_f64())) };
             }
-            &Form::Sums(rows) => {
-                let kept = self.contributions.count;
-                let sums = (0..kept).map(|column| {
-                    let of_column = (0..rows).map(|row| contributions[row * kept + column]);
-                    of_column.fold(0.0, |sum, own| sum + own)
-                });
-                // SAFETY: the same contract.
-                unsafe { self.contributions.write(item, sums) };
-            }
-            Form::TopK(to_indices, index_type) => {
-                let k = self.contributions.count;
-                let largest = top_k(contributions, k, &mut indices[..contributions.len()]);
-                // SAFETY: the same contract; the indices have elements of their type's size.
-                unsafe {
-                    self.contributions.write(item, largest.iter().map(|&part| contributions[part]));
-                    match *index_type {
-                        IndexType::I32 => to_indices.write_as(item, largest.iter().map(|&part| part as i32)),
-                        IndexType::I64 => to_indices.write_as(item, largest.iter().map(|&part| part as i64)),
+            Form::TopK(indices) => {
+                let index = |place| indices.index(place);
+                // All are NaN, or none.
+                if numbers.first().is_some_and(|first| first.to_f64().is_nan()) {
+                    // SAFETY: the same contract.
+                    unsafe {
+                        self.contributions.write(item, repeat(f64::NAN));
+                        indices.write(item, 0..);
                     }
+                    return;
+                }
+                let largest = Selection::new(numbers, f64::NEG_INFINITY, room, index, candidates).chosen;
+                largest.sort_unstable_by(larger_first(numbers, index));
+                // SAFETY: the same contract.
+                unsafe {
+                    self.contributions.write(item, largest.iter().map(number));
+                    indices.write(item, largest.iter().map(|&place| index(place) as i64));
+                }
+            }
+            Form::Sparse(to) => {
+                let index = |&place: &usize| to.indices.index(place);
+                let selection = Selection::new(numbers, to.above, room, |place| index(&place), candidates);
+                let (count, left_out) = (selection.count(), selection.left_out());
+                let chosen = selection.chosen;
+                chosen.sort_unstable_by_key(index);
+                // SAFETY: the same contract.
+                unsafe {
+                    self.contributions.write(item, chosen.iter().map(number).chain(repeat(0.0)));
+                    to.indices.write(item, chosen.iter().map(|place| index(place) as i64).chain(repeat(-1)));
+                    to.counts.write(item, repeat(count as i64));
+                    to.left_out.write(item, repeat(left_out));
                 }
             }
         }
     }
 }
 
-/// Puts the indices of the `k` largest numbers at the beginning of `indices`, the largest first, and of equal ones the first;
-/// where they are NaN, those of the first. All are NaN, or none.
-fn top_k<'a>(numbers: &[f64], k: usize, indices: &'a mut [usize]) -> &'a [usize] {
-    indices.iter_mut().enumerate().for_each(|(number, index)| *index = number);
-    if k > 0 && !numbers[0].is_nan() {
-        let larger_first = |&a: &usize, &b: &usize| numbers[b].total_cmp(&numbers[a]).then(a.cmp(&b));
-        indices.select_nth_unstable_by(k - 1, larger_first);
-        indices[..k].sort_unstable_by(larger_first);
+/// The sums of numbers that are `kept` apart, in place of the first of them.
+fn add_rows<T: Element>(numbers: &mut [T], kept: usize) -> &[T] {
+    let (sums, others) = numbers.split_at_mut(kept);
+    for row in others.chunks_exact(kept.max(1)) {
+        for (sum, number) in sums.iter_mut().zip(row) {
+            *sum = T::from_f64(sum.to_f64() + number.to_f64());
+        }
     }
-    &indices[..k]
+    sums
 }

@@ -2,7 +2,8 @@
 
 use crate::checks::{broadcast_to, expect_rank, expect_shape};
 use crate::error::{ANY, Argument, Cause, Error};
-use crate::groups::{Coefficients, Directions, FactoredParts, Group, Out, Parts};
+use crate::groups::{Coefficients, Directions, FactoredParts, Group, Out, Parts, Sparse, TopK};
+use crate::indices::IndicesMut;
 use crate::options::Options;
 use crate::primitive::{Field, Place, compute};
 use crate::queries_and_keys::QueriesAndKeys;
@@ -46,7 +47,7 @@ pub struct AttentionResults<'a> {
     /// | [`Out::Each`] | `[batch, pos, key_pos, head]` |
     /// | [`Out::Sums`] | `[batch, pos, key_pos]`: summed over heads |
     /// | [`Out::TopK`] | `[batch, pos, k]`; an index is `key_pos * heads + head` |
-    /// | [`Out::Sparse`] | `[batch, pos, room]`; an index is `key_pos * heads + head` |
+    /// | [`Out::Sparse`] | `[batch, pos, room]`, counts and what is left out `[batch, pos]`; an index is `key_pos * heads + head` |
     ///
     /// With 1 for the `summed_axes` of the last two, sums over heads are taken first, and an index is that of a key.
     pub attn: Out<'a>,
@@ -291,7 +292,27 @@ impl Extents {
                 expect_shape("out_attn", out.as_tensor(), &[batch, pos, key_pos], like)?;
                 Out::Sums(out.into_axes(&[Axis::Own(2), Axis::Own(0), Axis::Own(1)]))
             }
-            others => others,
+            Out::TopK(top_k) => {
+                let (indices, summed_axes) = numbered_by_key(top_k.indices, top_k.summed_axes)?;
+                Out::TopK(TopK { indices, summed_axes, ..top_k })
+            }
+            Out::Sparse(sparse) => {
+                let (indices, summed_axes) = numbered_by_key(sparse.indices, sparse.summed_axes)?;
+                Out::Sparse(Sparse { indices, summed_axes, ..sparse })
+            }
         })
+    }
+}
+
+/// Indices that count heads within keys, and how many of the primitive's part axes, whose heads are two, sums are taken over.
+fn numbered_by_key(indices: IndicesMut<'_>, summed_axes: usize) -> Result<(IndicesMut<'_>, usize), Error> {
+    match summed_axes {
+        // Of key-value heads, the heads of each, and keys, the keys come first.
+        0 => Ok((indices.in_order(&[2, 0, 1]), 0)),
+        1 => Ok((indices, 2)),
+        _ => {
+            let cause = Cause::InvalidNumber { expected: "0, or 1 for sums over heads", got: summed_axes as f64 };
+            Err(Error::new("summed_axes".into(), cause))
+        }
     }
 }

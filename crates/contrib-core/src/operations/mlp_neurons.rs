@@ -1,8 +1,8 @@
 //! Contributions of the neurons of an MLP, without the vectors that they add.
 
 use crate::checks::{expect_rank, expect_shape};
-use crate::error::{ANY, Error};
-use crate::groups::{Directions, FactoredParts, Group, Out, Parts};
+use crate::error::{ANY, Cause, Error};
+use crate::groups::{Directions, FactoredParts, Group, Out, Parts, Sparse, TopK};
 use crate::list::{List, MAX_NDIM};
 use crate::options::Options;
 use crate::primitive::{Field, Place, compute};
@@ -37,7 +37,9 @@ pub struct NeuronResults<'a> {
     /// | [`Out::Each`] | `[v.., hidden]` |
     /// | [`Out::Sums`] | `v..`: all neurons together |
     /// | [`Out::TopK`] | `[v.., k]`; an index is that of a neuron |
-    /// | [`Out::Sparse`] | `[v.., room]`; an index is that of a neuron |
+    /// | [`Out::Sparse`] | `[v.., room]`, counts and what is left out `v..`; an index is that of a neuron |
+    ///
+    /// The `summed_axes` of the last two are 0.
     pub neurons: Out<'a>,
     /// What the residual stream before the MLP contributes, `v..`.
     pub resid: TensorMut<'a>,
@@ -66,6 +68,12 @@ pub fn mlp_neurons(inputs: &MlpNeurons<'_>, results: NeuronResults<'_>, options:
     let NeuronResults { neurons, mut resid } = results;
     if let Out::Each(out) = &neurons {
         expect_shape("out_neurons", out.as_tensor(), activations.shape(), "activations")?;
+    }
+    if let Out::TopK(TopK { summed_axes, .. }) | Out::Sparse(Sparse { summed_axes, .. }) = &neurons
+        && *summed_axes > 0
+    {
+        let cause = Cause::InvalidNumber { expected: "0", got: *summed_axes as f64 };
+        return Err(Error::new("summed_axes".into(), cause));
     }
     if shape.len() == MAX_NDIM {
         return expect_rank("resid_post", resid_post, MAX_NDIM - 1, "[.., d_model]");

@@ -11,7 +11,7 @@ pub(crate) enum Place {
     Group(usize, Field),
 }
 
-/// A tensor of a group.
+/// A tensor or number of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     Parts,
@@ -33,7 +33,8 @@ pub(crate) enum Field {
     Indices,
     Counts,
     LeftOut,
-    Threshold,
+    Above,
+    SummedAxes,
 }
 
 impl Field {
@@ -59,7 +60,8 @@ impl Field {
             Field::Indices => "indices",
             Field::Counts => "counts",
             Field::LeftOut => "left_out",
-            Field::Threshold => "threshold",
+            Field::Above => "above",
+            Field::SummedAxes => "summed_axes",
         }
     }
 }

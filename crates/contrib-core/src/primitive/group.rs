@@ -7,7 +7,8 @@ use crate::checks::{broadcast_to, expect_rank, expect_shape};
 use crate::driver::plan::{CoefficientTensors, FactoredTensors, GroupPlan, WholePlan};
 use crate::driver::results::Results;
 use crate::error::{ANY, Argument, Cause, Error};
-use crate::groups::{Coefficients, Directions, FactoredParts, Group, Out, Parts, TopK};
+use crate::groups::{Coefficients, Directions, FactoredParts, Group, Out, Parts, Sparse, TopK};
+use crate::indices::IndicesMut;
 use crate::list::{List, MAX_NDIM};
 use crate::options::Options;
 use crate::tensor::Tensor;
@@ -104,29 +105,62 @@ impl CheckedGroup<'_> {
         match &self.group.out {
             Out::Each(out) => {
                 expect_shape(argument, out.as_tensor(), shape, like)?;
-                Ok(Results::each(out.as_tensor(), part_axes))
+                Ok(Results::all(out.as_tensor(), parts, 0))
             }
             Out::Sums(out) => {
                 let out = out.as_tensor();
                 let kept = out.shape().len().saturating_sub(batch.len()).min(part_axes);
                 expect_shape(argument, out, &shape[part_axes - kept..], like)?;
-                Ok(Results::sums(out, kept, axes::count(&parts[..part_axes - kept])))
+                Ok(Results::all(out, parts, part_axes - kept))
             }
-            Out::TopK(TopK { contributions, indices, .. }) => {
-                let (out, index_type) = (contributions.as_tensor(), indices.index_type());
-                if batch.len() == MAX_NDIM {
-                    expect_rank(argument, out, batch.len() + 1, "[v.., k]")?;
+            Out::TopK(top_k) => {
+                let TopK { contributions, indices, summed_axes } = top_k;
+                let kept = self.kept(parts, *summed_axes)?;
+                self.expect_run(contributions.as_tensor(), indices, batch, like)?;
+                let k = contributions.as_tensor().shape()[batch.len()];
+                if k > kept || kept as u64 > indices.index_type().largest() {
+                    return Err(Error::new(argument, Cause::TopK { got: k, parts: kept }));
                 }
-                expect_shape(argument, out, &concatenated([batch, &[ANY]]), like)?;
-                expect_shape(self.argument(Field::Indices), indices.as_tensor(), out.shape(), argument)?;
-                let (k, parts) = (out.shape()[batch.len()], axes::count(parts));
-                if k > parts || parts as u64 > index_type.largest() {
-                    return Err(Error::new(argument, Cause::TopK { got: k, parts }));
-                }
-                Results::top_k(out, indices.as_tensor(), index_type).ok_or_else(|| out_of_memory::<Results>(1))
+                Results::top_k(top_k, parts).ok_or_else(|| out_of_memory::<Results>(1))
             }
-            Out::Sparse(_) => Err(Error::new(argument, Cause::InvalidThreshold)),
+            Out::Sparse(sparse) => {
+                let Sparse { above, contributions, indices, counts, left_out, summed_axes } = sparse;
+                if above.is_nan() {
+                    return Err(Error::new(self.argument(Field::Above), Cause::InvalidThreshold));
+                }
+                let kept = self.kept(parts, *summed_axes)?;
+                self.expect_run(contributions.as_tensor(), indices, batch, like)?;
+                expect_shape(self.argument(Field::Counts), counts.as_tensor(), batch, like)?;
+                expect_shape(self.argument(Field::LeftOut), left_out.as_tensor(), batch, like)?;
+                for (field, integers) in [(Field::Indices, indices), (Field::Counts, counts)] {
+                    let largest = integers.index_type().largest();
+                    if kept as u64 > largest {
+                        return Err(Error::new(self.argument(field), Cause::IndexType { parts: kept, largest }));
+                    }
+                }
+                Results::sparse(sparse, parts).ok_or_else(|| out_of_memory::<Results>(1))
+            }
         }
+    }
+
+    /// How many numbers there are for each batch item once sums over so many of these part axes are taken.
+    fn kept(&self, parts: &[usize], summed_axes: usize) -> Result<usize, Error> {
+        let cause = Cause::InvalidNumber { expected: "at most all part axes", got: summed_axes as f64 };
+        let kept = parts.get(summed_axes..).ok_or_else(|| Error::new(self.argument(Field::SummedAxes), cause))?;
+        Ok(axes::count(kept))
+    }
+
+    /// An error unless contributions have one axis after those of the batch, and indices are as many.
+    fn expect_run(
+        &self,
+        contributions: &Tensor<'_>,
+        indices: &IndicesMut<'_>,
+        batch: &[usize],
+        like: Argument,
+    ) -> Result<(), Error> {
+        let argument = self.argument(Field::Out);
+        expect_shape(argument, contributions, &concatenated([batch, &[ANY]]), like)?;
+        expect_shape(self.argument(Field::Indices), indices.as_tensor(), contributions.shape(), argument)
     }
 }
 

@@ -38,7 +38,7 @@ use smallvec::SmallVec;
 ///
 /// # Errors
 /// [`Cause::Rank`], [`Cause::ShapeMismatch`], [`Cause::TooLarge`] for a `d` above `u32::MAX`, [`Cause::TopK`],
-/// [`Cause::InvalidThreshold`], [`Cause::Overlap`], [`Cause::OverlapsItself`], [`Cause::OutOfMemory`]; the outputs are
+/// [`Cause::IndexType`], [`Cause::InvalidThreshold`], [`Cause::InvalidNumber`], [`Cause::Overlap`], [`Cause::OverlapsItself`], [`Cause::OutOfMemory`]; the outputs are
 /// untouched then.
 ///
 /// # Example

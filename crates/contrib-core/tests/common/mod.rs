@@ -5,9 +5,9 @@
 pub mod calls;
 
 use contrib_core::{
-    Context, DType, Element, Error, FactoredAttention, Heads, IndexType, IndicesMut, MlpNeurons, Norm, Options, Tensor,
-    TensorMut, attention, attention_factored, contributions, contributions_with_one_off, decomposed_mlp, half, mlp,
-    mlp_neurons, threshold_and_renormalise,
+    AttentionResults, Context, DType, Element, Error, FactoredAttention, Heads, IndexType, IndicesMut, MlpNeurons,
+    NeuronResults, Norm, Options, Out, Sparse, Tensor, TensorMut, TopK, attention, attention_factored, contributions,
+    contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons, threshold_and_renormalise,
 };
 use contrib_testing::{Arrangement, Case, Kind, Layout, Numbers, Operation, Random, Stored};
 
@@ -83,16 +83,69 @@ pub fn view_strongest(stored: &mut Stored) -> (TensorMut<'_>, IndicesMut<'_>) {
     }
 }
 
+/// A stored tensor `[v.., 2 * room + 2]` as sparse results.
+fn view_sparse(stored: &mut Stored, above: f64, room: usize) -> Out<'_> {
+    let Layout { mut shape, mut strides, offset, .. } = stored.layout.clone();
+    assert_eq!(shape.pop(), Some(2 * room + 2));
+    let step = strides.pop().unwrap();
+    let kind = stored.kind();
+    let first = stored.numbers.as_mut_ptr();
+    let start = |at: usize| first.wrapping_add(offset.wrapping_add_signed(at as isize * step) * kind.size()).cast();
+    let with = |axes: &[usize], more: usize| [axes, &[more]].concat();
+    let (shape_of_run, strides_of_run) = (with(&shape, room), [&strides[..], &[step]].concat());
+    let (run, item) = ((&shape_of_run[..], Some(&strides_of_run[..])), (&shape[..], Some(&strides[..])));
+    // SAFETY: each view has elements of its own of the buffer, which is borrowed as long as all of them.
+    unsafe {
+        Out::Sparse(Sparse {
+            above,
+            contributions: TensorMut::from_raw_parts(start(0), dtype(kind), run.0, run.1).unwrap(),
+            indices: IndicesMut::from_raw_parts(start(room), index_type(kind), run.0, run.1).unwrap(),
+            counts: IndicesMut::from_raw_parts(start(2 * room), index_type(kind), item.0, item.1).unwrap(),
+            left_out: TensorMut::from_raw_parts(start(2 * room + 1), dtype(kind), item.0, item.1).unwrap(),
+            summed_axes: 0,
+        })
+    }
+}
+
 /// What is written of the parts that an operation has many of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Form {
     /// All.
     #[default]
     Each,
     /// Sums over heads.
     Sums,
-    /// So many of the strongest neurons, and which they are: one tensor `[v.., 2, k]` of both.
+    /// So many of the strongest parts, and which they are: one tensor `[v.., 2, k]` of both.
     TopK(usize),
+    /// Those above a number, for so many of which there is room: one tensor `[v.., 2 * room + 2]` of contributions, indices,
+    /// count and what is left out.
+    Sparse(f64, usize),
+}
+
+impl Form {
+    /// This tensor as what is written.
+    pub fn out(self, stored: &mut Stored) -> Out<'_> {
+        match self {
+            Form::Each => Out::Each(view_mut(stored)),
+            Form::Sums => Out::Sums(view_mut(stored)),
+            Form::TopK(_) => {
+                let (contributions, indices) = view_strongest(stored);
+                Out::TopK(TopK { contributions, indices, summed_axes: 0 })
+            }
+            Form::Sparse(above, room) => view_sparse(stored, above, room),
+        }
+    }
+
+    /// The shape of the results for parts with these axes.
+    fn shape(self, batch: &[usize], parts: &[usize]) -> Vec<usize> {
+        let own = match self {
+            Form::Each => parts.to_vec(),
+            Form::Sums => parts[..parts.len() - 1].to_vec(),
+            Form::TopK(k) => vec![2, k],
+            Form::Sparse(_, room) => vec![2 * room + 2],
+        };
+        [batch, &own].concat()
+    }
 }
 
 /// A call of an operation, but for where its results go.
@@ -200,19 +253,13 @@ impl Job {
             Operation::Threshold => [shape("c_blocks"), shape("c_residual")],
             Operation::AttentionFactored => {
                 let pattern = shape("pattern");
-                let mut out = vec![pattern[0], pattern[2], pattern[3], pattern[1]];
-                if self.form == Form::Sums {
-                    out.pop();
-                }
+                let out = self.form.shape(&[pattern[0], pattern[2]], &[pattern[3], pattern[1]]);
                 [out, vectors("resid_pre")]
             }
             Operation::MlpNeurons => {
-                let mut out = shape("activations");
-                if let Form::TopK(k) = self.form {
-                    out.pop();
-                    out.extend([2, k]);
-                }
-                [out, vectors("resid_mid")]
+                let activations = shape("activations");
+                let (neurons, batch) = activations.split_last().unwrap();
+                [self.form.shape(batch, &[*neurons]), vectors("resid_mid")]
             }
         };
         shapes.map(|shape| Stored::blank(kind, layout(&shape)))
@@ -221,18 +268,15 @@ impl Job {
     /// Does it.
     pub fn run(&self, [out, out_residual]: &mut Outputs, context: Option<&Context>) -> Result<(), Error> {
         let input = |name| view(self.input(name));
-        let (mut out, mut out_indices) = match self.form {
-            Form::TopK(_) => {
-                let (out, indices) = view_strongest(out);
-                (out, Some(indices))
-            }
-            Form::Each | Form::Sums => (view_mut(out), None),
-        };
-        let (out, residual) = (&mut out, &mut view_mut(out_residual));
         let mut options = Options::default().norm(Norm::new(self.norm)?);
         if let Some(context) = context {
             options = options.context(context);
         }
+        let mut residual = view_mut(out_residual);
+        if let Operation::AttentionFactored | Operation::MlpNeurons = self.operation {
+            return self.run_factored(self.form.out(out), residual, &options);
+        }
+        let (out, residual) = (&mut view_mut(out), &mut residual);
         match self.operation {
             Operation::Contributions => contributions(&input("whole"), &input("parts"), out, &options),
             Operation::OneOff => {
@@ -255,30 +299,34 @@ impl Job {
                 let (c_blocks, c_residual) = (input("c_blocks"), input("c_residual"));
                 threshold_and_renormalise(&c_blocks, &c_residual, self.threshold, out, residual, &options)
             }
-            Operation::AttentionFactored => {
-                let inputs = FactoredAttention {
-                    resid_pre: input("resid_pre"),
-                    resid_mid: input("resid_mid"),
-                    pattern: input("pattern"),
-                    heads: match self.inputs.iter().find(|input| input.0 == "value_output") {
-                        Some((_, value_output)) => Heads::ValueOutput(view(value_output)),
-                        None => Heads::Values { values: input("values"), w_o: input("w_o") },
-                    },
-                    scale: None,
-                    leave_out_masked: false,
-                };
-                attention_factored(&inputs, &mut [], out, residual, &options)
-            }
-            Operation::MlpNeurons => {
-                let inputs = MlpNeurons {
-                    resid_mid: input("resid_mid"),
-                    resid_post: input("resid_post"),
-                    activations: input("activations"),
-                    w_out: input("w_out"),
-                };
-                mlp_neurons(&inputs, out, out_indices.as_mut(), residual, &options)
-            }
+            Operation::AttentionFactored | Operation::MlpNeurons => unreachable!("they were run above"),
         }
+    }
+
+    /// The operations with factored parts, whose results may go anywhere.
+    pub fn run_factored(&self, out: Out<'_>, resid: TensorMut<'_>, options: &Options<'_>) -> Result<(), Error> {
+        let input = |name| view(self.input(name));
+        if self.operation == Operation::MlpNeurons {
+            let inputs = MlpNeurons {
+                resid_mid: input("resid_mid"),
+                resid_post: input("resid_post"),
+                activations: input("activations"),
+                w_out: input("w_out"),
+            };
+            return mlp_neurons(&inputs, NeuronResults { neurons: out, resid }, options);
+        }
+        let inputs = FactoredAttention {
+            resid_pre: input("resid_pre"),
+            resid_mid: input("resid_mid"),
+            pattern: input("pattern").into(),
+            heads: match self.inputs.iter().find(|input| input.0 == "value_output") {
+                Some((_, value_output)) => Heads::ValueOutput(view(value_output)),
+                None => Heads::Values { values: input("values"), w_o: input("w_o") },
+            },
+            scale: None,
+            leave_out_masked: false,
+        };
+        attention_factored(&inputs, AttentionResults { attn: out, resid, one_offs: &mut [] }, options)
     }
 
     /// Does it, with results of this type in this layout, and sees that nothing else was written.

@@ -51,7 +51,7 @@ mod wholes;
 
 use super::memory::{Shared, buffer, uninit};
 use super::normalise::Normaliser;
-use super::plan::{GroupPlan, WholePlan, count_parts, need_indices};
+use super::plan::{GroupPlan, WholePlan, count_parts, most_candidates};
 use super::proximity::{Precision, WholeNorm, dense_proximities};
 use super::totals::{Buffers, Workspace};
 use crate::dispatch::Arithmetic;
@@ -96,7 +96,7 @@ struct Blocks<'a, N> {
     norms: Vec<WholeNorm>,
     /// Whether the contributions to each whole of the block still have to be calculated in `f64`.
     is_open: Vec<bool>,
-    indices: Vec<usize>,
+    candidates: Vec<usize>,
     /// For measuring norms and dense parts, one for each slot of the threads. (Some hosts give a thread a stack of 64 KiB.)
     buffers: Vec<MaybeUninit<Buffers>>,
     schedules: Vec<Schedule<'a, N>>,
@@ -148,7 +148,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
             rows: buffer(block.checked_mul(row_len).ok_or_else(|| Error::out_of_memory(usize::MAX))?, 0.0)?,
             norms: buffer(block, WholeNorm::default())?,
             is_open: buffer(block, false)?,
-            indices: buffer(if need_indices(groups) { threads.count().saturating_mul(parts) } else { 0 }, 0)?,
+            candidates: buffer(threads.count().saturating_mul(most_candidates(groups)), 0)?,
             buffers: uninit(threads.count())?,
             schedules,
             in_f64,
@@ -224,19 +224,19 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
     /// accurate where they `may_be_open`.
     fn finish(&mut self, start: usize, numbers: Range<usize>, may_be_open: bool) {
         let (row_len, parts, norms, normaliser) = (self.row_len, self.parts, &self.norms, self.normaliser);
-        let len_of_indices = if self.indices.is_empty() { 0 } else { parts };
-        let (rows, indices) = (Shared::new(&mut self.rows), Shared::new(&mut self.indices));
+        let len_of_candidates = self.candidates.len() / self.threads.count();
+        let (rows, candidates) = (Shared::new(&mut self.rows), Shared::new(&mut self.candidates));
         let is_open = Shared::new(&mut self.is_open);
         self.threads.for_each(numbers.len(), |slot, task| {
             let number = numbers.start + task;
             // SAFETY: rows of different wholes are disjoint, and no two tasks at a time have the same slot.
-            let (row, indices, is_open) = unsafe {
+            let (row, candidates, is_open) = unsafe {
                 let row = rows.range(number * row_len..number * row_len + parts);
-                (row, indices.piece(slot, len_of_indices), is_open.one(number))
+                (row, candidates.piece(slot, len_of_candidates), is_open.one(number))
             };
             let norm = &norms[number];
             let is_accurate = |sum: f64| !may_be_open || (norm.is_in_range_of_f32() && norm.is_accurate_in_f32(sum));
-            *is_open = !normaliser.finish(start + number, row, indices, is_accurate);
+            *is_open = !normaliser.finish(start + number, row, candidates, is_accurate);
         });
     }
 }
