@@ -188,13 +188,13 @@ typedef struct contrib_queries_and_keys {
 // head, its pattern times what the head moves; a neuron, its activation times its output vector. Their vectors
 // `[p.., v.., d]` never exist in memory. A group is factored where `coefficients` or `queries_and_keys` is not NULL.
 //
-// Of what the parts contribute all is written, or sums, or the k largest, or those above a threshold:
+// Of what the parts contribute all is written, or sums, or the k largest, or those above a number:
 //
 // | `out` | `indices` | `counts`, `left_out` | what is written |
 // |---|---|---|---|
 // | `[p.., v..]` | NULL | NULL | all contributions; sums with `CONTRIB_GROUP_SUM` |
 // | `[v.., k]` | `[v.., k]` | NULL | the k largest, the largest first, of equal ones the first |
-// | `[v.., room]` | `[v.., room]` | `v..` | those greater than `sparse_threshold`, by index |
+// | `[v.., room]` | `[v.., room]` | `v..` | those greater than `above`, by index |
 //
 // Begin with zeros and `struct_size`, as `contrib_group group = CONTRIB_GROUP_INIT;` does. Later versions may append fields, for which zero means what this version does.
 typedef struct contrib_group {
@@ -223,14 +223,14 @@ typedef struct contrib_group {
     uint64_t flags;
     // What the coefficients are made of, or NULL: the softmax over the last of the axes `p..`. Not with `coefficients`.
     const struct contrib_queries_and_keys *queries_and_keys;
-    // How many contributions are above `sparse_threshold`, whether there is room for them or not, int32 or int64; or NULL.
+    // How many contributions are greater than `above`, whether there is room for them or not, int32 or int64; or NULL.
     // Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
     // index -1. Only with `indices` and `left_out`. Written.
     const struct contrib_tensor *counts;
     // The sum of all other contributions of the group, so that nothing is lost; or NULL. Only with `counts`. Written.
     const struct contrib_tensor *left_out;
-    // What contributions must be greater than, with `counts`; fewer than 1 / `sparse_threshold` can be. Else 0.
-    double sparse_threshold;
+    // What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    double above;
     // Of how many leading part axes sums are taken before contributions are chosen by `indices`, which then count the part
     // axes that are left. 0: of none. Only with `indices`.
     size_t summed_axes;
@@ -299,13 +299,13 @@ typedef struct contrib_one_off {
     const struct contrib_tensor *out;
 } contrib_one_off;
 
-// What is wanted of `contrib_attention_factored`: all contributions, the k largest, or those above a threshold.
+// What is wanted of `contrib_attention_factored`: all contributions, the k largest, or those above a number.
 //
 // | `out_attn` | `indices` | `counts`, `left_out` | what is written |
 // |---|---|---|---|
 // | `[batch, pos, key_pos, head]` | NULL | NULL | all contributions |
 // | `[batch, pos, k]` | `[batch, pos, k]` | NULL | the k largest, the largest first, of equal ones the first |
-// | `[batch, pos, room]` | `[batch, pos, room]` | `[batch, pos]` | those greater than `sparse_threshold`, by index |
+// | `[batch, pos, room]` | `[batch, pos, room]` | `[batch, pos]` | those greater than `above`, by index |
 //
 // An index is key_pos * heads + head. With `CONTRIB_ATTENTION_SUM_HEADS` the sums over heads take the place of
 // contributions: `out_attn` has no axis of heads, and an index is that of a key.
@@ -319,14 +319,14 @@ typedef struct contrib_attention_results {
     const struct contrib_tensor *out_attn;
     // Which those are, int32 or int64; or NULL: all. Written.
     const struct contrib_tensor *indices;
-    // How many are above `sparse_threshold`, whether there is room for them or not, int32 or int64; or NULL. Where there
+    // How many are greater than `above`, whether there is room for them or not, int32 or int64; or NULL. Where there
     // are more than there is room for, the largest are written; where there are fewer, zeros follow, with the index -1.
     // Only with `indices` and `left_out`. Written.
     const struct contrib_tensor *counts;
     // The sum of all other contributions of attention, so that nothing is lost; or NULL. Only with `counts`. Written.
     const struct contrib_tensor *left_out;
-    // What contributions must be greater than, with `counts`; fewer than 1 / `sparse_threshold` can be. Else 0.
-    double sparse_threshold;
+    // What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    double above;
     // What the residual stream before attention contributes, `[batch, pos]`. Written.
     const struct contrib_tensor *out_resid;
     // An array of further parts; may be NULL where `n_one_offs` is 0.
@@ -354,7 +354,7 @@ typedef struct contrib_neurons_inputs {
     const struct contrib_tensor *w_out;
 } contrib_neurons_inputs;
 
-// What is wanted of `contrib_mlp_neurons`: all neurons, the k largest, or those above a threshold.
+// What is wanted of `contrib_mlp_neurons`: all neurons, the k largest, or those above a number.
 //
 // Begin with `contrib_neurons_results results = CONTRIB_NEURONS_RESULTS_INIT;`. Later versions may append fields, for
 // which zero means what this version does.
@@ -362,19 +362,19 @@ typedef struct contrib_neurons_results {
     // `sizeof(contrib_neurons_results)`.
     size_t struct_size;
     // What each neuron contributes, `[v.., hidden]`; with `indices` `[v.., k]`, the k largest, the largest first, of equal
-    // ones the first; with `counts` too, `[v.., room]`, those that are greater than `sparse_threshold`, in the order of
+    // ones the first; with `counts` too, `[v.., room]`, those that are greater than `above`, in the order of
     // their indices. Written.
     const struct contrib_tensor *out_neurons;
     // Which neurons those are, as `out_neurons`, int32 or int64; or NULL: all. Written.
     const struct contrib_tensor *indices;
-    // `v..`, int32 or int64: how many neurons are above `sparse_threshold`, whether there is room for them or not; or NULL.
+    // `v..`, int32 or int64: how many neurons' are greater than `above`, whether there is room for them or not; or NULL.
     // Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
     // index -1. Only with `indices` and `left_out`. Written.
     const struct contrib_tensor *counts;
     // `v..`: the sum of the contributions of all other neurons; or NULL. Only with `counts`. Written.
     const struct contrib_tensor *left_out;
-    // What contributions must be greater than, with `counts`; fewer than 1 / `sparse_threshold` can be. Else 0.
-    double sparse_threshold;
+    // What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    double above;
     // What the residual stream before the MLP contributes, `v..`. Written.
     const struct contrib_tensor *out_resid;
 } contrib_neurons_results;
@@ -432,7 +432,8 @@ typedef struct contrib_neurons_results {
 // A number of key-value heads that does not divide the number of heads.
 #define CONTRIB_ERROR_HEADS 304
 
-// More of the largest parts are asked for than there are, or there are more parts than the indices' dtype can count.
+// More of the largest parts are asked for than there are, or there are more parts than the dtype of indices or counts can
+// count.
 #define CONTRIB_ERROR_TOP_K 305
 
 // The norm is NaN or less than 1.
@@ -451,7 +452,7 @@ typedef struct contrib_neurons_results {
 #define CONTRIB_ERROR_FLAGS 404
 
 // A number that a field cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a first query
-// below -1.
+// below -1, sums over more part axes than there are.
 #define CONTRIB_ERROR_NUMBER 405
 
 // Working memory could not be allocated.
@@ -810,7 +811,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_group, flags) == 56);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, queries_and_keys) == 64);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, counts) == 72);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, left_out) == 80);
-CONTRIB_STATIC_ASSERT(offsetof(contrib_group, sparse_threshold) == 88);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, above) == 88);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, summed_axes) == 96);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, part) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, out) == 8);
@@ -843,7 +844,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, out_attn) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, indices) == 16);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, counts) == 24);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, left_out) == 32);
-CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, sparse_threshold) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, above) == 40);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, out_resid) == 48);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, one_offs) == 56);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, n_one_offs) == 64);
@@ -858,7 +859,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, out_neurons) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, indices) == 16);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, counts) == 24);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, left_out) == 32);
-CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, sparse_threshold) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, above) == 40);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, out_resid) == 48);
 #undef CONTRIB_STATIC_ASSERT
 #endif

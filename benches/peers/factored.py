@@ -36,7 +36,7 @@ class AttentionInputs(ctypes.Structure):
 class AttentionResults(ctypes.Structure):
     """`contrib_attention_results`."""
     _fields_ = [("struct_size", ctypes.c_size_t), ("out_attn", POINTER), ("indices", POINTER), ("counts", POINTER),
-                ("left_out", POINTER), ("sparse_threshold", ctypes.c_double), ("out_resid", POINTER),
+                ("left_out", POINTER), ("above", ctypes.c_double), ("out_resid", POINTER),
                 ("one_offs", ctypes.c_void_p), ("n_one_offs", ctypes.c_size_t), ("flags", ctypes.c_uint64)]
 
 

@@ -67,13 +67,13 @@ pub struct contrib_one_off {
     pub out: *const contrib_tensor,
 }
 
-/// What is wanted of `contrib_attention_factored`: all contributions, the k largest, or those above a threshold.
+/// What is wanted of `contrib_attention_factored`: all contributions, the k largest, or those above a number.
 ///
 /// | `out_attn` | `indices` | `counts`, `left_out` | what is written |
 /// |---|---|---|---|
 /// | `[batch, pos, key_pos, head]` | NULL | NULL | all contributions |
 /// | `[batch, pos, k]` | `[batch, pos, k]` | NULL | the k largest, the largest first, of equal ones the first |
-/// | `[batch, pos, room]` | `[batch, pos, room]` | `[batch, pos]` | those greater than `sparse_threshold`, by index |
+/// | `[batch, pos, room]` | `[batch, pos, room]` | `[batch, pos]` | those greater than `above`, by index |
 ///
 /// An index is key_pos * heads + head. With `CONTRIB_ATTENTION_SUM_HEADS` the sums over heads take the place of
 /// contributions: `out_attn` has no axis of heads, and an index is that of a key.
@@ -89,14 +89,14 @@ pub struct contrib_attention_results {
     pub out_attn: *const contrib_tensor,
     /// Which those are, int32 or int64; or NULL: all. Written.
     pub indices: *const contrib_tensor,
-    /// How many are above `sparse_threshold`, whether there is room for them or not, int32 or int64; or NULL. Where there
+    /// How many are greater than `above`, whether there is room for them or not, int32 or int64; or NULL. Where there
     /// are more than there is room for, the largest are written; where there are fewer, zeros follow, with the index -1.
     /// Only with `indices` and `left_out`. Written.
     pub counts: *const contrib_tensor,
     /// The sum of all other contributions of attention, so that nothing is lost; or NULL. Only with `counts`. Written.
     pub left_out: *const contrib_tensor,
-    /// What contributions must be greater than, with `counts`; fewer than 1 / `sparse_threshold` can be. Else 0.
-    pub sparse_threshold: f64,
+    /// What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    pub above: f64,
     /// What the residual stream before attention contributes, `[batch, pos]`. Written.
     pub out_resid: *const contrib_tensor,
     /// An array of further parts; may be NULL where `n_one_offs` is 0.
@@ -193,7 +193,7 @@ pub(crate) struct Results<'a> {
 pub(crate) unsafe fn read_results<'a>(results: *const contrib_attention_results) -> Result<Results<'a>, Failure> {
     // SAFETY: this function's contract.
     let results = unsafe { sized_struct::read_given(Argument::named("results"), results)? };
-    let contrib_attention_results { out_attn, indices, counts, left_out, sparse_threshold, flags, .. } = results;
+    let contrib_attention_results { out_attn, indices, counts, left_out, above, flags, .. } = results;
     if flags & !KNOWN_RESULT_FLAGS != 0 {
         let argument = Argument::named("results.flags");
         return Err(Failure::Flags { argument, known: KNOWN_RESULT_FLAGS, got: flags });
@@ -201,7 +201,7 @@ pub(crate) unsafe fn read_results<'a>(results: *const contrib_attention_results)
     let sums = flags & CONTRIB_ATTENTION_SUM_HEADS != 0;
     // The heads are the leading part axis.
     let summed_axes = usize::from(sums && !indices.is_null());
-    let wanted = Wanted { out: out_attn, indices, counts, left_out, sparse_threshold, sums, summed_axes };
+    let wanted = Wanted { out: out_attn, indices, counts, left_out, above, sums, summed_axes };
     // SAFETY: this function's contract.
     unsafe {
         Ok(Results {

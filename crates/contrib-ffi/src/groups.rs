@@ -24,13 +24,13 @@ const KNOWN_FLAGS: u64 = CONTRIB_GROUP_LEAVE_OUT_ZEROS | CONTRIB_GROUP_SUM;
 /// head, its pattern times what the head moves; a neuron, its activation times its output vector. Their vectors
 /// `[p.., v.., d]` never exist in memory. A group is factored where `coefficients` or `queries_and_keys` is not NULL.
 ///
-/// Of what the parts contribute all is written, or sums, or the k largest, or those above a threshold:
+/// Of what the parts contribute all is written, or sums, or the k largest, or those above a number:
 ///
 /// | `out` | `indices` | `counts`, `left_out` | what is written |
 /// |---|---|---|---|
 /// | `[p.., v..]` | NULL | NULL | all contributions; sums with `CONTRIB_GROUP_SUM` |
 /// | `[v.., k]` | `[v.., k]` | NULL | the k largest, the largest first, of equal ones the first |
-/// | `[v.., room]` | `[v.., room]` | `v..` | those greater than `sparse_threshold`, by index |
+/// | `[v.., room]` | `[v.., room]` | `v..` | those greater than `above`, by index |
 ///
 /// Begin with zeros and `struct_size`, as `contrib_group group = CONTRIB_GROUP_INIT;` does. Later versions may append fields, for which zero means what this version does.
 #[repr(C)]
@@ -61,14 +61,14 @@ pub struct contrib_group {
     pub flags: u64,
     /// What the coefficients are made of, or NULL: the softmax over the last of the axes `p..`. Not with `coefficients`.
     pub queries_and_keys: *const contrib_queries_and_keys,
-    /// How many contributions are above `sparse_threshold`, whether there is room for them or not, int32 or int64; or NULL.
+    /// How many contributions are greater than `above`, whether there is room for them or not, int32 or int64; or NULL.
     /// Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
     /// index -1. Only with `indices` and `left_out`. Written.
     pub counts: *const contrib_tensor,
     /// The sum of all other contributions of the group, so that nothing is lost; or NULL. Only with `counts`. Written.
     pub left_out: *const contrib_tensor,
-    /// What contributions must be greater than, with `counts`; fewer than 1 / `sparse_threshold` can be. Else 0.
-    pub sparse_threshold: f64,
+    /// What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    pub above: f64,
     /// Of how many leading part axes sums are taken before contributions are chosen by `indices`, which then count the part
     /// axes that are left. 0: of none. Only with `indices`.
     pub summed_axes: usize,
@@ -144,9 +144,9 @@ impl contrib_group {
                 leave_out_zeros: self.flags & CONTRIB_GROUP_LEAVE_OUT_ZEROS != 0,
             }),
         };
-        let &contrib_group { out, indices, counts, left_out, sparse_threshold, summed_axes, .. } = self;
+        let &contrib_group { out, indices, counts, left_out, above, summed_axes, .. } = self;
         let sums = self.flags & CONTRIB_GROUP_SUM != 0;
-        let wanted = Wanted { out, indices, counts, left_out, sparse_threshold, sums, summed_axes };
+        let wanted = Wanted { out, indices, counts, left_out, above, sums, summed_axes };
         // SAFETY: this function's contract.
         Ok(Group { parts, out: unsafe { wanted.read(argument, "out")? } })
     }
@@ -180,15 +180,12 @@ impl contrib_group {
     }
 }
 
-/// An error with the names of the fields of [`contrib_group`], where the core has names of its own: for what `parts` are, and
-/// for the threshold of sparse results.
+/// An error with the names of the fields of [`contrib_group`], where the core has a name of its own for what `parts`
+/// are.
 pub(crate) fn with_names_of_fields(error: &Error, n_groups: usize) -> Error {
-    const OTHERS: [(&str, &str); 3] = [("directions", "parts"), ("values", "parts"), ("threshold", "sparse_threshold")];
     with_names(error, |argument| {
-        let name_of = |index| {
-            let is_called = |name| argument == Argument::of_group(index, name);
-            OTHERS.iter().find(|(core, _)| is_called(core)).map(|&(_, field)| Argument::of_group(index, field))
-        };
-        (0..n_groups).find_map(name_of).unwrap_or(argument)
+        let is_parts =
+            |&index: &usize| ["directions", "values"].map(|name| Argument::of_group(index, name)).contains(&argument);
+        (0..n_groups).find(is_parts).map_or(argument, |index| Argument::of_group(index, "parts"))
     })
 }

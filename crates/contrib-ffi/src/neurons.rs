@@ -26,7 +26,7 @@ pub struct contrib_neurons_inputs {
     pub w_out: *const contrib_tensor,
 }
 
-/// What is wanted of `contrib_mlp_neurons`: all neurons, the k largest, or those above a threshold.
+/// What is wanted of `contrib_mlp_neurons`: all neurons, the k largest, or those above a number.
 ///
 /// Begin with `contrib_neurons_results results = CONTRIB_NEURONS_RESULTS_INIT;`. Later versions may append fields, for
 /// which zero means what this version does.
@@ -36,19 +36,19 @@ pub struct contrib_neurons_results {
     /// `sizeof(contrib_neurons_results)`.
     pub struct_size: usize,
     /// What each neuron contributes, `[v.., hidden]`; with `indices` `[v.., k]`, the k largest, the largest first, of equal
-    /// ones the first; with `counts` too, `[v.., room]`, those that are greater than `sparse_threshold`, in the order of
+    /// ones the first; with `counts` too, `[v.., room]`, those that are greater than `above`, in the order of
     /// their indices. Written.
     pub out_neurons: *const contrib_tensor,
     /// Which neurons those are, as `out_neurons`, int32 or int64; or NULL: all. Written.
     pub indices: *const contrib_tensor,
-    /// `v..`, int32 or int64: how many neurons are above `sparse_threshold`, whether there is room for them or not; or NULL.
+    /// `v..`, int32 or int64: how many neurons' are greater than `above`, whether there is room for them or not; or NULL.
     /// Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
     /// index -1. Only with `indices` and `left_out`. Written.
     pub counts: *const contrib_tensor,
     /// `v..`: the sum of the contributions of all other neurons; or NULL. Only with `counts`. Written.
     pub left_out: *const contrib_tensor,
-    /// What contributions must be greater than, with `counts`; fewer than 1 / `sparse_threshold` can be. Else 0.
-    pub sparse_threshold: f64,
+    /// What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    pub above: f64,
     /// What the residual stream before the MLP contributes, `v..`. Written.
     pub out_resid: *const contrib_tensor,
 }
@@ -93,9 +93,9 @@ pub(crate) unsafe fn read_inputs<'a>(inputs: *const contrib_neurons_inputs) -> R
 pub(crate) unsafe fn read_results<'a>(results: *const contrib_neurons_results) -> Result<NeuronResults<'a>, Failure> {
     // SAFETY: this function's contract.
     let results = unsafe { sized_struct::read_given(Argument::named("results"), results)? };
-    let contrib_neurons_results { out_neurons, indices, counts, left_out, sparse_threshold, out_resid, .. } = results;
+    let contrib_neurons_results { out_neurons, indices, counts, left_out, above, out_resid, .. } = results;
     let (out, sums, summed_axes) = (out_neurons, false, 0);
-    let wanted = Wanted { out, indices, counts, left_out, sparse_threshold, sums, summed_axes };
+    let wanted = Wanted { out, indices, counts, left_out, above, sums, summed_axes };
     // SAFETY: this function's contract.
     unsafe {
         Ok(NeuronResults {

@@ -6,7 +6,6 @@ use crate::neurons::{self, contrib_neurons_inputs, contrib_neurons_results};
 use crate::options::{self, contrib_options};
 use crate::status::{contrib_status, guard};
 use crate::tensor::{contrib_tensor, input, output};
-use crate::wanted::with_name_of_threshold;
 use contrib_core::{Argument, AttentionResults};
 
 /// Reads the inputs of a call into views of the same names.
@@ -189,8 +188,7 @@ pub unsafe extern "C" fn contrib_attention_factored(
         options!(options);
         let attention::Results { attn, resid, ref mut one_offs } = results;
         let results = AttentionResults { attn, resid, one_offs };
-        contrib_core::attention_factored(&inputs, results, &options)
-            .map_err(|error| with_name_of_threshold(&error).into())
+        Ok(contrib_core::attention_factored(&inputs, results, &options)?)
     })
 }
 
@@ -271,7 +269,7 @@ pub unsafe extern "C" fn contrib_mlp_neurons(
         // SAFETY: this function's contract.
         let (inputs, results) = unsafe { (neurons::read_inputs(inputs)?, neurons::read_results(results)?) };
         options!(options);
-        contrib_core::mlp_neurons(&inputs, results, &options).map_err(|error| with_name_of_threshold(&error).into())
+        Ok(contrib_core::mlp_neurons(&inputs, results, &options)?)
     })
 }
 

@@ -48,7 +48,8 @@ pub const CONTRIB_ERROR_OVERLAP: contrib_status = 302;
 pub const CONTRIB_ERROR_SELF_OVERLAP: contrib_status = 303;
 /// A number of key-value heads that does not divide the number of heads.
 pub const CONTRIB_ERROR_HEADS: contrib_status = 304;
-/// More of the largest parts are asked for than there are, or there are more parts than the indices' dtype can count.
+/// More of the largest parts are asked for than there are, or there are more parts than the dtype of indices or counts can
+/// count.
 pub const CONTRIB_ERROR_TOP_K: contrib_status = 305;
 /// The norm is NaN or less than 1.
 pub const CONTRIB_ERROR_NORM: contrib_status = 400;
@@ -61,7 +62,7 @@ pub const CONTRIB_ERROR_INSTRUCTION_SET: contrib_status = 403;
 /// A flag that this version of the library does not know, or one that another field rules out.
 pub const CONTRIB_ERROR_FLAGS: contrib_status = 404;
 /// A number that a field cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a first query
-/// below -1.
+/// below -1, sums over more part axes than there are.
 pub const CONTRIB_ERROR_NUMBER: contrib_status = 405;
 /// Working memory could not be allocated.
 pub const CONTRIB_ERROR_OUT_OF_MEMORY: contrib_status = 500;
@@ -185,7 +186,7 @@ impl Failure {
                 Cause::Overlap { .. } => CONTRIB_ERROR_OVERLAP,
                 Cause::OverlapsItself => CONTRIB_ERROR_SELF_OVERLAP,
                 Cause::Heads { .. } => CONTRIB_ERROR_HEADS,
-                Cause::TopK { .. } => CONTRIB_ERROR_TOP_K,
+                Cause::TopK { .. } | Cause::IndexType { .. } => CONTRIB_ERROR_TOP_K,
                 Cause::InvalidNorm { .. } => CONTRIB_ERROR_NORM,
                 Cause::InvalidNumber { .. } => CONTRIB_ERROR_NUMBER,
                 Cause::InvalidThreshold => CONTRIB_ERROR_THRESHOLD,

@@ -1,8 +1,8 @@
-//! What a caller wants of the contributions of a group: all of them, sums, the largest, or those above a threshold.
+//! What a caller wants of the contributions of a group: all of them, sums, the largest, or those above a number.
 
-use crate::status::{Failure, with_names};
+use crate::status::Failure;
 use crate::tensor::{contrib_tensor, indices, output};
-use contrib_core::{Argument, Cause, Error, Out, Sparse, TopK};
+use contrib_core::{Argument, Out, Sparse, TopK};
 
 /// The fields that say what is wanted, which `contrib_group`, `contrib_attention_results` and `contrib_neurons_results`
 /// have alike.
@@ -11,7 +11,7 @@ pub(crate) struct Wanted {
     pub(crate) indices: *const contrib_tensor,
     pub(crate) counts: *const contrib_tensor,
     pub(crate) left_out: *const contrib_tensor,
-    pub(crate) sparse_threshold: f64,
+    pub(crate) above: f64,
     /// Whether `out` has sums over the leading part axes that it lacks. Not with `indices`.
     pub(crate) sums: bool,
     /// Of how many leading part axes sums are taken first. Only with `indices`.
@@ -44,18 +44,17 @@ impl Wanted {
         let counts = indices_of("counts", self.counts)?;
         // SAFETY: this function's contract.
         let left_out = unsafe { output(argument("left_out"), self.left_out)? };
-        let threshold = self.sparse_threshold;
-        Ok(Out::Sparse(Sparse { threshold, contributions, indices, counts, left_out, summed_axes }))
+        let above = self.above;
+        Ok(Out::Sparse(Sparse { above, contributions, indices, counts, left_out, summed_axes }))
     }
 
     /// An error where a field means nothing without another that is not there.
     fn check(&self, argument: &impl Fn(&'static str) -> Argument) -> Result<(), Failure> {
-        let has_threshold = self.sparse_threshold != 0.0;
         let needs = [
             (self.summed_axes > 0, "summed_axes", self.indices, "indices"),
             (!self.counts.is_null(), "counts", self.indices, "indices"),
             (!self.left_out.is_null(), "left_out", self.counts, "counts"),
-            (has_threshold, "sparse_threshold", self.counts, "counts"),
+            (self.above != 0.0, "above", self.counts, "counts"),
             (!self.counts.is_null(), "counts", self.left_out, "left_out"),
         ];
         for (given, with, needed, name) in needs {
@@ -63,17 +62,6 @@ impl Wanted {
                 return Err(Failure::NullBeside { argument: argument(name), with });
             }
         }
-        if self.sparse_threshold.is_nan() {
-            return Err(Failure::of(argument("sparse_threshold"), Cause::InvalidThreshold));
-        }
         Ok(())
     }
-}
-
-/// An error of the core with the name that C callers know of the threshold of sparse results. The one of the options is
-/// checked before.
-pub(crate) fn with_name_of_threshold(error: &Error) -> Error {
-    with_names(error, |argument| {
-        if argument == Argument::named("threshold") { Argument::named("sparse_threshold") } else { argument }
-    })
 }

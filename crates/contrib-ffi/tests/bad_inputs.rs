@@ -258,22 +258,28 @@ fn numbers_that_scores_cannot_have_are_found_and_named() {
 }
 
 #[test]
-fn a_sparse_threshold_that_is_nan_or_of_nothing_sparse_is_found_and_named() {
+fn what_sparse_results_are_above_is_a_number_and_not_said_of_others() {
     for (function, list) in
         [(Function::SparseAttention, ""), (Function::SparseNeurons, ""), (Function::GroupsFromScores, "groups[0].")]
     {
         let mut call = small(function);
-        call.choices.sparse_threshold = f64::NAN;
-        let sentence = format!("{list}sparse_threshold: expected a number, got NaN");
+        call.choices.above = f64::NAN;
+        let sentence = format!("{list}above: expected a number, got NaN");
         fails("NaN", &mut call, CONTRIB_ERROR_THRESHOLD, Some(&sentence));
     }
     for function in [Function::AttentionFactored, Function::StrongestNeurons] {
         for threshold in [0.1, -1.0, f64::NAN] {
             let mut call = small(function);
-            call.choices.sparse_threshold = threshold;
-            let sentence = "counts: expected a pointer, as there must be with sparse_threshold, got NULL";
+            call.choices.above = threshold;
+            let sentence = "counts: expected a pointer, as there must be with above, got NULL";
             fails("a threshold", &mut call, CONTRIB_ERROR_NULL_POINTER, Some(sentence));
         }
+    }
+    for axes in [2, usize::MAX] {
+        let mut call = small(Function::FactoredGroups);
+        call.choices.summed_axes = axes;
+        let sentence = format!("groups[0].summed_axes: expected at most all part axes, got {}", axes as f64);
+        fails("axes", &mut call, CONTRIB_ERROR_NUMBER, Some(&sentence));
     }
     let mut call = small(Function::FactoredGroups);
     call.choices.summed_axes = 1;
@@ -642,7 +648,7 @@ fn norms_that_are_none_are_found() {
 
 #[test]
 fn a_very_large_norm_is_nearly_the_largest_difference() {
-    // Of contributions that differ by less, others may be above a threshold.
+    // Of contributions that differ by less, others may be in the results.
     for function in Function::ALL.into_iter().filter(|function| !function.is_sparse()) {
         let mut largest = small(function);
         largest.norm = f64::INFINITY;

@@ -495,12 +495,12 @@ fn fields_of_results_that_mean_nothing_without_another_are_found() {
             "counts: expected a pointer, as there must be with left_out"),
         (|results, tensor| (results.indices, results.counts) = (tensor, tensor),
             "left_out: expected a pointer, as there must be with counts"),
-        (|results, _| results.sparse_threshold = 0.5,
-            "counts: expected a pointer, as there must be with sparse_threshold"),
-        (|results, tensor| (results.indices, results.sparse_threshold) = (tensor, -0.5),
-            "counts: expected a pointer, as there must be with sparse_threshold"),
-        (|results, _| results.sparse_threshold = f64::NAN,
-            "counts: expected a pointer, as there must be with sparse_threshold"),
+        (|results, _| results.above = 0.5,
+            "counts: expected a pointer, as there must be with above"),
+        (|results, tensor| (results.indices, results.above) = (tensor, -0.5),
+            "counts: expected a pointer, as there must be with above"),
+        (|results, _| results.above = f64::NAN,
+            "counts: expected a pointer, as there must be with above"),
     ];
     for (change, sentence) in rows {
         let mut call = small(Function::AttentionFactored);
@@ -512,11 +512,10 @@ fn fields_of_results_that_mean_nothing_without_another_are_found() {
             run_attention(&raw const structs.attention_inputs, &raw const results)
         });
 
-        let contrib_attention_results { indices, counts, left_out, sparse_threshold, .. } = results;
+        let contrib_attention_results { indices, counts, left_out, above, .. } = results;
         let mut call = small(Function::MlpNeurons);
         let structs = Structs::of(&mut call);
-        let results =
-            contrib_neurons_results { indices, counts, left_out, sparse_threshold, ..structs.neurons_results };
+        let results = contrib_neurons_results { indices, counts, left_out, above, ..structs.neurons_results };
         fails_by(&sentence, &mut call, CONTRIB_ERROR_NULL_POINTER, Some(&sentence), |_| {
             run_neurons(&raw const structs.neurons_inputs, &raw const results)
         });

@@ -56,7 +56,7 @@ fn structs_that_can_grow_begin_with_their_size_and_keep_their_first_fields() {
     assert_eq!(offset_of!(contrib_group, queries_and_keys), 64);
     assert_eq!(offset_of!(contrib_group, counts), 72);
     assert_eq!(offset_of!(contrib_group, left_out), 80);
-    assert_eq!(offset_of!(contrib_group, sparse_threshold), 88);
+    assert_eq!(offset_of!(contrib_group, above), 88);
     assert_eq!(offset_of!(contrib_group, summed_axes), 96);
     assert!(size_of::<contrib_group>() >= 104 && align_of::<contrib_group>() == 8);
 }
@@ -95,7 +95,7 @@ fn structs_of_inputs_and_results_begin_with_their_size_and_keep_their_first_fiel
     assert_eq!(offset_of!(contrib_attention_results, indices), 16);
     assert_eq!(offset_of!(contrib_attention_results, counts), 24);
     assert_eq!(offset_of!(contrib_attention_results, left_out), 32);
-    assert_eq!(offset_of!(contrib_attention_results, sparse_threshold), 40);
+    assert_eq!(offset_of!(contrib_attention_results, above), 40);
     assert_eq!(offset_of!(contrib_attention_results, out_resid), 48);
     assert_eq!(offset_of!(contrib_attention_results, one_offs), 56);
     assert_eq!(offset_of!(contrib_attention_results, n_one_offs), 64);
@@ -114,7 +114,7 @@ fn structs_of_inputs_and_results_begin_with_their_size_and_keep_their_first_fiel
     assert_eq!(offset_of!(contrib_neurons_results, indices), 16);
     assert_eq!(offset_of!(contrib_neurons_results, counts), 24);
     assert_eq!(offset_of!(contrib_neurons_results, left_out), 32);
-    assert_eq!(offset_of!(contrib_neurons_results, sparse_threshold), 40);
+    assert_eq!(offset_of!(contrib_neurons_results, above), 40);
     assert_eq!(offset_of!(contrib_neurons_results, out_resid), 48);
     assert!(size_of::<contrib_neurons_results>() >= 56 && align_of::<contrib_neurons_results>() == 8);
 }

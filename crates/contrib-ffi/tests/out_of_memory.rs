@@ -212,6 +212,14 @@ fn own_forms(function: Function) -> &'static [Form] {
                 remove(call, "scale");
             }),
         ],
+        Function::SparseAttention => &[
+            ("sums", |call| call.choices.result_flags = CONTRIB_ATTENTION_SUM_HEADS),
+            ("largest", |call| {
+                remove(call, "counts");
+                remove(call, "left_out");
+                call.choices.above = 0.0;
+            }),
+        ],
         _ => &[],
     }
 }

@@ -143,7 +143,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_group, flags) == 56);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, queries_and_keys) == 64);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, counts) == 72);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, left_out) == 80);
-CONTRIB_STATIC_ASSERT(offsetof(contrib_group, sparse_threshold) == 88);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, above) == 88);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, summed_axes) == 96);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, part) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, out) == 8);
@@ -176,7 +176,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, out_attn) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, indices) == 16);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, counts) == 24);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, left_out) == 32);
-CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, sparse_threshold) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, above) == 40);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, out_resid) == 48);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, one_offs) == 56);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, n_one_offs) == 64);
@@ -191,7 +191,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, out_neurons) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, indices) == 16);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, counts) == 24);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, left_out) == 32);
-CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, sparse_threshold) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, above) == 40);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, out_resid) == 48);
 #undef CONTRIB_STATIC_ASSERT
 #endif

@@ -101,7 +101,7 @@ int main(void) {
         return 2;
     }
     if (attention.struct_size != sizeof(contrib_attention_inputs) || attention.pattern != NULL || attention.flags != 0 ||
-        attention_results.struct_size != sizeof(contrib_attention_results) || attention_results.sparse_threshold != 0.0 ||
+        attention_results.struct_size != sizeof(contrib_attention_results) || attention_results.above != 0.0 ||
         attention_results.one_offs != NULL || attention_results.n_one_offs != 0 || attention_results.flags != 0 ||
         neurons.struct_size != sizeof(contrib_neurons_inputs) || neurons.w_out != NULL ||
         neurons_results.struct_size != sizeof(contrib_neurons_results) || neurons_results.out_resid != NULL ||

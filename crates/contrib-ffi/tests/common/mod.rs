@@ -160,7 +160,7 @@ pub const fn dense_group(parts: *const contrib_tensor, out: *const contrib_tenso
         queries_and_keys: ptr::null(),
         counts: ptr::null(),
         left_out: ptr::null(),
-        sparse_threshold: 0.0,
+        above: 0.0,
         summed_axes: 0,
     }
 }
@@ -203,7 +203,7 @@ pub const NO_ATTENTION_RESULTS: contrib_attention_results = contrib_attention_re
     indices: ptr::null(),
     counts: ptr::null(),
     left_out: ptr::null(),
-    sparse_threshold: 0.0,
+    above: 0.0,
     out_resid: ptr::null(),
     one_offs: ptr::null(),
     n_one_offs: 0,
@@ -217,7 +217,7 @@ pub const NO_NEURONS_RESULTS: contrib_neurons_results = contrib_neurons_results 
     indices: ptr::null(),
     counts: ptr::null(),
     left_out: ptr::null(),
-    sparse_threshold: 0.0,
+    above: 0.0,
     out_resid: ptr::null(),
 };
 
@@ -235,16 +235,16 @@ pub enum Function {
     AttentionExtras,
     /// Factored attention from queries and keys, with all that scores can be made of.
     AttentionFromScores,
-    /// Those contributions of factored attention that are above a threshold.
+    /// Those contributions of factored attention that are above a number.
     SparseAttention,
     Mlp,
     DecomposedMlp,
     MlpNeurons,
     /// The strongest of the neurons.
     StrongestNeurons,
-    /// The neurons above a threshold.
+    /// The neurons above a number.
     SparseNeurons,
-    /// A group of factored parts from queries and keys, summed over the first part axis, above a threshold; and a group of
+    /// A group of factored parts from queries and keys, summed over the first part axis, above a number; and a group of
     /// dense parts.
     GroupsFromScores,
     Threshold,
@@ -260,7 +260,7 @@ pub enum Size {
 }
 
 impl Function {
-    pub const ALL: [Function; 12] = [
+    pub const ALL: [Function; 14] = [
         Function::Groups,
         Function::FactoredGroups,
         Function::Contributions,
@@ -268,10 +268,12 @@ impl Function {
         Function::Attention,
         Function::AttentionFactored,
         Function::AttentionExtras,
+        Function::SparseAttention,
         Function::Mlp,
         Function::DecomposedMlp,
         Function::MlpNeurons,
         Function::StrongestNeurons,
+        Function::SparseNeurons,
         Function::Threshold,
     ];
 
@@ -423,7 +425,7 @@ impl Function {
         names.contains(&name)
     }
 
-    /// Whether the results are those contributions that are above a threshold.
+    /// Whether the results are those contributions that are above a number.
     pub const fn is_sparse(self) -> bool {
         matches!(self, Function::SparseAttention | Function::SparseNeurons | Function::GroupsFromScores)
     }
@@ -578,7 +580,7 @@ impl Function {
                     queries_and_keys: &raw const *queries_and_keys,
                     counts,
                     left_out,
-                    sparse_threshold: choices.sparse_threshold,
+                    above: choices.above,
                     summed_axes: choices.summed_axes,
                     ..dense_group(parts, out)
                 };
@@ -637,13 +639,13 @@ impl Function {
                     let inputs = contrib_neurons_inputs { struct_size, resid_mid, resid_post, activations, w_out };
                     let [indices, counts, left_out] =
                         [0, 1, 2].map(|index| chosen.get(index).copied().unwrap_or(ptr::null()));
-                    let sparse_threshold = choices.sparse_threshold;
+                    let above = choices.above;
                     let results = contrib_neurons_results {
                         out_neurons,
                         indices,
                         counts,
                         left_out,
-                        sparse_threshold,
+                        above,
                         out_resid,
                         ..NO_NEURONS_RESULTS
                     };
@@ -671,8 +673,8 @@ impl Function {
         let &[resid_pre, resid_mid, ref others @ ..] = tensors else { panic!("attention takes more than two tensors") };
         let inputs = contrib_attention_inputs { resid_pre, resid_mid, flags: choices.flags, ..NO_ATTENTION_INPUTS };
         let flags = choices.result_flags;
-        let sparse_threshold = choices.sparse_threshold;
-        let results = contrib_attention_results { sparse_threshold, flags, ..NO_ATTENTION_RESULTS };
+        let above = choices.above;
+        let results = contrib_attention_results { above, flags, ..NO_ATTENTION_RESULTS };
         let mut queries_and_keys = choices.queries_and_keys;
         let one_offs;
         let (inputs, results) = match (self, others) {
@@ -740,7 +742,7 @@ pub struct Choices {
     /// The flags of the results of attention.
     pub result_flags: u64,
     /// What is sparse is above this.
-    pub sparse_threshold: f64,
+    pub above: f64,
     /// Of the first group.
     pub summed_axes: usize,
     /// Numbers and flags of queries and keys.
@@ -754,7 +756,7 @@ impl Choices {
             threshold: 0.25,
             flags: 0,
             result_flags: if function == Function::AttentionExtras { CONTRIB_ATTENTION_SUM_HEADS } else { 0 },
-            sparse_threshold: if function.is_sparse() { 0.02 } else { 0.0 },
+            above: if function.is_sparse() { 0.02 } else { 0.0 },
             summed_axes: usize::from(function == Function::GroupsFromScores),
             queries_and_keys: contrib_queries_and_keys {
                 score_scale: 0.5,
