@@ -51,11 +51,11 @@ impl Wanted {
     /// An error where a field means nothing without another that is not there.
     fn check(&self, argument: &impl Fn(&'static str) -> Argument) -> Result<(), Failure> {
         let needs = [
-            (self.summed_axes > 0, "summed_axes", self.indices, "indices"),
             (!self.counts.is_null(), "counts", self.indices, "indices"),
             (!self.left_out.is_null(), "left_out", self.counts, "counts"),
             (self.above != 0.0, "above", self.counts, "counts"),
             (!self.counts.is_null(), "counts", self.left_out, "left_out"),
+            (self.summed_axes > 0, "summed_axes", self.indices, "indices"),
         ];
         for (given, with, needed, name) in needs {
             if given && needed.is_null() {

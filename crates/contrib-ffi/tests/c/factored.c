@@ -1,5 +1,5 @@
-/* Factored parts from C and C++, with numbers that one can check by hand: neurons, heads and groups, all and the strongest,
- * sums, and a threshold. Every example has the parts (2, 0), (0, 0) and (0, 1), and (1, 0) before them, of the whole (3, 1):
+/* Factored parts from C and C++, with numbers that one can check by hand: neurons, heads and groups, all, the strongest and
+ * those above a number, sums, and a threshold. Every example has the parts (2, 0), (0, 0) and (0, 1), and (1, 0) before them, of the whole (3, 1):
  * with 1-norms 2, 4, 3 and 3 away from it, they contribute 1/2, nothing to speak of, 1/4 and 1/4.
  */
 #include <contrib.h>
@@ -40,7 +40,10 @@ static void neurons(void) {
     float contribution[3], resid_contribution;
     int64_t index[2] = {-1, -1};
     int32_t small_index[2] = {-1, -1};
+    float others;
+    int32_t count = -1;
     const double all[3] = {0.5, 0.0, 0.25}, strongest[2] = {0.5, 0.25}, resid[1] = {0.25}, kept[3] = {1.0, 0.0, 0.0};
+    const double in_order[2] = {0.5, 0.25}, none[1] = {0};
     TENSOR(resid_mid, before, CONTRIB_F32, 2);
     TENSOR(resid_post, after, CONTRIB_F32, 2);
     TENSOR(activations, activation, CONTRIB_F32, 3);
@@ -49,6 +52,10 @@ static void neurons(void) {
     TENSOR(out_strongest, contribution, CONTRIB_F32, 2);
     TENSOR(indices, index, CONTRIB_I64, 2);
     TENSOR(small_indices, small_index, CONTRIB_I32, 2);
+    TENSOR(out_one, contribution, CONTRIB_F32, 1);
+    TENSOR(one_index, index, CONTRIB_I64, 1);
+    SCALAR(count_of, &count, CONTRIB_I32);
+    SCALAR(left_out, &others, CONTRIB_F32);
     SCALAR(out_resid, &resid_contribution, CONTRIB_F32);
     contrib_neurons_inputs inputs = CONTRIB_NEURONS_INPUTS_INIT;
     contrib_neurons_results results = CONTRIB_NEURONS_RESULTS_INIT;
@@ -74,8 +81,25 @@ static void neurons(void) {
         failures++;
     }
 
+    /* Of 1/2, 0 and 1/4, two are above 1/5, and one of them is left out where there is room for one. */
+    results.indices = indices;
+    results.counts = count_of;
+    results.left_out = left_out;
+    results.above = 0.2;
+    check(contrib_mlp_neurons(&inputs, &results, NULL), contribution, in_order, 2, "neurons above a fifth");
+    check(CONTRIB_OK, &others, none, 1, "the neurons that are left out");
+    results.out_neurons = out_one;
+    results.indices = one_index;
+    check(contrib_mlp_neurons(&inputs, &results, NULL), contribution, in_order, 1, "neurons in a row for one");
+    check(CONTRIB_OK, &others, resid, 1, "the neuron that there is no room for");
+    if (count != 2 || index[0] != 0 || index[1] != 2) {
+        fprintf(stderr, "%d neurons are above a fifth, not 2; or they are others\n", (int)count);
+        failures++;
+    }
+
     results.out_neurons = out_all;
-    results.indices = NULL;
+    results.indices = results.counts = results.left_out = NULL;
+    results.above = 0;
     options.threshold = 0.3;
     check(contrib_mlp_neurons(&inputs, &results, &options), contribution, kept, 3, "neurons above a threshold");
 }
