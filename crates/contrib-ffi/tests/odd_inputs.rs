@@ -218,9 +218,9 @@ fn structs_and_their_arrays_may_lie_at_odd_addresses() {
             // SAFETY: everything is alive, and pointers to it need no alignment.
             unsafe { contrib_group_contributions(tensors[0], pointer(&groups), 2, pointer(&options)) }
         } else {
-            let groups = function.groups(&tensors, call.flags);
+            let groups = function.groups(&tensors, &call.choices);
             // SAFETY: as above.
-            unsafe { function.call(&tensors, &groups, call.threshold, call.flags, pointer(&options)) }
+            unsafe { function.call(&tensors, &groups.groups, &call.choices, pointer(&options)) }
         };
         assert_eq!(status, CONTRIB_OK, "{function:?}: {}", message());
         assert_eq!(call.results(), small(function).results_of_run(), "{function:?}");
