@@ -71,6 +71,8 @@ pub struct Activations {
     pub(crate) resid_mid: Vec<f32>,
     /// `[head, pos, key_pos]`, causal.
     pub(crate) pattern: Vec<f32>,
+    /// `[pos, head, d_head]`
+    queries: Vec<f32>,
     /// `[key_pos, kv_head, d_head]`
     pub(crate) keys: Vec<f32>,
     pub(crate) values: Vec<f32>,
@@ -136,6 +138,7 @@ impl Activations {
             resid_pre: stream(&channels, pos, key_pos),
             resid_mid: Vec::new(),
             pattern: softmax(scores, pos, key_pos),
+            queries,
             keys,
             values: values(model, key_pos),
             w_o: w_o(model, &channels),
@@ -163,6 +166,7 @@ impl Activations {
             resid_pre,
             resid_mid,
             pattern: softmax(scores(model, tokens, tokens, &queries, &keys), tokens, tokens),
+            queries,
             keys,
             values,
             w_o,
