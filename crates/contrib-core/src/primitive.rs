@@ -137,7 +137,7 @@ fn plan_groups(
         return Err(out_of_memory::<GroupPlan>(groups.len()));
     }
     for (index, group) in groups.iter().enumerate() {
-        plans.push(CheckedGroup { index, group, whole, name }.plan(whole_plan, options)?);
+        CheckedGroup { index, group, whole, name }.plan(whole_plan, options, plans)?;
     }
     Ok(())
 }
@@ -170,9 +170,14 @@ impl CheckedGroup<'_> {
         (self.name)(Place::Group(self.index, field))
     }
 
-    /// The plan of the group, once its shapes are found to agree.
+    /// Adds the plan of the group, once its shapes are found to agree. A plan that was returned would be copied more often.
     #[inline(never)]
-    fn plan(&self, whole: &WholePlan, options: &Options<'_>) -> Result<GroupPlan, Error> {
+    fn plan(
+        &self,
+        whole: &WholePlan,
+        options: &Options<'_>,
+        plans: &mut SmallVec<[GroupPlan; 2]>,
+    ) -> Result<(), Error> {
         match &self.group.parts {
             Parts::Dense(parts) => {
                 let whole_shape = self.whole.shape();
@@ -182,10 +187,11 @@ impl CheckedGroup<'_> {
                 let shape = &shape[..shape.len() - 1];
                 let part_axes = shape.len() + 1 - whole_shape.len();
                 let results = self.results(shape, part_axes, self.argument(Field::Parts))?;
-                Ok(GroupPlan::dense(parts, part_axes, results, whole, options))
+                plans.push(GroupPlan::dense(parts, part_axes, results, whole, options));
             }
-            Parts::Factored(factored) => self.plan_factored(factored, whole, options),
+            Parts::Factored(factored) => plans.push(self.plan_factored(factored, whole, options)?),
         }
+        Ok(())
     }
 
     #[inline(never)]
