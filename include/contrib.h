@@ -132,7 +132,7 @@ typedef struct contrib_tensor {
 // allowed: key_position <= query_position                  with CONTRIB_CAUSAL
 //          key_position > query_position - window          where window is not 0
 //          key_position >= 0                               a negative one is an empty cell of a cache
-// pattern = exp(score) / (sum over allowed keys of exp(score) + exp(sink))
+// pattern = exp(score) / (sum over allowed keys of exp(score), and exp(sink) where there are sinks)
 // ```
 //
 // What is not allowed has the pattern 0. A query with nothing allowed has the pattern 0 everywhere. The pattern exists a
@@ -163,7 +163,7 @@ typedef struct contrib_queries_and_keys {
     double score_scale;
     // What no score exceeds in magnitude; 0: nothing.
     double soft_cap;
-    // What a score gains for each position that its key is after its query, or NULL.
+    // What a score gains for each position that its key is after its query (ALiBi), or NULL.
     const struct contrib_tensor *slopes;
     // Scores of a key of which nothing is added to the stream, or NULL.
     const struct contrib_tensor *sinks;
@@ -196,7 +196,10 @@ typedef struct contrib_queries_and_keys {
 // | `[v.., k]` | `[v.., k]` | NULL | the k largest, the largest first, of equal ones the first |
 // | `[v.., room]` | `[v.., room]` | `v..` | those greater than `above`, by index |
 //
-// Begin with zeros and `struct_size`, as `contrib_group group = CONTRIB_GROUP_INIT;` does. Later versions may append fields, for which zero means what this version does.
+// Of a number t greater than 0 there are fewer than 1 / t, so that a room of ceil(1 / t) - 1 is always enough.
+//
+// Begin with `contrib_group group = CONTRIB_GROUP_INIT;`, or with zeros and `struct_size`. Later versions may append fields,
+// for which zero means what this version does.
 typedef struct contrib_group {
     // `sizeof(contrib_group)`; the same for all groups of an array.
     size_t struct_size;
@@ -227,9 +230,10 @@ typedef struct contrib_group {
     // Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
     // index -1. Only with `indices` and `left_out`. Written.
     const struct contrib_tensor *counts;
-    // The sum of all other contributions of the group, so that nothing is lost; or NULL. Only with `counts`. Written.
+    // The sum of all contributions of the group that are not in `out`, so that nothing is lost; or NULL. Only with
+    // `counts`. Written.
     const struct contrib_tensor *left_out;
-    // What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    // What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
     double above;
     // Of how many leading part axes sums are taken before contributions are chosen by `indices`, which then count the part
     // axes that are left. 0: of none. Only with `indices`.
@@ -307,6 +311,8 @@ typedef struct contrib_one_off {
 // | `[batch, pos, k]` | `[batch, pos, k]` | NULL | the k largest, the largest first, of equal ones the first |
 // | `[batch, pos, room]` | `[batch, pos, room]` | `[batch, pos]` | those greater than `above`, by index |
 //
+// Of a number t greater than 0 there are fewer than 1 / t, so that a room of ceil(1 / t) - 1 is always enough.
+//
 // An index is key_pos * heads + head. With `CONTRIB_ATTENTION_SUM_HEADS` the sums over heads take the place of
 // contributions: `out_attn` has no axis of heads, and an index is that of a key.
 //
@@ -323,9 +329,10 @@ typedef struct contrib_attention_results {
     // are more than there is room for, the largest are written; where there are fewer, zeros follow, with the index -1.
     // Only with `indices` and `left_out`. Written.
     const struct contrib_tensor *counts;
-    // The sum of all other contributions of attention, so that nothing is lost; or NULL. Only with `counts`. Written.
+    // The sum of all contributions of attention that are not in `out_attn`, so that nothing is lost; or NULL. Only with
+    // `counts`. Written.
     const struct contrib_tensor *left_out;
-    // What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    // What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
     double above;
     // What the residual stream before attention contributes, `[batch, pos]`. Written.
     const struct contrib_tensor *out_resid;
@@ -362,8 +369,8 @@ typedef struct contrib_neurons_results {
     // `sizeof(contrib_neurons_results)`.
     size_t struct_size;
     // What each neuron contributes, `[v.., hidden]`; with `indices` `[v.., k]`, the k largest, the largest first, of equal
-    // ones the first; with `counts` too, `[v.., room]`, those that are greater than `above`, in the order of
-    // their indices. Written.
+    // ones the first; with `counts` too, `[v.., room]`, those that are greater than `above`, in the order of their indices, of
+    // which a room of ceil(1 / `above`) - 1 always holds all. Written.
     const struct contrib_tensor *out_neurons;
     // Which neurons those are, as `out_neurons`, int32 or int64; or NULL: all. Written.
     const struct contrib_tensor *indices;
@@ -371,9 +378,9 @@ typedef struct contrib_neurons_results {
     // Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
     // index -1. Only with `indices` and `left_out`. Written.
     const struct contrib_tensor *counts;
-    // `v..`: the sum of the contributions of all other neurons; or NULL. Only with `counts`. Written.
+    // `v..`: the sum of all contributions of neurons that are not in `out_neurons`; or NULL. Only with `counts`. Written.
     const struct contrib_tensor *left_out;
-    // What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    // What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
     double above;
     // What the residual stream before the MLP contributes, `v..`. Written.
     const struct contrib_tensor *out_resid;
