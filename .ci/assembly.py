@@ -21,10 +21,10 @@ ARITHMETIC = re.compile(r"\tv(?:add|sub|mul)p[sd]\s.*%([xyz]mm)")
 # Additions that reduce the lanes of a vector to one number: 8, 4, 2 and 1.
 REDUCTION = 15
 
-# Entry points for each instruction set. `Rows` and `Columns`: four measures in f64 for four element types, and two in f32
+# Entry points for each instruction set. `Rows` and `Columns`: five measures in f64 for four element types, and two in f32
 # for the three that are not f64. `Prepare`, `PackPanel` and `Widen`: to f64 from four element types, to f32 from three.
 # `Excess`, `GemmMicrokernel`, `PanelLargest`, `PanelSquares`, `Reductions`: of f64 and of f32.
-EXPECTED = 2 * (4 * 4 + 2 * 3) + 3 * (4 + 3) + 5 * 2
+EXPECTED = 2 * (5 * 4 + 2 * 3) + 3 * (4 + 3) + 5 * 2
 
 
 def functions(library):

@@ -29,3 +29,7 @@ case $peers in
     /*) export TORCHINDUCTOR_CACHE_DIR="$peers/inductor" ;;
     *) export TORCHINDUCTOR_CACHE_DIR="$PWD/$peers/inductor" ;;
 esac
+
+# Threads of OpenMP, which the C loops and PyTorch use, sleep while they wait. They would else spin after a call for some
+# milliseconds, on cores that the next candidate needs.
+export OMP_WAIT_POLICY=passive

@@ -3,11 +3,11 @@
 use contrib_benches::arithmetic::time_of_arithmetic;
 use contrib_benches::factored::{Attention, GPT2, Given, LLAMA3, Model, Neurons, Pattern, Stream};
 use contrib_benches::read_all;
+use contrib_benches::report::{Seconds, measure, print_table};
 use contrib_core::half::{bf16, f16};
 use contrib_core::{Context, Element, Norm, Options};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
-use std::array::from_fn;
 use std::time::{Duration, Instant};
 
 const THREADS: [usize; 2] = [1, 2];
@@ -65,8 +65,7 @@ impl Bench {
             return;
         }
         let or_nothing = |known: bool, number: String| if known { number } else { String::new() };
-        let heads = ["", "threads", "ms", "G elements/s", "of arithmetic", "M parts/s"].map(str::to_owned);
-        let mut table = vec![heads];
+        let mut table = Vec::new();
         for Row { name, threads, size, seconds } in &self.rows {
             let rate = size.elements as f64 / seconds;
             let arithmetic = self.arithmetic.iter().find(|(own, _)| own == threads).map_or(0.0, |(_, rate)| *rate);
@@ -87,21 +86,7 @@ impl Bench {
             println!("{threads} threads: {:.1}", rate / 1e9);
         }
         println!();
-        let widths: [usize; 6] = from_fn(|column| table.iter().map(|row| row[column].len()).max().unwrap_or(0));
-        let line = |row: &[String; 6]| {
-            let cells: [String; 6] = from_fn(|column| match column {
-                0 => format!("{:1$}", row[0], widths[0]),
-                _ => format!("{:>1$}", row[column], widths[column]),
-            });
-            println!("| {} |", cells.join(" | "));
-        };
-        let (heads, rows) = table.split_at(1);
-        line(&heads[0]);
-        line(&from_fn(|column| match column {
-            0 => "-".repeat(widths[0]),
-            _ => "-".repeat(widths[column] - 1) + ":",
-        }));
-        rows.iter().for_each(line);
+        print_table(["", "threads", "ms", "G elements/s", "of arithmetic", "M parts/s"], &table);
     }
 }
 
@@ -113,20 +98,10 @@ struct Group<'a> {
 
 impl Group<'_> {
     /// Measures what takes as long as `time` returns.
-    fn measure(&mut self, name: &str, threads: usize, size: Size, mut time: impl FnMut() -> Duration) {
-        let mut samples = Vec::new();
+    fn measure(&mut self, name: &str, threads: usize, size: Size, time: impl FnMut() -> Duration) {
         self.own.throughput(Throughput::Elements(size.elements));
-        self.own.bench_function(format!("{name}, {threads} threads"), |bencher| {
-            bencher.iter_custom(|calls| {
-                let total: Duration = (0..calls).map(|_| time()).sum();
-                samples.push(total.as_secs_f64() / calls as f64);
-                total
-            });
-        });
-        // None where a filter on the command line leaves this out.
-        samples.sort_by(f64::total_cmp);
-        if let Some(&seconds) = samples.get(samples.len() / 2) {
-            self.rows.push(Row { name: format!("{}, {name}", self.name), threads, size, seconds });
+        if let Some(Seconds { median, .. }) = measure(&mut self.own, &format!("{name}, {threads} threads"), time) {
+            self.rows.push(Row { name: format!("{}, {name}", self.name), threads, size, seconds: median });
         }
     }
 

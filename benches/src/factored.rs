@@ -1,11 +1,11 @@
 //! Inputs of factored operations as models have them, the same each time.
 
 use crate::normal;
+use crate::sgemm::{Matrix, multiply};
 use contrib_core::{
     AttentionResults, Element, FactoredAttention, Heads, IndicesMut, MlpNeurons, NeuronResults, Options, Out, Tensor,
     TensorMut, TopK, attention_factored, mlp_neurons,
 };
-use std::thread;
 
 /// How much larger the residual stream is than what attention, or the MLP, adds to it.
 const STREAM_TO_ADDED: f32 = 5.0;
@@ -27,6 +27,9 @@ pub struct Model {
 
 /// GPT-2 small.
 pub const GPT2: Model = Model { name: "GPT-2", heads: 12, kv_heads: 12, d_head: 64, d_model: 768 };
+
+/// `SmolLM2-135M`.
+pub const SMOLLM2: Model = Model { name: "SmolLM2-135M", heads: 9, kv_heads: 3, d_head: 64, d_model: 576 };
 
 /// Llama-3-8B.
 pub const LLAMA3: Model = Model { name: "Llama-3-8B", heads: 32, kv_heads: 8, d_head: 128, d_model: 4096 };
@@ -91,16 +94,16 @@ impl Attention<f32> {
         let mut value_output = vec![0.0; key_pos * heads * d_model];
         for head in 0..heads {
             let kv_head = head / (heads / kv_heads);
-            let of_values = Matrix { data: &values[kv_head * d_head..], rows: key_pos, stride: kv_heads * d_head };
-            let of_pattern = Matrix { data: &pattern[head * pos * key_pos..], rows: pos, stride: key_pos };
-            multiply(of_pattern, of_values, d_head, &mut moved[head * d_head..], heads * d_head);
-            let of_w_o = Matrix { data: &w_o[head * d_head * d_model..], rows: d_head, stride: d_model };
-            multiply(of_values, of_w_o, d_model, &mut value_output[head * d_model..], heads * d_model);
+            let of_values = Matrix::new(&values[kv_head * d_head..], key_pos, d_head, kv_heads * d_head);
+            let of_pattern = Matrix::new(&pattern[head * pos * key_pos..], pos, key_pos, key_pos);
+            multiply(of_pattern, of_values, &mut moved[head * d_head..], heads * d_head);
+            let of_w_o = Matrix::new(&w_o[head * d_head * d_model..], d_head, d_model, d_model);
+            multiply(of_values, of_w_o, &mut value_output[head * d_model..], heads * d_model);
         }
         let mut added = vec![0.0; pos * d_model];
-        let of_moved = Matrix { data: &moved, rows: pos, stride: heads * d_head };
-        let of_w_o = Matrix { data: &w_o, rows: heads * d_head, stride: d_model };
-        multiply(of_moved, of_w_o, d_model, &mut added, d_model);
+        let of_moved = Matrix::new(&moved, pos, heads * d_head, heads * d_head);
+        let of_w_o = Matrix::new(&w_o, heads * d_head, d_model, d_model);
+        multiply(of_moved, of_w_o, &mut added, d_model);
 
         let (resid_pre, resid_mid) = match stream {
             Stream::Large => before_and_after(&added),
@@ -228,9 +231,9 @@ impl Neurons {
         let mut w_out = normal(Self::HIDDEN * GPT2.d_model, 6);
         scale(&mut w_out, 1.0 / (Self::HIDDEN as f32).sqrt());
         let mut added = vec![0.0; tokens * GPT2.d_model];
-        let of_activations = Matrix { data: &activations, rows: tokens, stride: Self::HIDDEN };
-        let of_w_out = Matrix { data: &w_out, rows: Self::HIDDEN, stride: GPT2.d_model };
-        multiply(of_activations, of_w_out, GPT2.d_model, &mut added, GPT2.d_model);
+        let of_activations = Matrix::new(&activations, tokens, Self::HIDDEN, Self::HIDDEN);
+        let of_w_out = Matrix::new(&w_out, Self::HIDDEN, GPT2.d_model, GPT2.d_model);
+        multiply(of_activations, of_w_out, &mut added, GPT2.d_model);
         let (resid_mid, resid_post) = before_and_after(&added);
         Neurons {
             tokens,
@@ -317,39 +320,13 @@ fn before_and_after(added: &[f32]) -> (Vec<f32>, Vec<f32>) {
     (before, after)
 }
 
-fn scale(numbers: &mut [f32], factor: f32) {
+pub(crate) fn scale(numbers: &mut [f32], factor: f32) {
     for x in numbers {
         *x *= factor;
     }
 }
 
-fn root_mean_square(numbers: &[f32]) -> f32 {
+pub(crate) fn root_mean_square(numbers: &[f32]) -> f32 {
     let squares: f64 = numbers.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     (squares / numbers.len() as f64).sqrt() as f32
-}
-
-/// Rows of a matrix, `stride` elements from one to the next.
-#[derive(Clone, Copy)]
-struct Matrix<'a> {
-    data: &'a [f32],
-    rows: usize,
-    stride: usize,
-}
-
-/// Adds `left` times the first `columns` columns of `right` to rows of `out`, `out_stride` elements from one to the next.
-fn multiply(left: Matrix<'_>, right: Matrix<'_>, columns: usize, out: &mut [f32], out_stride: usize) {
-    let share = left.rows.div_ceil(thread::available_parallelism().map_or(1, usize::from));
-    thread::scope(|scope| {
-        for (outs, lefts) in out.chunks_mut(share * out_stride).zip(left.data.chunks(share * left.stride)) {
-            scope.spawn(move || {
-                // A row of `right` stays in the cache for all rows of `out`.
-                for (index, right) in right.data.chunks(right.stride).take(right.rows).enumerate() {
-                    for (out, left) in outs.chunks_mut(out_stride).zip(lefts.chunks(left.stride)).take(share) {
-                        let factor = left[index];
-                        out[..columns].iter_mut().zip(right).for_each(|(out, x)| *out += factor * x);
-                    }
-                }
-            });
-        }
-    });
 }

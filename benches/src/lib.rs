@@ -2,6 +2,10 @@
 
 pub mod arithmetic;
 pub mod factored;
+pub mod realistic;
+pub mod report;
+pub mod sgemm;
+pub mod statistics;
 
 use contrib_testing::Random;
 use std::hint::black_box;
@@ -47,6 +51,11 @@ fn sum(elements: &[f32]) -> f32 {
 
 /// Reads the elements once, each of `threads` threads its share: the bandwidth that a kernel can reach at best.
 pub fn read_all(elements: &[f32], threads: usize) {
+    if threads == 1 {
+        // Starting a thread takes as long as reading a megabyte from the caches.
+        black_box(sum(elements));
+        return;
+    }
     thread::scope(|scope| {
         for share in elements.chunks(elements.len().div_ceil(threads)) {
             scope.spawn(move || black_box(sum(share)));

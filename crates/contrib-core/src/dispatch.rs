@@ -6,15 +6,17 @@ use crate::dtype::{DType, Element, with_element, with_single_element};
 use crate::instruction_set::InstructionSet;
 use crate::kernels::Kernel;
 use crate::kernels::columns::{Columns, ColumnsArguments};
+use crate::kernels::exponential::Exponential;
 use crate::kernels::measure::{
-    DistanceReduction, LargestMagnitude, MagnitudeSum, Measure, PowerSum, SquareSum, SquaredDistanceReduction,
+    DistanceReduction, IntegerPowerSum, LargestMagnitude, MagnitudeSum, Measure, PowerSum, SquareSum,
+    SquaredDistanceReduction,
 };
 use crate::kernels::panel::{PackPanel, PackPanelArguments};
 use crate::kernels::prepare::{Prepare, PrepareArguments};
 use crate::kernels::rows::{Rows, RowsArguments};
 use crate::kernels::widen::{Widen, WidenArguments};
+use crate::lanes::Reads;
 use crate::lanes::portable::Portable;
-use crate::lanes::{Number, Reads};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{avx2::Avx2, avx512::Avx512};
 
@@ -62,6 +64,7 @@ unsafe fn avx512_entry_point<K: Kernel>(arguments: K::Arguments) {
 pub(crate) enum MeasureKind {
     MagnitudeSum,
     SquareSum,
+    IntegerPowerSum,
     PowerSum,
     LargestMagnitude,
     DistanceReduction,
@@ -95,6 +98,7 @@ pub(crate) fn part_kernels(set: InstructionSet, parts: DType, measure: MeasureKi
     match measure {
         MeasureKind::MagnitudeSum => in_f64::<MagnitudeSum>(set, parts),
         MeasureKind::SquareSum => in_f64::<SquareSum>(set, parts),
+        MeasureKind::IntegerPowerSum => in_f64::<IntegerPowerSum>(set, parts),
         MeasureKind::PowerSum => in_f64::<PowerSum>(set, parts),
         MeasureKind::LargestMagnitude => in_f64::<LargestMagnitude>(set, parts),
         MeasureKind::DistanceReduction => in_f32::<DistanceReduction>(set, parts),
@@ -103,7 +107,7 @@ pub(crate) fn part_kernels(set: InstructionSet, parts: DType, measure: MeasureKi
 }
 
 /// A number whose kernels can be chosen by the type of the elements that they read: `f64` reads all, `f32` all but `f64`.
-pub(crate) trait Arithmetic: Number {
+pub(crate) trait Arithmetic: Exponential {
     /// The kernel that prepares a whole of this type.
     fn prepare(set: InstructionSet, whole: DType) -> EntryPoint<PrepareArguments>;
 
@@ -112,6 +116,9 @@ pub(crate) trait Arithmetic: Number {
 
     /// The kernel that widens elements of this type.
     fn widen(set: InstructionSet, elements: DType) -> EntryPoint<WidenArguments<Self>>;
+
+    /// The kernel that widens such numbers to `f64`.
+    fn widen_to_f64(set: InstructionSet) -> EntryPoint<WidenArguments<f64>>;
 }
 
 macro_rules! arithmetic {
@@ -127,6 +134,10 @@ macro_rules! arithmetic {
 
             fn widen(set: InstructionSet, elements: DType) -> EntryPoint<WidenArguments<Self>> {
                 $with_element!(elements, T => entry_point::<Widen<T, Self>>(set))
+            }
+
+            fn widen_to_f64(set: InstructionSet) -> EntryPoint<WidenArguments<f64>> {
+                entry_point::<Widen<Self, f64>>(set)
             }
         }
     };

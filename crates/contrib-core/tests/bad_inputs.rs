@@ -20,6 +20,7 @@ fn name(cause: &Cause) -> &'static str {
         Cause::NdimOutOfRange { .. } => "NdimOutOfRange",
         Cause::StridesLength { .. } => "StridesLength",
         Cause::SizeOverflow => "SizeOverflow",
+        Cause::TooLarge { .. } => "TooLarge",
         Cause::OutOfBounds { .. } => "OutOfBounds",
         Cause::Misaligned { .. } => "Misaligned",
         Cause::Rank { .. } => "Rank",
@@ -1483,6 +1484,41 @@ fn tensors_without_elements_may_have_any_other_extents() {
         &Options::default(),
     );
     assert_eq!(result, Ok(()));
+}
+
+/// Runs contributions of parts of `len` elements to wholes of shape `whole`. All elements of an axis are the same one.
+fn run_with_one_element(whole: &[usize], len: usize) -> (Result<(), Error>, [f32; 3]) {
+    let mut out = [f32::NAN; 3];
+    let parts: Vec<usize> = [&[3], &whole[..whole.len() - 1], &[len]].concat();
+    let of_one_element = |shape: &[usize]| Tensor::strided(&[1.0_f32], 0, shape, &vec![0; shape.len()]).unwrap();
+    let shape = &parts[..parts.len() - 1];
+    let count = shape.iter().product();
+    let result = contributions(
+        &of_one_element(whole),
+        &of_one_element(&parts),
+        &mut TensorMut::new(&mut out[..count], shape).unwrap(),
+        &Options::default(),
+    );
+    (result, out)
+}
+
+#[test]
+fn vectors_of_more_elements_than_a_u32_counts_are_refused() {
+    const MOST: usize = u32::MAX as usize;
+    for whole in [&[MOST + 1][..], &[1, MOST + 1], &[1, 1 << 40]] {
+        let len = whole[whole.len() - 1];
+        let text = format!("whole: expected at most 4294967295 elements, got {len}");
+        for len_of_parts in [len, MOST, 4] {
+            let (result, out) = run_with_one_element(whole, len_of_parts);
+            assert_refused(result, "TooLarge", &text);
+            assert!(out.iter().all(|number| number.is_nan()));
+        }
+    }
+    // As many as it counts pass, so that the parts are found to disagree.
+    let disagree = "parts: expected [*, 4294967295] to match whole, got [3, 4]";
+    assert_refused(run_with_one_element(&[MOST], 4).0, "ShapeMismatch", disagree);
+    // Vectors that are not there may have any length.
+    assert_eq!(run_with_one_element(&[0, MOST + 1], MOST + 1).0, Ok(()));
 }
 
 #[test]

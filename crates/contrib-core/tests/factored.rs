@@ -298,13 +298,17 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// By how much the proximity of a part of this group may be off because of how it is calculated.
-    fn error(&self, part: &Part) -> f64 {
+    /// Whether proximities are calculated in `f32`.
+    fn is_in_f32(&self) -> bool {
         let kinds = [Some(&self.inputs.coefficients), self.inputs.directions.as_ref(), self.inputs.matrix.as_ref()];
         let has_f64 =
             kinds.into_iter().flatten().map(Stored::kind).chain([self.call.whole.kind]).any(|kind| kind == Kind::F64);
-        let in_f32 = [1.0, 2.0].contains(&self.call.norm) && !has_f64 && self.inputs.scale.is_none();
-        let share = match (self.group.form, in_f32) {
+        [1.0, 2.0].contains(&self.call.norm) && !has_f64 && self.inputs.scale.is_none()
+    }
+
+    /// By how much the proximity of a part of this group may be off because of how it is calculated.
+    fn error(&self, part: &Part) -> f64 {
+        let share = match (self.group.form, self.is_in_f32()) {
             (Form::Dense, false) => 0.0,
             (Form::Dense, true) => GAIN_ERROR,
             (Form::Vectors, true) => ROUNDINGS_OF_VECTORS * ROUNDING_IN_F32,
@@ -469,8 +473,12 @@ fn expected(call: &Call, whole: &[f64], groups: &[Values<'_>], entry: usize) -> 
         })
         .collect();
     let of_all: f64 = of_parts.iter().flatten().sum();
+    // Proximities of factored parts are rounded to `f32` before they are divided by their sum.
+    let is_factored = |values: &Values<'_>| values.group.form != Form::Dense;
+    let is_rounded = groups.iter().any(|values| is_factored(values) && values.is_in_f32());
+    let rounding = if is_rounded { f64::from(f32::EPSILON) } else { 0.0 };
     let error = |contribution: f64, own: f64| {
-        EXACT + (of_whole * (1.0 + contribution * count) + own + contribution * of_all) / sum
+        EXACT + rounding * contribution + (of_whole * (1.0 + contribution * count) + own + contribution * of_all) / sum
     };
     let mut all: Vec<Vec<Allowed>> = Vec::new();
     for (contributions, own) in contributions.iter().zip(&of_parts) {

@@ -588,6 +588,33 @@ fn shapes_and_ranks_that_disagree_are_said_in_a_sentence() {
 }
 
 #[test]
+fn vectors_of_more_elements_than_a_u32_counts_are_too_large() {
+    // The tensors whose last axis is that of vectors, of which the first is the whole.
+    for (function, names) in [
+        (Function::Contributions, &["whole", "parts"][..]),
+        (Function::Groups, &["whole", "groups[0].parts", "groups[1].parts"]),
+        (Function::OneOff, &["whole", "parts", "one_off"]),
+        (Function::Attention, &["resid_mid", "resid_pre", "decomposed_attn"]),
+        (Function::Mlp, &["resid_post", "resid_mid", "mlp_out"]),
+        (Function::DecomposedMlp, &["resid_post", "resid_mid", "decomposed_mlp_out"]),
+        (Function::AttentionFactored, &["resid_mid", "resid_pre", "w_o"]),
+        (Function::MlpNeurons, &["resid_post", "resid_mid", "w_out"]),
+    ] {
+        for len in [1_i64 << 32, 1 << 40] {
+            let mut call = small(function);
+            for name in names {
+                let arg = call.arg(name);
+                *arg.shape().last_mut().unwrap() = len;
+                // All elements of a vector are the same one.
+                *arg.strides().last_mut().unwrap() = 0;
+            }
+            let sentence = format!("{}: expected at most 4294967295 elements, got {len}", names[0]);
+            fails("long vectors", &mut call, CONTRIB_ERROR_TOO_LARGE, Some(&sentence));
+        }
+    }
+}
+
+#[test]
 fn the_most_axes_that_a_tensor_can_have_are_not_enough_for_neurons_of_as_many_batch_axes() {
     let mut call = small(Function::DecomposedMlp);
     for name in ["resid_mid", "resid_post", "decomposed_mlp_out"] {

@@ -30,7 +30,7 @@ pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>
     let parts = count_parts(groups)?;
     let call = Call {
         whole,
-        normaliser: Normaliser { groups, threshold: options.threshold },
+        normaliser: Normaliser::new(groups, options),
         has_reductions: groups.iter().filter_map(GroupPlan::dense_parts).any(|dense| dense.to_reductions.is_some()),
     };
     let work = parts.saturating_mul(whole.vectors.len.max(1)).saturating_mul(whole.items);

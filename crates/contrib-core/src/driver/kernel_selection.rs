@@ -13,6 +13,10 @@ use crate::options::Options;
 /// squares or cubes of `f32` numbers.
 const LEAST_POWER_SUM: f64 = 1e-200;
 
+/// The greatest exponent whose powers are multiplied out. Greater powers of numbers such as 0.001 and 1000 leave the range
+/// of `f64`, and are calculated in units of the largest magnitude.
+const LARGEST_INTEGER_EXPONENT: f64 = 64.0;
+
 /// A measure with its parameters.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NormMeasure {
@@ -30,6 +34,8 @@ impl NormMeasure {
             MeasureKind::SquareSum
         } else if p.is_infinite() {
             MeasureKind::LargestMagnitude
+        } else if p.fract() == 0.0 && p <= LARGEST_INTEGER_EXPONENT {
+            MeasureKind::IntegerPowerSum
         } else {
             MeasureKind::PowerSum
         };
@@ -61,7 +67,9 @@ impl NormMeasure {
         match self.kind {
             MeasureKind::MagnitudeSum | MeasureKind::LargestMagnitude => total,
             MeasureKind::SquareSum => total.sqrt(),
-            MeasureKind::PowerSum => power(total, self.parameters.exponent.recip()) * self.parameters.unit,
+            MeasureKind::IntegerPowerSum | MeasureKind::PowerSum => {
+                power(total, self.parameters.exponent.recip()) * self.parameters.unit
+            }
             MeasureKind::DistanceReduction | MeasureKind::SquaredDistanceReduction => {
                 unreachable!("a distance reduction is no norm")
             }

@@ -37,7 +37,7 @@ pub(crate) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>
     }
     if groups.iter().all(|group| group.count == 0) {
         if groups.iter().any(|group| group.results.are_of_no_parts()) {
-            let normaliser = Normaliser { groups, threshold: options.threshold };
+            let normaliser = Normaliser::new(groups, options);
             (0..whole.items).for_each(|item| _ = normaliser.finish(item, &mut [], &mut [], |_| true));
         }
         return Ok(());

@@ -1,7 +1,9 @@
 //! The proximities of all parts of one whole, normalised to contributions.
 
 use super::plan::GroupPlan;
-use crate::options::kept;
+use crate::dispatch::{EntryPoint, entry_point};
+use crate::kernels::shares::{Shares, SharesArguments, Sum};
+use crate::options::{Options, kept};
 
 /// By what proximities are multiplied where their sum is beyond `f64`: enough for as many parts as there can be.
 const BEYOND: f64 = 1.0 / (1_u128 << 64) as f64;
@@ -12,24 +14,38 @@ pub(super) struct Normaliser<'a> {
     pub(super) groups: &'a [GroupPlan],
     /// Contributions that are not greater become 0.
     pub(super) threshold: f64,
+    sum: EntryPoint<SharesArguments>,
+    shares: EntryPoint<SharesArguments>,
 }
 
-/// The sum, in eight parts that are added apart and then in order, which hides the latency of addition.
-fn sum(numbers: &[f64], term: impl Fn(f64) -> f64) -> f64 {
-    let mut sums = [0.0; 8];
-    let (full, rest) = numbers.as_chunks::<8>();
-    for eight in full {
-        for (sum, number) in sums.iter_mut().zip(eight) {
-            *sum += term(*number);
+impl<'a> Normaliser<'a> {
+    /// The normaliser of a call.
+    pub(super) fn new(groups: &'a [GroupPlan], options: &Options<'_>) -> Self {
+        let set = options.instruction_set();
+        Normaliser {
+            groups,
+            threshold: options.threshold,
+            sum: entry_point::<Sum>(set),
+            shares: entry_point::<Shares>(set),
         }
     }
-    for (sum, number) in sums.iter_mut().zip(rest) {
-        *sum += term(*number);
-    }
-    sums.iter().sum()
-}
 
-impl Normaliser<'_> {
+    /// The sum of some numbers.
+    fn sum(&self, numbers: &mut [f64]) -> f64 {
+        let mut sum = 0.0;
+        let arguments = SharesArguments { numbers: numbers.as_mut_ptr(), len: numbers.len(), sum: &raw mut sum };
+        // SAFETY: the numbers can be read, and their sum written.
+        unsafe { (self.sum)(arguments) };
+        sum
+    }
+
+    /// Divides some numbers by their sum.
+    fn share(&self, numbers: &mut [f64], mut sum: f64) {
+        let arguments = SharesArguments { numbers: numbers.as_mut_ptr(), len: numbers.len(), sum: &raw mut sum };
+        // SAFETY: the numbers can be read and written, and their sum read.
+        unsafe { (self.shares)(arguments) };
+    }
+
     /// Makes contributions of the proximities of all parts to the whole with this index, in the same memory, and writes them.
     /// `candidates` has as many slots as [`most_candidates`](super::plan::most_candidates) says. Returns whether their sum `is_accurate`: otherwise nothing
     /// has changed.
@@ -40,20 +56,19 @@ impl Normaliser<'_> {
         candidates: &mut [usize],
         is_accurate: impl Fn(f64) -> bool,
     ) -> bool {
-        let mut total = sum(proximities, |proximity| proximity);
+        let mut total = self.sum(proximities);
         if !is_accurate(total) {
             return false;
         }
-        let mut scale = 1.0;
         if total.is_infinite() {
-            scale = BEYOND;
-            total = sum(proximities, |proximity| proximity * scale);
+            proximities.iter_mut().for_each(|proximity| *proximity *= BEYOND);
+            total = self.sum(proximities);
         }
-        let threshold = self.threshold;
-        let share = |proximity: f64| kept(proximity * scale / total, threshold);
-        let left = if threshold == 0.0 { 1.0 } else { sum(proximities, share) };
-        for proximity in &mut *proximities {
-            *proximity = share(*proximity) / left;
+        self.share(proximities, total);
+        if self.threshold != 0.0 {
+            proximities.iter_mut().for_each(|contribution| *contribution = kept(*contribution, self.threshold));
+            let left = self.sum(proximities);
+            self.share(proximities, left);
         }
         let mut contributions = proximities;
         for group in self.groups {

@@ -6,12 +6,13 @@ use super::vectors::Vectors;
 use crate::axes::{Axes, count};
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::indices::Indices;
+use crate::indices::{IndexType, Indices};
 use crate::instruction_set::InstructionSet;
 use crate::memory::try_box;
 use crate::norm::Reduction;
 use crate::options::Options;
 use crate::tensor::Tensor;
+use std::ops::Range;
 
 /// A whole for each batch item.
 #[derive(Clone, Copy)]
@@ -87,7 +88,7 @@ pub(crate) struct ScoreTensors<'a> {
 
 /// Parts that are given as coefficients times directions.
 pub(super) struct FactoredPlan {
-    pub(super) coefficients: Coefficients,
+    pub(super) coefficients: CoefficientsPlan,
     /// The directions, or the values that the projection makes directions of.
     pub(super) directions: Vectors,
     pub(super) projection: Option<Projection>,
@@ -102,17 +103,133 @@ pub(super) struct FactoredPlan {
     pub(super) set: InstructionSet,
 }
 
+/// Where coefficients come from.
+pub(super) enum CoefficientsPlan {
+    Given(Numbers),
+    Softmax(ScoresPlan),
+}
+
 /// A number for each part and whole.
 #[derive(Clone, Copy)]
-pub(super) struct Coefficients {
+pub(super) struct Numbers {
     pub(super) data: *const u8,
     pub(super) dtype: DType,
     pub(super) parts: Axes,
     pub(super) batch: Axes,
 }
 
-// SAFETY: coefficients are only read, as long as a call lasts, from any thread.
-unsafe impl Sync for Coefficients {}
+// SAFETY: the numbers are only read, as long as a call lasts, from any thread.
+unsafe impl Sync for Numbers {}
+
+impl Numbers {
+    /// Those of a tensor whose first axes are of parts.
+    fn new(tensor: &Tensor<'_>, part_axes: usize) -> Self {
+        Numbers {
+            data: tensor.data(),
+            dtype: tensor.dtype(),
+            parts: tensor.axes.merged(0..part_axes),
+            batch: tensor.axes.merged(part_axes..tensor.shape().len()),
+        }
+    }
+}
+
+/// Scores, of which a softmax makes coefficients.
+pub(super) struct ScoresPlan {
+    pub(super) queries: Vectors,
+    pub(super) keys: Vectors,
+    /// Keys of a query.
+    pub(super) count: usize,
+    /// A number for each query of one batch item: [`Numbers`] whose parts are spans.
+    pub(super) slopes: Option<Numbers>,
+    pub(super) sinks: Option<Numbers>,
+    pub(super) mask: Option<Numbers>,
+    pub(super) query_positions: Positions,
+    pub(super) key_positions: Positions,
+    pub(super) score_scale: f64,
+    pub(super) soft_cap: Option<f64>,
+    pub(super) causal: bool,
+    pub(super) window: Option<usize>,
+}
+
+/// The positions of queries, of which each batch item is one; or of keys, of which it has some.
+pub(super) enum Positions {
+    /// The first, which the others follow one by one: for queries along the last batch axis, of this extent.
+    Consecutive(i64, usize),
+    Given(IndexType, Numbers),
+}
+
+impl Positions {
+    /// The position of the key with this index, of the batch item with that index; or of the query that it is.
+    pub(super) fn get(&self, index: usize, item: usize) -> i64 {
+        match self {
+            &Positions::Consecutive(first, extent) => first.saturating_add((index + item % extent) as i64),
+            Positions::Given(index_type, numbers) => {
+                let offset = numbers.parts.offset(index) + numbers.batch.offset(item);
+                // SAFETY: the element belongs to the tensor, whose elements are of this type.
+                unsafe {
+                    match index_type {
+                        IndexType::I32 => i64::from(numbers.data.cast::<i32>().wrapping_offset(offset).read()),
+                        IndexType::I64 => numbers.data.cast::<i64>().wrapping_offset(offset).read(),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl ScoresPlan {
+    fn new(tensors: &ScoreTensors<'_>, part_axes: usize) -> Self {
+        let shape = tensors.keys.shape();
+        let (count, batch) = (shape[part_axes - 1], &shape[part_axes..shape.len() - 1]);
+        let positions = |given: &Option<Indices<'_>>, part_axes, first, extent| match given {
+            None => Positions::Consecutive(first, extent),
+            Some(given) => Positions::Given(given.index_type(), Numbers::new(given.as_tensor(), part_axes)),
+        };
+        ScoresPlan {
+            queries: Vectors::new(&tensors.queries, part_axes),
+            keys: Vectors::new(&tensors.keys, part_axes),
+            count,
+            slopes: tensors.slopes.map(|slopes| Numbers::new(&slopes, part_axes - 1)),
+            sinks: tensors.sinks.map(|sinks| Numbers::new(&sinks, part_axes - 1)),
+            mask: tensors.mask.map(|mask| Numbers::new(&mask, part_axes)),
+            query_positions: positions(
+                &tensors.query_positions,
+                0,
+                tensors.first_query,
+                batch.last().copied().unwrap_or(1).max(1),
+            ),
+            key_positions: positions(&tensors.key_positions, 1, 0, 1),
+            score_scale: tensors.score_scale,
+            soft_cap: tensors.soft_cap,
+            causal: tensors.causal,
+            window: tensors.window,
+        }
+    }
+
+    /// The keys that the query of a batch item may see, whatever else it is given.
+    pub(super) fn visible(&self, item: usize) -> Range<usize> {
+        if self.has_given_keys() {
+            return 0..self.count;
+        }
+        let query = self.query_positions.get(0, item);
+        let below = |position: i64| usize::try_from(position).map_or(0, |position| position.min(self.count));
+        let end = if self.causal { below(query.saturating_add(1)) } else { self.count };
+        let window = self.window.map(|window| i64::try_from(window).unwrap_or(i64::MAX));
+        let start = window.map_or(0, |window| below(query.saturating_sub(window).saturating_add(1)));
+        start.min(end)..end
+    }
+
+    /// Whether the positions of keys were given one by one.
+    pub(super) fn has_given_keys(&self) -> bool {
+        matches!(self.key_positions, Positions::Given(..))
+    }
+
+    /// Whether a query may see a key, at these positions.
+    pub(super) fn allows(&self, query: i64, key: i64) -> bool {
+        let window = self.window.map(|window| i64::try_from(window).unwrap_or(i64::MAX));
+        key >= 0 && (!self.causal || key <= query) && window.is_none_or(|window| key > query.saturating_sub(window))
+    }
+}
 
 /// The matrices that values are projected through: `[p.., r, d]`.
 #[derive(Clone, Copy)]
@@ -177,17 +294,20 @@ impl GroupPlan {
         options: &Options<'_>,
     ) -> Option<Self> {
         let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = *tensors;
-        let CoefficientTensors::Given(coefficients) = coefficients else { unimplemented!() };
-        let count = count(&coefficients.shape()[..part_axes]);
-        let all = [Some(coefficients), Some(directions), projection, scale];
+        let (of_coefficients, coefficients) = match &coefficients {
+            CoefficientTensors::Given(given) => {
+                ([Some(*given), None], CoefficientsPlan::Given(Numbers::new(given, part_axes)))
+            }
+            CoefficientTensors::Softmax(given) => {
+                ([Some(given.queries), Some(given.keys)], CoefficientsPlan::Softmax(ScoresPlan::new(given, part_axes)))
+            }
+        };
+        let count = count(&directions.shape()[..part_axes]);
+        let [first, second] = of_coefficients;
+        let all = [first, second, Some(directions), projection, scale];
         let is_f64 = |tensor: &Tensor<'_>| tensor.dtype() == DType::F64;
         let plan = FactoredPlan {
-            coefficients: Coefficients {
-                data: coefficients.data(),
-                dtype: coefficients.dtype(),
-                parts: coefficients.axes.merged(0..part_axes),
-                batch: coefficients.axes.merged(part_axes..coefficients.shape().len()),
-            },
+            coefficients,
             directions: Vectors::new(&directions, part_axes),
             projection: projection.map(|tensor| Projection {
                 data: tensor.data(),

@@ -8,10 +8,10 @@ use super::kernel_selection::KernelSelection;
 use super::plan::{DensePlan, WholePlan};
 use super::totals::{Comparison, Origin, Workspace, total_of_prepared, totals};
 use super::vectors::Vectors;
+use crate::kernels::proximities::{CLOSE, LEAST_PROXIMITY};
 use std::slice;
 
-/// The least proximity of a part.
-const LEAST_PROXIMITY: f64 = 1e-5;
+pub(super) use crate::kernels::proximities::WholeNorm;
 
 /// Wholes of this norm are too large for distance reductions in `f32`, where twice an element may be infinite.
 const LARGEST_FOR_REDUCTIONS: f64 = 1e38;
@@ -20,20 +20,6 @@ const LARGEST_FOR_REDUCTIONS: f64 = 1e38;
 /// a part that is not clamped is at most twice as large as its whole, and what is rounded of it is then no longer small
 /// beside the sum.
 const LEAST_SHARE_FOR_F32: f64 = 0.25;
-
-/// The square of a distance, as a share of that of the zero vector, below which the difference that gives it has lost too
-/// many digits.
-const CLOSE: f64 = 0.25;
-
-/// What all parts of one whole need to know of it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct WholeNorm {
-    /// The whole's norm.
-    norm: f64,
-    /// The distance of the zero vector from the whole: the norm but for the epsilons. Not a number where it was not asked
-    /// for.
-    of_zero: f64,
-}
 
 impl WholeNorm {
     /// Measures the whole with this index, and the distance of the zero vector where it `needs_zero`.

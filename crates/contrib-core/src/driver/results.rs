@@ -91,6 +91,32 @@ impl Output {
         });
     }
 
+    /// Writes as many numbers as a batch item has elements, in the order in which these lie in memory where that is another one.
+    ///
+    /// # Safety
+    /// As [`Output::write`].
+    unsafe fn write_all<N: Element>(&self, item: usize, numbers: &[N]) {
+        let (&[rows], &[row_stride]) = (&*self.outer.extents, &*self.outer.strides) else {
+            // SAFETY: the same contract.
+            return unsafe { self.write(item, numbers.iter().map(|number| number.to_f64())) };
+        };
+        if row_stride.unsigned_abs() >= self.stride.unsigned_abs() {
+            // SAFETY: the same contract.
+            return unsafe { self.write(item, numbers.iter().map(|number| number.to_f64())) };
+        }
+        with_element!(self.dtype, T => {
+            let start = self.data.cast::<T>().wrapping_offset(self.batch.offset(item));
+            for index in 0..self.extent {
+                let column = start.wrapping_offset(index as isize * self.stride);
+                for row in 0..rows {
+                    let number = T::from_f64(numbers[row * self.extent + index].to_f64());
+                    // SAFETY: the indices are inside the tensor's axes, so that the element belongs to the tensor.
+                    unsafe { column.wrapping_offset(row as isize * row_stride).write(number) };
+                }
+            }
+        });
+    }
+
     /// Writes elements to those of the batch item with this index.
     ///
     /// # Safety
@@ -244,7 +270,7 @@ impl Results {
         match &self.form {
             Form::All => {
                 // SAFETY: the same contract.
-                unsafe { self.contributions.write(item, numbers.iter().map(|number| number.to_f64())) };
+                unsafe { self.contributions.write_all(item, numbers) };
             }
             Form::TopK(indices) => {
                 let index = |place| indices.index(place);

@@ -46,6 +46,17 @@ pub(crate) struct MagnitudeSum;
 #[derive(Clone, Copy)]
 pub(crate) struct SquareSum;
 
+/// Sum of an integer power >= 1 of magnitudes of differences.
+///
+/// From the second highest bit of the exponent down, the power so far is squared for each bit, and multiplied by the
+/// magnitude where the bit is set. A cube takes two multiplications, a 64th power six.
+#[derive(Clone, Copy)]
+pub(crate) struct IntegerPowerSum {
+    exponent: u32,
+    /// The second highest bit of the exponent, 0 where there is none.
+    second_bit: u32,
+}
+
 /// Sum of any power >= 1 of scaled magnitudes of differences.
 #[derive(Clone, Copy)]
 pub(crate) struct PowerSum(Parameters);
@@ -104,6 +115,41 @@ plain_sum!(DistanceReduction in f32, x, w => {
     y.min(w.abs().sub(y))
 });
 plain_sum!(SquaredDistanceReduction in f32, x, w => x.mul(w.sub(x)));
+
+impl Measure for IntegerPowerSum {
+    type Number = f64;
+
+    #[inline(always)]
+    fn new(parameters: Parameters) -> Self {
+        let exponent = parameters.exponent as u32;
+        IntegerPowerSum { exponent, second_bit: exponent.checked_ilog2().map_or(0, |highest| (1 << highest) >> 1) }
+    }
+
+    #[inline(always)]
+    fn add<L: Lanes<Number = f64>>(self, total: L, part: L, whole: L) -> L {
+        let magnitude = part.sub(whole).abs();
+        let mut power = magnitude;
+        let mut bit = self.second_bit;
+        while bit != 0 {
+            power = power.mul(power);
+            if self.exponent & bit != 0 {
+                power = power.mul(magnitude);
+            }
+            bit >>= 1;
+        }
+        total.add(power)
+    }
+
+    #[inline(always)]
+    fn reduce<L: Lanes>(total: L, other: L) -> L {
+        total.add(other)
+    }
+
+    #[inline(always)]
+    fn reduce_numbers(total: f64, other: f64) -> f64 {
+        total + other
+    }
+}
 
 impl Measure for PowerSum {
     type Number = f64;

@@ -8,13 +8,17 @@
 
 pub(crate) mod columns;
 pub(crate) mod excess;
+pub(crate) mod exponential;
+pub(crate) mod gather;
 pub(crate) mod gemm_microkernel;
 pub(crate) mod measure;
 pub(crate) mod panel;
 pub(crate) mod power;
 pub(crate) mod prepare;
-pub(crate) mod reduction;
+pub(crate) mod proximities;
 pub(crate) mod rows;
+pub(crate) mod shares;
+pub(crate) mod softmax;
 #[cfg(test)]
 mod tests;
 pub(crate) mod widen;

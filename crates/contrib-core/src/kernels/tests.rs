@@ -8,7 +8,6 @@ use super::measure::Parameters;
 use super::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use super::power::power;
 use super::prepare::{DIFFERENCE_EPSILON, PrepareArguments};
-use super::reduction::{Reductions, ReductionsArguments};
 use super::rows::{ACCUMULATORS, BLOCK, Piece, RowsArguments, Totals};
 use super::widen::WidenArguments;
 use crate::dispatch::{Arithmetic, MeasureKind, entry_point, part_kernels};
@@ -71,8 +70,9 @@ fn offset(index: usize, elements: isize) -> usize {
 /// A measure in plain code. Where it calculates in `f32`, all numbers are equal to numbers of `f32`.
 struct PlainMeasure {
     kind: MeasureKind,
+    parameters: Parameters,
     /// The total with a pair of elements added.
-    add: fn(f64, f64, f64) -> f64,
+    add: fn(&Parameters, f64, f64, f64) -> f64,
     /// Two accumulators as one.
     reduce: fn(f64, f64) -> f64,
     /// Two totals as one.
@@ -81,7 +81,8 @@ struct PlainMeasure {
     number: DType,
 }
 
-const PARAMETERS: Parameters = Parameters { exponent: 2.7, unit: 3.5 };
+/// What measures without parameters are given.
+const NO_PARAMETERS: Parameters = Parameters { exponent: f64::NAN, unit: f64::NAN };
 
 fn larger(a: f64, b: f64) -> f64 {
     if a > b || a.is_nan() { a } else { b }
@@ -95,38 +96,72 @@ fn sum_in_f32(a: f64, b: f64) -> f64 {
     f64::from(a as f32 + b as f32)
 }
 
-const MEASURES: [PlainMeasure; 6] = [
+/// A power of a positive integer exponent: the square of the power of half the exponent, and one more factor where the
+/// exponent is odd.
+fn integer_power(base: f64, exponent: u32) -> f64 {
+    if exponent == 1 {
+        return base;
+    }
+    let half = integer_power(base, exponent / 2);
+    if exponent.is_multiple_of(2) { half * half } else { half * half * base }
+}
+
+const fn integer_power_sum(exponent: f64) -> PlainMeasure {
+    PlainMeasure {
+        kind: MeasureKind::IntegerPowerSum,
+        parameters: Parameters { exponent, unit: f64::NAN },
+        add: |parameters, total, x, w| total + integer_power((x - w).abs(), parameters.exponent as u32),
+        reduce: sum,
+        reduce_totals: sum,
+        number: DType::F64,
+    }
+}
+
+const MEASURES: [PlainMeasure; 14] = [
     PlainMeasure {
         kind: MeasureKind::MagnitudeSum,
-        add: |total, x, w| total + (x - w).abs(),
+        parameters: NO_PARAMETERS,
+        add: |_, total, x, w| total + (x - w).abs(),
         reduce: sum,
         reduce_totals: sum,
         number: DType::F64,
     },
     PlainMeasure {
         kind: MeasureKind::SquareSum,
-        add: |total, x, w| total + (x - w) * (x - w),
+        parameters: NO_PARAMETERS,
+        add: |_, total, x, w| total + (x - w) * (x - w),
         reduce: sum,
         reduce_totals: sum,
         number: DType::F64,
     },
+    integer_power_sum(1.0),
+    integer_power_sum(2.0),
+    integer_power_sum(3.0),
+    integer_power_sum(4.0),
+    integer_power_sum(5.0),
+    integer_power_sum(6.0),
+    integer_power_sum(63.0),
+    integer_power_sum(64.0),
     PlainMeasure {
         kind: MeasureKind::PowerSum,
-        add: |total, x, w| total + power((x - w).abs() / PARAMETERS.unit, PARAMETERS.exponent),
+        parameters: Parameters { exponent: 2.7, unit: 3.5 },
+        add: |parameters, total, x, w| total + power((x - w).abs() / parameters.unit, parameters.exponent),
         reduce: sum,
         reduce_totals: sum,
         number: DType::F64,
     },
     PlainMeasure {
         kind: MeasureKind::LargestMagnitude,
-        add: |total, x, w| larger(total, (x - w).abs()),
+        parameters: NO_PARAMETERS,
+        add: |_, total, x, w| larger(total, (x - w).abs()),
         reduce: larger,
         reduce_totals: larger,
         number: DType::F64,
     },
     PlainMeasure {
         kind: MeasureKind::DistanceReduction,
-        add: |total, x, w| {
+        parameters: NO_PARAMETERS,
+        add: |_, total, x, w| {
             let y = if w.is_sign_negative() { -x } else { x };
             sum_in_f32(total, y.min(single(w.abs() - y)))
         },
@@ -136,7 +171,8 @@ const MEASURES: [PlainMeasure; 6] = [
     },
     PlainMeasure {
         kind: MeasureKind::SquaredDistanceReduction,
-        add: |total, x, w| sum_in_f32(total, single(x * single(w - x))),
+        parameters: NO_PARAMETERS,
+        add: |_, total, x, w| sum_in_f32(total, single(x * single(w - x))),
         reduce: sum_in_f32,
         reduce_totals: sum,
         number: DType::F32,
@@ -151,7 +187,7 @@ impl PlainMeasure {
             let mut accumulators = [0.0; ACCUMULATORS * LANES];
             for (index, (x, w)) in part.iter().zip(whole).enumerate() {
                 let accumulator = &mut accumulators[index % (ACCUMULATORS * LANES)];
-                *accumulator = (self.add)(*accumulator, x.to_f64(), *w);
+                *accumulator = (self.add)(&self.parameters, *accumulator, x.to_f64(), *w);
             }
             for (lane, total) in totals.iter_mut().enumerate() {
                 let reduced = (self.reduce)(accumulators[lane], accumulators[LANES + lane]);
@@ -213,7 +249,8 @@ fn test_totals<T: Element>() {
             parts[count - 1][0] = T::from_f64(whole[0]);
             let expected: Vec<f64> = parts.iter().map(|part| measure.total(part, &whole)).collect();
             let prepared = Prepared::new(&whole, measure.number);
-            let what = format!("{:?} of {:?}, {count} parts of length {len}", measure.kind, T::DTYPE);
+            let what =
+                format!("{:?} {:?} of {:?}, {count} parts of length {len}", measure.kind, measure.parameters, T::DTYPE);
             let check = |what: &str, run: &dyn Fn(InstructionSet) -> Vec<f64>| {
                 let totals = on_every_set(what, run);
                 for (total, expected) in totals.iter().zip(&expected) {
@@ -222,12 +259,12 @@ fn test_totals<T: Element>() {
             };
             for number_of_pieces in [1, 2] {
                 let pieces = pieces(len, number_of_pieces);
-                check(&format!("rows: {what}"), &|set| rows(set, measure.kind, &parts, &prepared, &pieces));
+                check(&format!("rows: {what}"), &|set| rows(set, measure, &parts, &prepared, &pieces));
                 for stride in [count, count + 3, 2 * count + 1024] {
                     for is_backward in [false, true] {
                         let what = format!("columns: {what}, stride {stride}, backward: {is_backward}");
                         let parts = Adjacent::new(&parts, stride, is_backward);
-                        check(&what, &|set| parts.columns(set, measure.kind, &prepared, &pieces));
+                        check(&what, &|set| parts.columns(set, measure, &prepared, &pieces));
                     }
                 }
             }
@@ -238,18 +275,18 @@ fn test_totals<T: Element>() {
 /// The totals of contiguous parts.
 fn rows<T: Element>(
     set: InstructionSet,
-    measure: MeasureKind,
+    measure: &PlainMeasure,
     parts: &[Vec<T>],
     whole: &Prepared,
     pieces: &[(usize, usize, Piece)],
 ) -> Vec<f64> {
-    let kernel = part_kernels(set, T::DTYPE, measure).rows;
+    let kernel = part_kernels(set, T::DTYPE, measure.kind).rows;
     let mut totals: Vec<Totals> = vec![[f64::NAN; LANES]; parts.len()];
     for &(start, len, piece) in pieces {
         let starts: Vec<*const u8> = parts.iter().map(|part| part[start..].as_ptr().cast()).collect();
         let (whole, totals) = (whole.at(start), totals.as_mut_ptr());
         let arguments =
-            RowsArguments { parameters: PARAMETERS, piece, parts: &raw const starts[..], whole, len, totals };
+            RowsArguments { parameters: measure.parameters, piece, parts: &raw const starts[..], whole, len, totals };
         // SAFETY: the instruction set is available; parts have `len` elements from `start` on, the whole as many
         // numbers and a vector of zeros, and there are totals for each part.
         unsafe { kernel(arguments) };
@@ -283,17 +320,17 @@ impl<T: Element> Adjacent<T> {
     fn columns(
         &self,
         set: InstructionSet,
-        measure: MeasureKind,
+        measure: &PlainMeasure,
         whole: &Prepared,
         pieces: &[(usize, usize, Piece)],
     ) -> Vec<f64> {
-        let kernel = part_kernels(set, T::DTYPE, measure).columns;
+        let kernel = part_kernels(set, T::DTYPE, measure.kind).columns;
         let mut accumulators: Box<ColumnAccumulators> = Box::new([[f64::NAN; COLUMNS]; ACCUMULATORS * LANES]);
         let mut totals: Box<ColumnTotals> = Box::new([[f64::NAN; COLUMNS]; LANES]);
         for &(start, len, piece) in pieces {
             let first = offset(self.first, start as isize * self.stride);
             let arguments = ColumnsArguments {
-                parameters: PARAMETERS,
+                parameters: measure.parameters,
                 piece,
                 first: self.elements[first..].as_ptr().cast(),
                 count: self.count,
@@ -506,44 +543,6 @@ fn test_largest<N: Number>() {
 fn the_largest_magnitude_is_that_of_a_plain_loop() {
     test_largest::<f32>();
     test_largest::<f64>();
-}
-
-/// Tests the reductions of a panel of type `N`.
-fn test_reductions<N: Number>() {
-    let random = &mut Random::new(16);
-    for odd in [0.0, -3.0, 1e30, f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
-        for lane in 0..LANES {
-            let mut coefficients = random_panel::<N>(1, random)[0];
-            coefficients.0[lane] = N::of(odd);
-            let [products, bounds] = from_fn(|_| Line(from_fn(|_| random.normal())));
-            let bounds = Line(bounds.0.map(f64::abs));
-            let found = on_every_set("reductions", |set| {
-                let (mut reductions, mut largest) = (Line([0.0; LANES]), 0.0);
-                let arguments = ReductionsArguments {
-                    coefficients: &raw const coefficients,
-                    products: &raw const products,
-                    bounds: &raw const bounds,
-                    reductions: &raw mut reductions,
-                    largest: &raw mut largest,
-                };
-                // SAFETY: the instruction set is available, and all lines can be read or written.
-                unsafe { entry_point::<Reductions<N>>(set)(arguments) };
-                reductions.0.into_iter().chain([largest]).collect()
-            });
-            let coefficients = coefficients.0.map(N::to_f64);
-            let largest = (0..LANES).fold(0.0, |total, lane| larger(total, coefficients[lane].abs() * bounds.0[lane]));
-            let expected = (0..LANES).map(|lane| coefficients[lane] * products.0[lane]).chain([largest]);
-            for (found, expected) in found.into_iter().zip(expected) {
-                assert!(same(found, expected), "{odd} in {lane}: {found:e}, expected {expected:e}");
-            }
-        }
-    }
-}
-
-#[test]
-fn reductions_and_their_largest_bound_are_those_of_a_plain_loop() {
-    test_reductions::<f32>();
-    test_reductions::<f64>();
 }
 
 /// A panel of random numbers.

@@ -27,7 +27,10 @@ x86_lanes!(
     Singles: 2 * f32x8, __m256, f32,
     splat: |number| _mm256_set1_ps(number),
     store: |to, x| _mm256_storeu_ps(to, x),
-    abs: |x| _mm256_andnot_ps(_mm256_set1_ps(-0.0), x),
+    unary: {
+        abs => |x| _mm256_andnot_ps(_mm256_set1_ps(-0.0), x),
+        sqrt => |x| _mm256_sqrt_ps(x),
+    },
     zip: |a, b| (
         [halves::<0x20>(a[0], b[0]), halves::<0x31>(a[0], b[0])],
         [halves::<0x20>(a[1], b[1]), halves::<0x31>(a[1], b[1])],
@@ -36,12 +39,16 @@ x86_lanes!(
         add => |a, b| _mm256_add_ps(a, b),
         sub => |a, b| _mm256_sub_ps(a, b),
         mul => |a, b| _mm256_mul_ps(a, b),
+        div => |a, b| _mm256_div_ps(a, b),
         min => |a, b| _mm256_min_ps(a, b),
         max => |a, b| _mm256_max_ps(a, b),
         // The bits of numbers that are not negative, read as integers, have the order of the numbers, and those of NaN
         // are above infinity's.
         max_magnitude => |a, b| {
             _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)))
+        },
+        zero_where_zero => |a, b| {
+            _mm256_and_ps(a, _mm256_cmp_ps::<_CMP_NEQ_UQ>(b, _mm256_setzero_ps()))
         },
         negated_where_negative => |a, b| _mm256_xor_ps(a, _mm256_and_ps(_mm256_set1_ps(-0.0), b)),
     },
@@ -60,16 +67,23 @@ x86_lanes!(
     Doubles: 4 * f64x4, __m256d, f64,
     splat: |number| _mm256_set1_pd(number),
     store: |to, x| _mm256_storeu_pd(to, x),
-    abs: |x| _mm256_andnot_pd(_mm256_set1_pd(-0.0), x),
+    unary: {
+        abs => |x| _mm256_andnot_pd(_mm256_set1_pd(-0.0), x),
+        sqrt => |x| _mm256_sqrt_pd(x),
+    },
     binary: {
         add => |a, b| _mm256_add_pd(a, b),
         sub => |a, b| _mm256_sub_pd(a, b),
         mul => |a, b| _mm256_mul_pd(a, b),
+        div => |a, b| _mm256_div_pd(a, b),
         min => |a, b| _mm256_min_pd(a, b),
         max => |a, b| _mm256_max_pd(a, b),
         max_magnitude => |a, b| {
             let a_is_larger = _mm256_cmpgt_epi64(_mm256_castpd_si256(a), _mm256_castpd_si256(b));
             _mm256_blendv_pd(b, a, _mm256_castsi256_pd(a_is_larger))
+        },
+        zero_where_zero => |a, b| {
+            _mm256_and_pd(a, _mm256_cmp_pd::<_CMP_NEQ_UQ>(b, _mm256_setzero_pd()))
         },
         negated_where_negative => |a, b| _mm256_xor_pd(a, _mm256_and_pd(_mm256_set1_pd(-0.0), b)),
     },

@@ -16,7 +16,10 @@ x86_lanes!(
     Singles: 1 * f32x16, __m512, f32,
     splat: |number| _mm512_set1_ps(number),
     store: |to, x| _mm512_storeu_ps(to, x),
-    abs: |x| _mm512_abs_ps(x),
+    unary: {
+        abs => |x| _mm512_abs_ps(x),
+        sqrt => |x| _mm512_sqrt_ps(x),
+    },
     zip: |a, b| {
         // Numbers from 16 on are those of the second register.
         let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -27,8 +30,12 @@ x86_lanes!(
         add => |a, b| _mm512_add_ps(a, b),
         sub => |a, b| _mm512_sub_ps(a, b),
         mul => |a, b| _mm512_mul_ps(a, b),
+        div => |a, b| _mm512_div_ps(a, b),
         min => |a, b| _mm512_min_ps(a, b),
         max => |a, b| _mm512_max_ps(a, b),
+        zero_where_zero => |a, b| {
+            _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(b, _mm512_setzero_ps()), a)
+        },
         max_magnitude => |a, b| _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b))),
         // a ^ (b & sign), in one instruction.
         negated_where_negative => |a, b| _mm512_castsi512_ps(_mm512_ternarylogic_epi32::<0b0111_1000>(
@@ -50,13 +57,20 @@ x86_lanes!(
     Doubles: 2 * f64x8, __m512d, f64,
     splat: |number| _mm512_set1_pd(number),
     store: |to, x| _mm512_storeu_pd(to, x),
-    abs: |x| _mm512_abs_pd(x),
+    unary: {
+        abs => |x| _mm512_abs_pd(x),
+        sqrt => |x| _mm512_sqrt_pd(x),
+    },
     binary: {
         add => |a, b| _mm512_add_pd(a, b),
         sub => |a, b| _mm512_sub_pd(a, b),
         mul => |a, b| _mm512_mul_pd(a, b),
+        div => |a, b| _mm512_div_pd(a, b),
         min => |a, b| _mm512_min_pd(a, b),
         max => |a, b| _mm512_max_pd(a, b),
+        zero_where_zero => |a, b| {
+            _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_NEQ_UQ>(b, _mm512_setzero_pd()), a)
+        },
         max_magnitude => |a, b| _mm512_castsi512_pd(_mm512_max_epi64(_mm512_castpd_si512(a), _mm512_castpd_si512(b))),
         negated_where_negative => |a, b| _mm512_castsi512_pd(_mm512_ternarylogic_epi64::<0b0111_1000>(
             _mm512_castpd_si512(a), _mm512_castpd_si512(b), _mm512_set1_epi64(i64::MIN),

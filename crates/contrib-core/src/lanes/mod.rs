@@ -55,7 +55,7 @@ pub(crate) trait Vectors: Sized + 'static {
 }
 
 /// A type that kernels calculate in: `f32` or `f64`.
-pub(crate) trait Number: Element + PartialEq {
+pub(crate) trait Number: Element + PartialOrd {
     /// Its vectors.
     type Lanes<V: Vectors>: Lanes<Number = Self>;
 
@@ -67,6 +67,9 @@ pub(crate) trait Number: Element + PartialEq {
 
     /// The same numbers in `f64`.
     fn widened<V: Vectors>(lanes: Self::Lanes<V>) -> V::Doubles;
+
+    /// The nearest numbers.
+    fn narrowed<V: Vectors>(lanes: V::Doubles) -> Self::Lanes<V>;
 }
 
 impl Number for f32 {
@@ -91,6 +94,21 @@ impl Number for f32 {
             LoadAs::<f32>::load(numbers.as_ptr())
         }
     }
+
+    #[inline(always)]
+    fn narrowed<V: Vectors>(lanes: V::Doubles) -> V::Singles {
+        let (mut numbers, mut narrowed) = ([0.0_f64; LANES], [0.0_f32; LANES]);
+        // SAFETY: `numbers` has room for a vector, and `lanes` shows that the processor has the instruction set.
+        unsafe {
+            lanes.store(numbers.as_mut_ptr());
+            let mut lane = 0;
+            while lane < LANES {
+                narrowed[lane] = numbers[lane] as f32;
+                lane += 1;
+            }
+            LoadAs::<f32>::load(narrowed.as_ptr())
+        }
+    }
 }
 
 impl Number for f64 {
@@ -108,6 +126,11 @@ impl Number for f64 {
 
     #[inline(always)]
     fn widened<V: Vectors>(lanes: V::Doubles) -> V::Doubles {
+        lanes
+    }
+
+    #[inline(always)]
+    fn narrowed<V: Vectors>(lanes: V::Doubles) -> V::Doubles {
         lanes
     }
 }
@@ -163,7 +186,9 @@ pub(crate) trait Lanes: LoadAs<Self::Number> {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
     fn abs(self) -> Self;
+    fn sqrt(self) -> Self;
 
     /// In each lane the smaller of two numbers; `other` where either is NaN or both are equal, such as two zeros.
     fn min(self, other: Self) -> Self;
@@ -176,6 +201,9 @@ pub(crate) trait Lanes: LoadAs<Self::Number> {
 
     /// In each lane the number, or its negative where the sign bit of `other` is set.
     fn negated_where_negative(self, other: Self) -> Self;
+
+    /// In each lane the number, or 0 where `other` is 0.
+    fn zero_where_zero(self, other: Self) -> Self;
 
     /// The numbers of both vectors in turn, beginning with the first of `self`: the first half of them all, and the second
     /// half.

@@ -56,8 +56,18 @@ macro_rules! portable_lanes {
             }
 
             #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                $name(from_fn(|i| self.0[i] / other.0[i]))
+            }
+
+            #[inline(always)]
             fn abs(self) -> Self {
                 $name(self.0.map(<$register>::abs))
+            }
+
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                $name(self.0.map(<$register>::sqrt))
             }
 
             #[inline(always)]
@@ -79,6 +89,12 @@ macro_rules! portable_lanes {
                     let larger = bits(self.0[i]).max(bits(other.0[i]));
                     <$register>::new(larger.to_array().map(|bits| <$number>::from_bits(bits.cast_unsigned())))
                 }))
+            }
+
+            #[inline(always)]
+            fn zero_where_zero(self, other: Self) -> Self {
+                let zero = <$register>::ZERO;
+                $name(from_fn(|i| other.0[i].simd_eq(zero).select(zero, self.0[i])))
             }
 
             #[inline(always)]

@@ -9,17 +9,21 @@ use half::{bf16, f16};
 use std::marker::PhantomData;
 
 /// Names of the results of [`Operations`], in order.
-const RESULTS: [&str; 12] = [
+const RESULTS: [&str; 16] = [
     "load and store",
     "splat",
     "add",
     "sub",
     "mul",
+    "div",
     "abs",
+    "sqrt",
     "min",
     "max",
     "max_magnitude",
+    "zero_where_zero",
     "negated_where_negative",
+    "widened and narrowed",
     "first half of zip",
     "second half of zip",
 ];
@@ -51,11 +55,15 @@ impl<N: Number> Kernel for Operations<N> {
                 first.add(second),
                 first.sub(second),
                 first.mul(second),
+                first.div(second),
                 first.abs(),
+                first.sqrt(),
                 first.min(second),
                 first.max(second),
                 first.abs().max_magnitude(second.abs()),
+                first.zero_where_zero(second),
                 first.negated_where_negative(second),
+                N::narrowed::<V>(N::widened::<V>(first)),
                 low,
                 high,
             ];
@@ -101,7 +109,7 @@ fn same<N: Number>(a: N, b: N) -> bool {
 }
 
 /// Tests that each operation gives for all pairs of these numbers what `scalar` gives for one pair.
-fn test_operations<N: Number>(numbers: [N; LANES], scalar: fn(N, N) -> [N; 8]) {
+fn test_operations<N: Number>(numbers: [N; LANES], scalar: fn(N, N) -> [N; 12]) {
     for set in available() {
         for shift in 0..LANES {
             let mut others = numbers;
@@ -163,7 +171,9 @@ macro_rules! test_operations_of {
                 a + b,
                 a - b,
                 a * b,
+                a / b,
                 a_magnitude,
+                a.sqrt(),
                 if a < b { a } else { b },
                 if a > b { a } else { b },
                 if has_nan {
@@ -173,7 +183,9 @@ macro_rules! test_operations_of {
                 } else {
                     b_magnitude
                 },
+                if b == 0.0 { 0.0 } else { a },
                 if b.is_sign_negative() { -a } else { a },
+                a,
             ]
         };
         test_operations(numbers, scalar);

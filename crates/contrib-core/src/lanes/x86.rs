@@ -26,7 +26,7 @@ macro_rules! x86_lanes {
         $name:ident: $count:literal * $register:ty, $raw:ty, $number:ty,
         splat: |$splat_number:ident| $splat:expr,
         store: |$store_to:ident, $store_x:ident| $store:expr,
-        abs: |$abs_x:ident| $abs:expr,
+        unary: { $($unary_operation:ident => |$unary_x:ident| $unary:expr),* $(,)? },
         $(zip: |$zip_a:ident, $zip_b:ident| $zip:expr,)?
         binary: { $($operation:ident => |$a:ident, $b:ident| $binary:expr),* $(,)? },
         load: { $($element:ty => |$from:ident| $load:expr),* $(,)? }
@@ -70,19 +70,19 @@ macro_rules! x86_lanes {
                 }
             }
 
-            #[inline(always)]
-            fn abs(self) -> Self {
+            $(#[inline(always)]
+            fn $unary_operation(self) -> Self {
                 $crate::lanes::x86::each_register!(Self, i => {
-                    let $abs_x = self.register(i);
+                    let $unary_x = self.register(i);
                     // SAFETY: `self` shows that the processor has the instruction set.
-                    unsafe { $abs }
+                    unsafe { $unary }
                 })
-            }
+            })*
 
             $(#[inline(always)]
             fn zip(self, other: Self) -> (Self, Self) {
                 let ($zip_a, $zip_b) = (self.0.map(Into::into), other.0.map(Into::into));
-                // SAFETY: as in `abs`.
+                // SAFETY: as above.
                 let (low, high): ([$raw; $count], [$raw; $count]) = unsafe { $zip };
                 ($name(low.map(Into::into)), $name(high.map(Into::into)))
             })?
@@ -91,7 +91,7 @@ macro_rules! x86_lanes {
             fn $operation(self, other: Self) -> Self {
                 $crate::lanes::x86::each_register!(Self, i => {
                     let ($a, $b) = (self.register(i), other.register(i));
-                    // SAFETY: as in `abs`.
+                    // SAFETY: as above.
                     unsafe { $binary }
                 })
             })*

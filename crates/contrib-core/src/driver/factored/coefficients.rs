@@ -1,7 +1,7 @@
 //! The coefficients of a panel of parts.
 
 use crate::axes::Walk;
-use crate::driver::plan::Coefficients;
+use crate::driver::plan::Numbers;
 use crate::dtype::{Element, with_element};
 use crate::lanes::{LANES, Line, Number};
 
@@ -24,12 +24,13 @@ impl Offsets {
     }
 }
 
-/// Whether a number is not zero.
-pub(super) fn any<N: Number>(line: &Line<N>) -> bool {
-    line.0.iter().any(|&number| number != N::ZERO)
-}
+impl Numbers {
+    /// Where those of a panel are that can be read as they are: sixteen numbers of type `N`, side by side.
+    pub(super) fn in_place<N: Number>(&self, base: isize, offsets: &Offsets) -> Option<*const N> {
+        let is_in_place = self.dtype == N::DTYPE && offsets.are_contiguous;
+        is_in_place.then(|| self.data.cast::<N>().wrapping_offset(base.wrapping_add(offsets.all[0])))
+    }
 
-impl Coefficients {
     /// Reads those of a panel, of the whole whose first coefficient is at `base`, in elements. Parts that do not exist get 0.
     #[inline]
     pub(super) fn read<N: Number>(&self, base: isize, offsets: &Offsets, to: &mut Line<N>) {

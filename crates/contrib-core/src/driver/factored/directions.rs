@@ -5,17 +5,17 @@
 //! Elements of one index, of all sixteen parts, are calculated when they are first needed, and kept for other wholes.
 
 use super::kernels::Kernels;
+use super::panels::PanelReader;
 use super::wholes::lines;
 use crate::dispatch::Arithmetic;
 use crate::driver::memory::{buffer, zeroed};
-use crate::driver::pack::pack;
 use crate::driver::plan::Projection;
 use crate::driver::vectors::Vectors;
 use crate::error::Error;
 use crate::kernels::gemm_microkernel::MR;
 use crate::kernels::panel::{PackPanelArguments, PanelSizesArguments};
-use crate::kernels::widen::WidenArguments;
 use crate::lanes::{LANES, Line};
+use crate::norm::Reduction;
 use std::array::from_fn;
 
 /// By what upper bounds are enlarged, so that no rounding makes them too small.
@@ -29,7 +29,9 @@ const LARGEST_ELEMENT: f64 = 1e37;
 const WORTH_ALL: usize = 8;
 
 /// Lines of a panel that are calculated together.
-const MISSING: usize = 8 * MR;
+const MISSING: usize = 4 * MR;
+
+const _: () = assert!(LANES.is_multiple_of(MISSING), "values are whole blocks of so many lines");
 
 /// The matrix that the values of some parts are projected through.
 pub(super) struct Matrix<N> {
@@ -44,12 +46,15 @@ pub(super) struct Matrix<N> {
     largest_norm: f64,
     /// Sums of squares of the columns.
     squares: Vec<Line<f64>>,
+    /// In the 2-norm: the inner products of the rows with each other.
+    row_products: Vec<Line<N>>,
 }
 
 impl<N: Arithmetic> Matrix<N> {
     /// Memory for a matrix of `rows` rows of `len` elements.
-    pub(super) fn new(rows: usize, len: usize) -> Result<Self, Error> {
+    pub(super) fn new(rows: usize, len: usize, reduction: Reduction) -> Result<Self, Error> {
         let value_lines = lines(rows);
+        let row_products = if reduction == Reduction::Squares { value_lines * LANES * value_lines } else { 0 };
         Ok(Matrix {
             len,
             value_lines,
@@ -57,6 +62,7 @@ impl<N: Arithmetic> Matrix<N> {
             reciprocals: zeroed(len)?,
             largest_norm: 0.0,
             squares: zeroed(lines(len))?,
+            row_products: zeroed(row_products)?,
         })
     }
 
@@ -98,6 +104,35 @@ impl<N: Arithmetic> Matrix<N> {
         }
     }
 
+    /// Multiplies the rows with each other, of which `packed` has memory for [`MR`].
+    pub(super) fn multiply_rows(&mut self, kernels: &Kernels<N>, packed: &mut [Line<N>]) {
+        let lines_of_row = lines(self.len);
+        for first in (0..self.value_lines * LANES).step_by(MR) {
+            for (row, to) in packed.chunks_exact_mut(lines_of_row).enumerate().take(MR) {
+                let panel = &self.columns[(first + row) / LANES * lines_of_row * LANES..];
+                for (to, column) in Line::numbers_mut(to).iter_mut().zip(panel) {
+                    *to = column.0[(first + row) % LANES];
+                }
+            }
+            for block in 0..self.value_lines {
+                let mut products = [[Line([0.0; LANES]); MR]];
+                let packed = packed.as_ptr();
+                // SAFETY: the rows have as many lines as a row of the matrix.
+                unsafe {
+                    kernels.multiply(
+                        (|_| from_fn(|row| packed.wrapping_add(row * lines_of_row).cast()), LANES),
+                        self.panel_of_rows(block),
+                        lines_of_row,
+                        &mut products,
+                    );
+                }
+                for (row, products) in products[0].iter().enumerate() {
+                    self.row_products[(first + row) * self.value_lines + block].0 = products.0.map(N::of);
+                }
+            }
+        }
+    }
+
     /// The first line of a column; the others are [`Matrix::stride`] numbers apart.
     fn column(&self, index: usize) -> *const N {
         self.columns[index..].as_ptr().cast()
@@ -133,15 +168,11 @@ impl<N: Arithmetic> Matrix<N> {
 pub(super) struct PanelDirections<N> {
     /// Elements of a direction.
     len: usize,
-    /// Elements of what is read for a part: its value, or its direction. And lines of it.
-    row_len: usize,
-    row_lines: usize,
-    /// Values or directions that are not numbers side by side, widened.
-    widened: Vec<Line<N>>,
+    reader: PanelReader<N>,
     /// The values as a panel, where they are projected.
     values: Vec<Line<N>>,
     /// What the magnitudes of a direction's elements are at most: times the norm of a column, until they `are_exact`.
-    pub(super) bounds: Line<f64>,
+    pub(super) bounds: Line<N>,
     pub(super) are_exact: bool,
     /// A bit for each part whose elements may be too large for `f32`, whatever was calculated of them.
     pub(super) out_of_reach: u32,
@@ -157,14 +188,12 @@ pub(super) struct PanelDirections<N> {
 impl<N: Arithmetic> PanelDirections<N> {
     /// Memory for a panel of directions of `len` elements, of values of `row_len` elements where they `are_projected`.
     pub(super) fn new(len: usize, row_len: usize, are_projected: bool) -> Result<Self, Error> {
-        let row_lines = lines(row_len);
+        let values = if are_projected { lines(row_len) * LANES } else { 0 };
         Ok(PanelDirections {
             len,
-            row_len,
-            row_lines,
-            widened: zeroed(LANES * row_lines)?,
-            values: zeroed(if are_projected { row_lines * LANES } else { 0 })?,
-            bounds: Line([0.0; LANES]),
+            reader: PanelReader::new(row_len)?,
+            values: zeroed(values)?,
+            bounds: Line([N::ZERO; LANES]),
             are_exact: false,
             out_of_reach: 0,
             elements: zeroed(lines(len) * LANES)?,
@@ -182,64 +211,48 @@ impl<N: Arithmetic> PanelDirections<N> {
         starts: &[*const u8; LANES],
         matrix: Option<&Matrix<N>>,
     ) {
-        let is_in_place = vectors.dtype == N::DTYPE
-            && vectors.is_contiguous()
-            && self.row_len.is_multiple_of(LANES)
-            && self.row_len > 0;
-        let rows = if is_in_place { *starts } else { self.widen(kernels, vectors, starts) };
         let are_projected = matrix.is_some();
         self.are_exact = false;
+        self.out_of_reach = 0;
         self.is_there.fill(!are_projected);
         self.count = if are_projected { 0 } else { self.len };
         let panel = if are_projected { self.values.as_mut_ptr() } else { self.elements.as_mut_ptr() };
-        let len = self.row_lines * LANES;
-        // SAFETY: the rows have as many lines, and the panel a line for each number of a row.
-        unsafe { (kernels.pack_rows)(PackPanelArguments { starts: &raw const rows, stride: 1, len, panel }) };
+        let len = self.reader.row_lines() * LANES;
+        // SAFETY: the vectors can be read, and the panel has a line for each of their elements, in whole lines.
+        unsafe { self.reader.read(kernels.widen, kernels.pack_rows, vectors, starts, panel) };
         if are_projected {
-            let sizes = &raw mut self.bounds;
+            let mut squares = Line([0.0; LANES]);
             // SAFETY: the panel has `len` lines.
-            unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes }) };
-            self.bounds.0 = self.bounds.0.map(|square| square.sqrt() * SLACK);
+            unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut squares }) };
+            self.bound(squares.0.map(|square| square.sqrt() * SLACK), matrix);
         } else {
             self.measure_largest(kernels);
         }
+    }
+
+    /// Takes bounds of the directions' elements: times the norm of a column, where there is a matrix. Those of directions that
+    /// are out of reach are 0, so that they are not those of the others.
+    fn bound(&mut self, bounds: [f64; LANES], matrix: Option<&Matrix<N>>) {
         let norm = matrix.map_or(1.0, Matrix::largest_norm);
-        self.out_of_reach = (0..LANES).fold(0, |bits, lane| {
+        self.out_of_reach = 0;
+        for (lane, (bound, own)) in bounds.into_iter().zip(&mut self.bounds.0).enumerate() {
             // NaN is out of reach, too.
-            let is_in_reach = self.bounds.0[lane] * norm < LARGEST_ELEMENT;
-            bits | u32::from(!is_in_reach) << lane
-        });
+            let is_in_reach = bound * norm < LARGEST_ELEMENT;
+            self.out_of_reach |= u32::from(!is_in_reach) << lane;
+            *own = N::of(if is_in_reach { bound } else { 0.0 });
+        }
     }
 
     /// Measures the elements of the directions, all of which are there.
     fn measure_largest(&mut self, kernels: &Kernels<N>) {
-        let (panel, len, sizes) = (self.elements.as_ptr(), self.len, &raw mut self.bounds);
+        let mut sizes = Line([0.0; LANES]);
+        let (panel, len) = (self.elements.as_ptr(), self.len);
         // SAFETY: the panel has a line for each element.
-        unsafe { (kernels.largest)(PanelSizesArguments { panel, len, sizes }) };
+        unsafe { (kernels.largest)(PanelSizesArguments { panel, len, sizes: &raw mut sizes }) };
+        let out_of_reach = self.out_of_reach;
+        self.bound(sizes.0, None);
+        self.out_of_reach |= out_of_reach;
         self.are_exact = true;
-    }
-
-    /// Widens the vectors that begin at `starts`, and returns where they are then.
-    fn widen(&mut self, kernels: &Kernels<N>, vectors: &Vectors, starts: &[*const u8; LANES]) -> [*const u8; LANES] {
-        let (size, len) = (vectors.dtype.size(), self.row_len);
-        let mut rows = *starts;
-        for ((lines, &start), row) in self.widened.chunks_exact_mut(self.row_lines).zip(starts).zip(&mut rows) {
-            let to = lines.as_mut_ptr().cast::<N>();
-            let mut from = start;
-            if !vectors.is_contiguous() {
-                // The elements are packed into the end of the row, which is widened from its beginning: no element is
-                // overwritten before it is read, for it is not larger than a number.
-                let end = self.row_lines * LANES * size_of::<N>();
-                let packed = lines.as_mut_ptr().cast::<u8>().wrapping_add(end - len.next_multiple_of(LANES) * size);
-                // SAFETY: the vector can be read, and its elements are no larger than the row.
-                unsafe { pack(size, &[start], vectors.stride, len, packed) };
-                from = packed;
-            }
-            // SAFETY: the elements can be read, and the row has as many numbers, in whole lines.
-            unsafe { (kernels.widen)(WidenArguments { from, len, to }) };
-            *row = to.cast();
-        }
-        rows
     }
 
     /// What wholes are multiplied with: the values that are projected, or the directions.
@@ -296,7 +309,7 @@ impl<N: Arithmetic> PanelDirections<N> {
             kernels.multiply(
                 (|block| from_fn(|row| column(block * MR + row)), line_stride),
                 self.values.as_ptr(),
-                self.row_lines,
+                self.reader.row_lines(),
                 &mut products[..indices.len().div_ceil(MR)],
             );
         }
@@ -306,11 +319,35 @@ impl<N: Arithmetic> PanelDirections<N> {
         self.count += indices.len();
     }
 
-    /// Measures the directions for the 2-norm.
+    /// Measures the directions for the 2-norm. That of a projected value `v` is `v W W' v'`, which needs the inner products of
+    /// the rows of `W` alone.
     pub(super) fn measure_squares(&mut self, kernels: &Kernels<N>, matrix: Option<&Matrix<N>>) {
-        let len = self.len;
-        let panel = self.elements(kernels, matrix, 0..len).as_ptr();
-        // SAFETY: the panel has a line for each element.
-        unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut self.squares }) };
+        let Some(matrix) = matrix else {
+            let (panel, len) = (self.elements.as_ptr(), self.len);
+            // SAFETY: the panel has a line for each element.
+            return unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut self.squares }) };
+        };
+        self.squares = Line([0.0; LANES]);
+        let value_lines = matrix.value_lines;
+        for (first, values) in self.values.chunks_exact(MISSING).enumerate() {
+            let mut products = [[Line([0.0; LANES]); MR]; MISSING / MR];
+            let rows = matrix.row_products[first * MISSING * value_lines..].as_ptr();
+            // SAFETY: a row has a number for each line of the values, in whole lines.
+            unsafe {
+                kernels.multiply(
+                    (|block| from_fn(|row| rows.wrapping_add((block * MR + row) * value_lines).cast()), LANES),
+                    self.values.as_ptr(),
+                    value_lines,
+                    &mut products,
+                );
+            }
+            for (values, products) in values.iter().zip(products.as_flattened()) {
+                for ((square, value), product) in self.squares.0.iter_mut().zip(&values.0).zip(&products.0) {
+                    *square += value.to_f64() * product;
+                }
+            }
+        }
+        // Roundings must not make a square negative.
+        self.squares.0 = self.squares.0.map(|square| if square < 0.0 { 0.0 } else { square });
     }
 }

@@ -6,10 +6,13 @@
 
 use super::directions::{Matrix, PanelDirections, SLACK};
 use super::kernels::Kernels;
-use super::wholes::Whole;
+use super::task::STRIP;
+use super::wholes::{Whole, Wholes};
 use crate::dispatch::Arithmetic;
 use crate::kernels::excess::{ExcessArguments, SortedElement};
+use crate::kernels::proximities::LargestBoundsArguments;
 use crate::lanes::{LANES, Line};
+use std::ops::Range;
 
 /// The smallest elements of a whole that are compared with the norms of their own columns.
 const SMALLEST: usize = 64;
@@ -33,26 +36,52 @@ pub(super) struct PanelExcess<'a, N> {
 }
 
 impl<N: Arithmetic> PanelExcess<'_, N> {
-    /// The excess over a whole of each part of the panel. `bound` is the largest of those of the parts' elements, but for the
-    /// norms of columns where those of the directions are not exact. `least` is then [`least_bound`] of the whole.
-    pub(super) fn of(&mut self, whole: &Whole<'_, N>, least: f64, coefficients: &Line<N>, bound: f64) -> Line<f64> {
-        let mut excess = Line([0.0; LANES]);
-        // What is exact needs no bound of its own: the first bucket of the whole tells.
-        let (least, norm) =
-            if self.directions.are_exact { (0.0, 1.0) } else { (least, self.matrix.map_or(1.0, Matrix::largest_norm)) };
-        let Some(buckets) = whole.buckets.filter(|_| bound > least) else { return excess };
+    /// Puts the excess of each part of the panel over the wholes with these numbers into `excess`. `least` gives
+    /// [`least_bound`] of each whole.
+    pub(super) fn of_strip(
+        &mut self,
+        prepared: &Wholes<N>,
+        numbers: Range<usize>,
+        least: impl Fn(usize) -> f64,
+        coefficients: &[Line<N>],
+        excess: &mut [Line<f64>],
+    ) {
+        let mut largest = [N::ZERO; STRIP];
+        let arguments = LargestBoundsArguments {
+            coefficients: coefficients.as_ptr(),
+            count: numbers.len().next_multiple_of(LANES),
+            bounds: &raw const self.directions.bounds,
+            largest: largest.as_mut_ptr(),
+        };
+        // SAFETY: there are coefficients for as many wholes as a strip has, which are whole vectors.
+        unsafe { (self.kernels.largest_bounds)(arguments) };
+        // The bounds that these are of, which may become exact on the way. What is exact needs no bound of its own: the first
+        // bucket of the whole tells.
+        let are_exact = self.directions.are_exact;
+        let norm = if are_exact { 1.0 } else { self.matrix.map_or(1.0, Matrix::largest_norm) };
+        for (((number, excess), coefficients), largest) in numbers.zip(excess).zip(coefficients).zip(largest) {
+            let least = if are_exact { 0.0 } else { least(number) };
+            let bound = largest.to_f64();
+            *excess = Line([0.0; LANES]);
+            if bound > least {
+                self.of(&prepared.get(number), coefficients, bound * norm, excess);
+            }
+        }
+    }
+
+    /// Puts the excess of each part of the panel over a whole into `excess`. No element of a part is larger than `bound`.
+    fn of(&mut self, whole: &Whole<'_, N>, coefficients: &Line<N>, bound: f64, excess: &mut Line<f64>) {
+        let Some(buckets) = whole.buckets else { return };
         // How many of the whole's sorted elements some part may exceed.
-        let count = buckets.count_below((bound * norm * SLACK) as f32);
+        let count = buckets.count_below((bound * SLACK) as f32);
         if count == 0 {
-            return excess;
+            return;
         }
         let sorted = &whole.sorted[..count];
         let indices = sorted.iter().map(|element| element.index as usize);
         let panel = self.directions.elements(self.kernels, self.matrix, indices).as_ptr();
-        let (sorted, excess_of) = (sorted.as_ptr(), &raw mut excess);
-        let arguments = ExcessArguments { coefficients, panel, sorted, count, excess: excess_of };
+        let arguments = ExcessArguments { coefficients, panel, sorted: sorted.as_ptr(), count, excess };
         // SAFETY: the panel has a line for each of the sorted elements.
         unsafe { (self.kernels.excess)(arguments) };
-        excess
     }
 }

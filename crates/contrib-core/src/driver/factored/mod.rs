@@ -15,7 +15,7 @@
 //! [`excess`] finds out without the direction for most parts.
 //!
 //! ```text
-//! for each block of wholes                                            as many as 16 MB a thread hold      [here]
+//! for each block of wholes                                            as many as 32 MB a thread hold      [here]
 //!     for each whole                                                  threads share them
 //!         measure its norm, and the proximities of dense parts
 //!     for each factored group                                                                             [schedule]
@@ -45,7 +45,10 @@ mod directions;
 mod excess;
 mod kernels;
 mod materialise;
+mod panels;
+mod rows;
 mod schedule;
+mod scores;
 mod task;
 mod wholes;
 
@@ -55,26 +58,30 @@ use super::plan::{GroupPlan, WholePlan, count_parts, most_candidates};
 use super::proximity::{Precision, WholeNorm, dense_proximities};
 use super::totals::{Buffers, Workspace};
 use crate::dispatch::Arithmetic;
-use crate::dtype::DType;
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
-use crate::lanes::LANES;
+use crate::lanes::{LANES, Line};
 use crate::options::Options;
 use crate::threads::Threads;
-use schedule::Schedule;
+use schedule::{Memory, Schedule};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use task::STRIP;
 
 /// Bytes for each thread that the wholes of one block, and the proximities of their parts, may take.
-const BYTES_A_THREAD: usize = 31 << 19;
+const BYTES_A_THREAD: usize = 32 << 20;
+
+/// The same for wholes that are calculated again in `f64`.
+const BYTES_IN_F64: usize = 4 << 20;
 
 /// About how many wholes take as long as reading factored parts does.
 const WHOLES_A_READ: usize = 16;
 
 /// Computes the contributions of all groups to all wholes and writes them.
 pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
-    if groups.iter().filter_map(GroupPlan::factored_parts).any(|plan| plan.in_f64) {
+    let mut factored = groups.iter().filter_map(GroupPlan::factored_parts);
+    // Parts that are materialised are measured in `f64`.
+    if factored.any(|plan| plan.in_f64 || plan.reduction.is_none()) {
         Blocks::<f64>::new(whole, groups, options)?.run();
     } else {
         Blocks::<f32>::new(whole, groups, options)?.run();
@@ -87,78 +94,90 @@ struct Blocks<'a, N> {
     whole: &'a WholePlan,
     normaliser: Normaliser<'a>,
     threads: Threads<'a>,
-    /// Parts of all groups, and the distance of the rows of proximities.
+    /// Parts of all groups.
     parts: usize,
-    row_len: usize,
-    /// Wholes of a block.
-    block: usize,
-    rows: Vec<f64>,
+    /// Where blocks of wholes end.
+    ends: Vec<usize>,
     norms: Vec<WholeNorm>,
     /// Whether the contributions to each whole of the block still have to be calculated in `f64`.
     is_open: Vec<bool>,
+    /// For each slot of the threads the proximities of all parts to one whole, and a line more.
+    proximities: Vec<f64>,
     candidates: Vec<usize>,
     /// For measuring norms and dense parts, one for each slot of the threads. (Some hosts give a thread a stack of 64 KiB.)
     buffers: Vec<MaybeUninit<Buffers>>,
-    schedules: Vec<Schedule<'a, N>>,
-    /// The same in `f64`, for blocks of at most [`STRIP`] wholes.
-    in_f64: Vec<Schedule<'a, f64>>,
+    /// Of the factored groups, in order.
+    schedules: Vec<Schedule<'a>>,
+    memories: Vec<Memory<N>>,
+    /// The same in `f64`, for blocks of at most so many wholes; where `N` is not `f64`.
+    in_f64: Vec<Memory<f64>>,
+    block_in_f64: usize,
 }
 
 impl<'a, N: Arithmetic> Blocks<'a, N> {
     fn new(whole: &'a WholePlan, groups: &'a [GroupPlan], options: &'a Options<'_>) -> Result<Self, Error> {
         let parts = count_parts(groups)?;
-        let len = whole.vectors.len;
-        let work = parts.saturating_mul(len.max(1)).saturating_mul((whole.items / WHOLES_A_READ).max(1));
+        let work = parts.saturating_mul(whole.vectors.len.max(1)).saturating_mul((whole.items / WHOLES_A_READ).max(1));
         let threads = Threads::for_work(work, options.context);
-        let factored = || {
-            let mut first = 0;
-            groups.iter().filter_map(move |group| {
-                let begins = first;
-                first += group.count;
-                group.factored_parts().map(|plan| (plan, (begins, group.count)))
-            })
-        };
-        // An odd number of cache lines a row: with a power of two between them, those of all wholes would share few sets of
-        // the caches.
-        let row_len = (parts.div_ceil(LANES) | 1).saturating_mul(LANES);
-        let bytes_of_whole = factored().map(|(plan, _)| Schedule::<N>::bytes_of_whole(plan, len, threads.count()));
-        let bytes = row_len.saturating_mul(size_of::<f64>()).saturating_add(bytes_of_whole.sum());
-        let fit = (threads.count() * BYTES_A_THREAD / bytes).clamp(1, whole.items);
-        // Blocks of one size, or nearly.
-        let block = whole.items.div_ceil(whole.items.div_ceil(fit));
+        let factored = || groups.iter().filter_map(|group| Some((group.factored_parts()?, group.count)));
         let mut schedules = Vec::new();
-        let mut in_f64 = Vec::new();
+        let (mut memories, mut in_f64) = (Vec::new(), Vec::new());
         let count = factored().count();
-        if schedules.try_reserve_exact(count).and_then(|()| in_f64.try_reserve_exact(count)).is_err() {
-            return Err(Error::out_of_memory(count * size_of::<Schedule<'_, N>>()));
+        if schedules
+            .try_reserve_exact(count)
+            .and_then(|()| memories.try_reserve_exact(count))
+            .and_then(|()| in_f64.try_reserve_exact(count))
+            .is_err()
+        {
+            return Err(Error::out_of_memory(count * size_of::<Memory<N>>()));
         }
-        for (plan, parts) in factored() {
-            schedules.push(Schedule::new(plan, whole, parts, block, threads)?);
-            if N::DTYPE != DType::F64 {
-                in_f64.push(Schedule::new(plan, whole, parts, block.min(STRIP), threads)?);
+        for (plan, count) in factored() {
+            schedules.push(Schedule::new(plan, whole, count)?);
+        }
+        let ends = ends_of_blocks::<N>(&schedules, whole.items, threads.count())?;
+        let starts = || std::iter::once(&0).chain(&ends);
+        let block = starts().zip(&ends).map(|(start, end)| end - start).max().unwrap_or(0);
+        let largest_row = |schedule: &Schedule<'_>| (0..whole.items).map(|item| schedule.lines_of_row(item)).max();
+        let bytes_in_f64: usize =
+            schedules.iter().map(|schedule| largest_row(schedule).unwrap_or(0)).sum::<usize>() * size_of::<Line<f64>>();
+        let block_in_f64 = (BYTES_IN_F64 / bytes_in_f64.max(1)).clamp(1, block.clamp(1, STRIP));
+        for schedule in &schedules {
+            let lines_of_block = |(&start, &end): (&usize, &usize)| {
+                (start..end).fold(0_usize, |lines, item| lines.saturating_add(schedule.lines_of_row(item)))
+            };
+            let lines = starts().zip(&ends).map(lines_of_block).max().unwrap_or(0);
+            memories.push(Memory::new(schedule, block, lines, threads)?);
+            if size_of::<N>() < size_of::<f64>() {
+                let lines = block_in_f64.saturating_mul(largest_row(schedule).unwrap_or(0));
+                in_f64.push(Memory::new(schedule, block_in_f64, lines, threads)?);
             }
         }
+        let slots = threads.count();
         Ok(Blocks {
             whole,
-            normaliser: Normaliser { groups, threshold: options.threshold },
+            normaliser: Normaliser::new(groups, options),
             threads,
             parts,
-            row_len,
-            block,
-            rows: buffer(block.checked_mul(row_len).ok_or_else(|| Error::out_of_memory(usize::MAX))?, 0.0)?,
+            ends,
             norms: buffer(block, WholeNorm::default())?,
             is_open: buffer(block, false)?,
-            candidates: buffer(threads.count().saturating_mul(most_candidates(groups)), 0)?,
-            buffers: uninit(threads.count())?,
+            proximities: buffer(slots.saturating_mul(parts.saturating_add(LANES)), 0.0)?,
+            candidates: buffer(slots.saturating_mul(most_candidates(groups)), 0)?,
+            buffers: uninit(slots)?,
             schedules,
+            memories,
             in_f64,
+            block_in_f64,
         })
     }
 
     fn run(mut self) {
         let _settings = DefaultSettings::enter();
-        for start in (0..self.whole.items).step_by(self.block) {
-            self.block(start, self.block.min(self.whole.items - start));
+        let mut start = 0;
+        for number in 0..self.ends.len() {
+            let end = self.ends[number];
+            self.block(start, end - start);
+            start = end;
         }
     }
 
@@ -172,71 +191,104 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
             let (norm, buffers) = unsafe { (norms.one(number), buffers.one(slot)) };
             *norm = WholeNorm::measure(&mut Workspace::new(buffers), whole, start + number, true);
         });
-        self.dense(start, 0..count, Precision::F32);
-        let (rows, row_len) = (Shared::new(&mut self.rows), self.row_len);
-        for schedule in &mut self.schedules {
-            schedule.proximities(start, &self.norms[..count], rows, row_len, threads);
+        for (memory, schedule) in self.memories.iter_mut().zip(&self.schedules) {
+            memory.proximities(schedule, start, &self.norms[..count], threads);
         }
         // In `f64` nothing is left open.
-        let may_be_open = !self.in_f64.is_empty();
-        self.finish(start, 0..count, may_be_open);
+        if self.in_f64.is_empty() {
+            self.finish(start, 0..count, Precision::F64);
+            return;
+        }
+        self.finish(start, 0..count, Precision::F32);
         let mut first = 0;
-        while may_be_open && first < count {
-            let open = self.is_open[first..count].iter().take(STRIP).take_while(|&&is_open| is_open).count();
+        while first < count {
+            let rest = self.is_open[first..count].iter().take(self.block_in_f64);
+            let open = rest.take_while(|&&is_open| is_open).count();
             if open == 0 {
                 first += 1;
                 continue;
             }
-            self.dense(start, first..first + open, Precision::F64);
-            let rows = Shared::new(&mut self.rows[first * row_len..(first + open) * row_len]);
-            for schedule in &mut self.in_f64 {
-                schedule.proximities(start + first, &self.norms[first..first + open], rows, row_len, threads);
+            for (memory, schedule) in self.in_f64.iter_mut().zip(&self.schedules) {
+                memory.proximities(schedule, start + first, &self.norms[first..first + open], threads);
             }
-            self.finish(start, first..first + open, false);
+            self.finish(start, first..first + open, Precision::F64);
             first += open;
         }
     }
 
-    /// Puts the proximities of dense parts to these wholes of the block where they belong.
-    fn dense(&mut self, start: usize, numbers: Range<usize>, precision: Precision) {
-        let (groups, row_len, whole, norms) = (self.normaliser.groups, self.row_len, self.whole, &self.norms);
-        if groups.iter().all(|group| group.dense_parts().is_none()) {
-            return;
-        }
-        let (rows, buffers) = (Shared::new(&mut self.rows), Shared::new(&mut self.buffers));
-        self.threads.for_each(numbers.len(), |slot, task| {
-            let number = numbers.start + task;
-            // SAFETY: no two tasks at a time have the same slot.
-            let workspace = &mut Workspace::new(unsafe { buffers.one(slot) });
-            let mut begins = 0;
-            for group in groups {
-                // SAFETY: the rows of different wholes are disjoint.
-                let own = unsafe { rows.range(number * row_len + begins..number * row_len + begins + group.count) };
-                begins += group.count;
-                let Some(dense) = group.dense_parts() else { continue };
-                let item = (start + number, &norms[number]);
-                dense_proximities(workspace, whole, item, dense, precision, 0, own);
-            }
-        });
-    }
-
-    /// Makes contributions of the proximities to these wholes of the block and writes them, but for those that are not
-    /// accurate where they `may_be_open`.
-    fn finish(&mut self, start: usize, numbers: Range<usize>, may_be_open: bool) {
-        let (row_len, parts, norms, normaliser) = (self.row_len, self.parts, &self.norms, self.normaliser);
+    /// Brings the proximities of all groups to these wholes of the block together, makes contributions of them and writes
+    /// them; but in `F32` not those that are not accurate, which are left open.
+    fn finish(&mut self, start: usize, numbers: Range<usize>, precision: Precision) {
+        let (whole, parts, normaliser) = (self.whole, self.parts, self.normaliser);
+        let (norms, schedules, memories, in_f64) = (&self.norms, &self.schedules, &self.memories, &self.in_f64);
         let len_of_candidates = self.candidates.len() / self.threads.count();
-        let (rows, candidates) = (Shared::new(&mut self.rows), Shared::new(&mut self.candidates));
+        let repeats = precision == Precision::F64 && !in_f64.is_empty();
+        let proximities = Shared::new(&mut self.proximities);
+        let (candidates, buffers) = (Shared::new(&mut self.candidates), Shared::new(&mut self.buffers));
         let is_open = Shared::new(&mut self.is_open);
         self.threads.for_each(numbers.len(), |slot, task| {
             let number = numbers.start + task;
-            // SAFETY: rows of different wholes are disjoint, and no two tasks at a time have the same slot.
-            let (row, candidates, is_open) = unsafe {
-                let row = rows.range(number * row_len..number * row_len + parts);
-                (row, candidates.piece(slot, len_of_candidates), is_open.one(number))
+            // SAFETY: each number comes once, and no two tasks at a time have the same slot.
+            let (row, candidates, buffers, is_open) = unsafe {
+                let row = proximities.piece(slot, parts + LANES);
+                (row, candidates.piece(slot, len_of_candidates), buffers.one(slot), is_open.one(number))
             };
             let norm = &norms[number];
-            let is_accurate = |sum: f64| !may_be_open || (norm.is_in_range_of_f32() && norm.is_accurate_in_f32(sum));
-            *is_open = !normaliser.finish(start + number, row, candidates, is_accurate);
+            let (mut begins, mut index) = (0, 0);
+            for group in normaliser.groups {
+                if let Some(dense) = group.dense_parts() {
+                    let own = &mut row[begins..begins + group.count];
+                    let item = (start + number, norm);
+                    dense_proximities(&mut Workspace::new(buffers), whole, item, dense, precision, 0, own);
+                } else {
+                    let own = &mut row[begins..];
+                    if repeats {
+                        in_f64[index].widen(&schedules[index], task, norm, own);
+                    } else {
+                        memories[index].widen(&schedules[index], number, norm, own);
+                    }
+                    index += 1;
+                }
+                begins += group.count;
+            }
+            let is_accurate =
+                |sum: f64| precision == Precision::F64 || (norm.is_in_range_of_f32() && norm.is_accurate_in_f32(sum));
+            *is_open = !normaliser.finish(start + number, &mut row[..parts], candidates, is_accurate);
         });
     }
+}
+
+/// Where blocks of wholes end, each of which needs no more memory than threads have, where one whole does not.
+fn ends_of_blocks<N: Arithmetic>(
+    schedules: &[Schedule<'_>],
+    items: usize,
+    threads: usize,
+) -> Result<Vec<usize>, Error> {
+    let fixed: usize = schedules.iter().map(|schedule| schedule.bytes_of_whole::<N>(threads)).sum();
+    let bytes_of_whole = |item: usize| {
+        let lines = schedules.iter().fold(0_usize, |lines, own| lines.saturating_add(own.lines_of_row(item)));
+        lines.saturating_mul(size_of::<Line<N>>()).saturating_add(fixed)
+    };
+    let all = (0..items).fold(0_usize, |bytes, item| bytes.saturating_add(bytes_of_whole(item)));
+    // Blocks of about the same size.
+    let blocks = all.div_ceil(threads * BYTES_A_THREAD).clamp(1, items);
+    let limit = all.div_ceil(blocks);
+    let mut ends = Vec::new();
+    let mut bytes = 0_usize;
+    for item in 0..items {
+        let own = bytes_of_whole(item);
+        if bytes > 0 && bytes.saturating_add(own) > limit {
+            push(&mut ends, item)?;
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(own);
+    }
+    push(&mut ends, items)?;
+    Ok(ends)
+}
+
+fn push(ends: &mut Vec<usize>, end: usize) -> Result<(), Error> {
+    ends.try_reserve(1).map_err(|_| Error::out_of_memory(size_of::<usize>()))?;
+    ends.push(end);
+    Ok(())
 }

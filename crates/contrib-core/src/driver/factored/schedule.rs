@@ -4,47 +4,86 @@
 //! projection, and all wholes of the block that share their directions, or some of them where there would be too few tasks.
 
 use super::kernels::Kernels;
-use super::task::{STRIP, Tasks, Workspace};
+use super::rows::{Rows, Span, padded, panels_of};
+use super::task::{STRIP, Tasks, Workspace, of_zero};
 use super::wholes::Wholes;
 use crate::axes::Walk;
 use crate::dispatch::Arithmetic;
 use crate::driver::memory::{Shared, buffer};
-use crate::driver::plan::{FactoredPlan, WholePlan};
+use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
 use crate::driver::proximity::WholeNorm;
 use crate::error::Error;
+use crate::kernels::widen::WidenArguments;
+use crate::lanes::LANES;
 use crate::threads::Threads;
 use std::ops::Range;
 
-/// Parts of a piece of a span without projection.
-const PARTS_OF_PIECE: usize = 256;
+/// Panels of a piece of a span without projection.
+const PANELS_OF_PIECE: usize = 16;
 
 /// Tasks for each thread, so that all end at about the same time.
 const TASKS_A_THREAD: usize = 3;
 
-/// One group of factored parts: working memory, and what is selected for it.
-pub(super) struct Schedule<'a, N> {
+/// One group of factored parts: how its parts are shared out, and what is selected for it.
+pub(super) struct Schedule<'a> {
     plan: &'a FactoredPlan,
     whole: &'a WholePlan,
-    kernels: Kernels<N>,
-    wholes: Option<Wholes<N>>,
-    /// Where the coefficients of each whole of the block begin.
-    bases: Vec<isize>,
-    spans: Vec<Range<usize>>,
-    /// One for each slot of the threads.
-    workspaces: Vec<Workspace<N>>,
-    /// The number of its first part among the parts of all groups.
-    first: usize,
+    spans: Vec<Span>,
+    panels: usize,
 }
 
-impl<'a, N: Arithmetic> Schedule<'a, N> {
-    /// Memory for the group whose `count` parts begin with number `first` among all, and blocks of so many wholes.
+impl<'a> Schedule<'a> {
+    /// The schedule of a group of `count` parts.
+    pub(super) fn new(plan: &'a FactoredPlan, whole: &'a WholePlan, count: usize) -> Result<Self, Error> {
+        let spans = spans(plan, count)?;
+        let panels = spans.last().map_or(0, |last| last.first_panel + last.panels());
+        Ok(Schedule { plan, whole, spans, panels })
+    }
+
+    /// Lines of the row of a whole; and the parts of each span that it may see, where that is known.
+    fn row(&self, item: usize) -> (usize, Option<Range<usize>>) {
+        match &self.plan.coefficients {
+            CoefficientsPlan::Given(_) => (padded(self.panels), None),
+            CoefficientsPlan::Softmax(scores) => {
+                let seen = scores.visible(item);
+                (padded(self.spans.len() * panels_of(&seen).len()), Some(seen))
+            }
+        }
+    }
+
+    /// Lines of the row of a whole.
+    pub(super) fn lines_of_row(&self, item: usize) -> usize {
+        self.row(item).0
+    }
+
+    /// Bytes for each whole of a block beside its row, where so many threads have a workspace.
+    pub(super) fn bytes_of_whole<N: Arithmetic>(&self, threads: usize) -> usize {
+        let len = self.whole.vectors.len;
+        let prepared = self.plan.reduction.map_or(0, |reduction| Wholes::<N>::bytes_of_one(reduction, len));
+        prepared + size_of::<isize>() + threads * Workspace::<N>::bytes_of_whole(self.plan)
+    }
+}
+
+/// The working memory of a group for one type of numbers.
+pub(super) struct Memory<N> {
+    kernels: Kernels<N>,
+    wholes: Option<Wholes<N>>,
+    /// Where given coefficients of each whole of the block begin.
+    bases: Vec<isize>,
+    rows: Rows<N>,
+    /// One for each slot of the threads.
+    workspaces: Vec<Workspace<N>>,
+}
+
+impl<N: Arithmetic> Memory<N> {
+    /// Memory for blocks of so many wholes, whose rows have so many lines together.
     pub(super) fn new(
-        plan: &'a FactoredPlan,
-        whole: &'a WholePlan,
-        (first, count): (usize, usize),
+        schedule: &Schedule<'_>,
         block: usize,
+        lines: usize,
         threads: Threads<'_>,
     ) -> Result<Self, Error> {
+        let Schedule { plan, whole, .. } = schedule;
         let wholes =
             plan.reduction.map(|reduction| Wholes::new(reduction, &whole.vectors, block, threads)).transpose()?;
         let mut workspaces = Vec::new();
@@ -54,73 +93,93 @@ impl<'a, N: Arithmetic> Schedule<'a, N> {
         for _ in 0..threads.count() {
             workspaces.push(Workspace::new(plan, whole.vectors.len, block)?);
         }
-        Ok(Schedule {
-            plan,
-            whole,
+        Ok(Memory {
             kernels: Kernels::new(plan, whole.vectors.dtype),
             wholes,
             bases: buffer(block, 0)?,
-            spans: spans(plan, count)?,
+            rows: Rows::new(block, lines)?,
             workspaces,
-            first,
         })
     }
 
-    /// Bytes for each whole of a block, where so many threads have a workspace.
-    pub(super) fn bytes_of_whole(plan: &FactoredPlan, len: usize, threads: usize) -> usize {
-        let prepared = plan.reduction.map_or(0, |reduction| Wholes::<N>::bytes_of_one(reduction, len));
-        prepared + size_of::<isize>() + threads * Workspace::<N>::bytes_of_whole(plan)
-    }
-
-    /// Puts the proximities of the group's parts to the wholes from `start` on, which have these norms, where they belong in
-    /// `rows`: the proximities of all parts of all groups to each whole.
+    /// Puts the proximities of the group's parts to the wholes from `start` on, which have these norms, into their rows.
     pub(super) fn proximities(
         &mut self,
+        schedule: &Schedule<'_>,
         start: usize,
         norms: &[WholeNorm],
-        rows: Shared<'_, f64>,
-        row_len: usize,
         threads: Threads<'_>,
     ) {
+        let Schedule { plan, whole, spans, .. } = schedule;
         if let Some(wholes) = &mut self.wholes {
-            wholes.prepare(&self.kernels, &self.whole.vectors, (start, norms.len()), threads);
+            wholes.prepare(&self.kernels, &whole.vectors, (start, norms.len()), threads);
         }
-        for (number, base) in self.bases.iter_mut().enumerate().take(norms.len()) {
-            *base = self.plan.coefficients.batch.offset(start + number);
+        if let CoefficientsPlan::Given(given) = &plan.coefficients {
+            for (number, base) in self.bases.iter_mut().enumerate().take(norms.len()) {
+                *base = given.batch.offset(start + number);
+            }
         }
+        self.rows.lay_out((0..norms.len()).map(|number| schedule.row(start + number)));
+        let (rows, lines) = self.rows.shared();
         let tasks = Tasks {
-            plan: self.plan,
-            whole: self.whole,
+            plan,
+            whole,
             kernels: &self.kernels,
             wholes: self.wholes.as_ref(),
             start,
             norms,
             bases: &self.bases,
             rows,
-            row_len,
-            first: self.first,
+            lines,
         };
         let workspaces = Shared::new(&mut self.workspaces);
-        let directions_of = |number: usize| self.plan.directions.batch.offset(start + number);
+        let shared_by = |number: usize| {
+            let keys = match &plan.coefficients {
+                CoefficientsPlan::Given(_) => 0,
+                CoefficientsPlan::Softmax(scores) => scores.keys.batch.offset(start + number),
+            };
+            (plan.directions.batch.offset(start + number), keys)
+        };
+        // With queries and keys, a task has all parts of a query.
+        let can_cut_spans = plan.projection.is_none() && matches!(plan.coefficients, CoefficientsPlan::Given(_));
         let mut first = 0;
         while first < norms.len() {
-            let shared = directions_of(first);
-            let count = (first..norms.len()).take_while(|&number| directions_of(number) == shared).count();
-            let pieces = Pieces::new(&self.spans, self.plan.projection.is_none(), count, threads.count());
+            let shared = shared_by(first);
+            let count = (first..norms.len()).take_while(|&number| shared_by(number) == shared).count();
+            let pieces = Pieces::new(spans, can_cut_spans, count, threads.count());
             threads.for_each(pieces.count(), |slot, task| {
-                let (parts, wholes) = pieces.get(task);
-                // SAFETY: no two tasks that run at the same time have the same slot.
-                let workspace = unsafe { workspaces.one(slot) };
-                tasks.run(workspace, parts, first + wholes.start..first + wholes.end);
+                let (span, panels, wholes) = pieces.get(task);
+                // SAFETY: no two tasks that run at the same time have the same slot, and none has a panel of a whole that
+                // another has.
+                unsafe {
+                    tasks.run(workspaces.one(slot), span, panels, first + wholes.start..first + wholes.end);
+                }
             });
             first += count;
+        }
+    }
+
+    /// Widens the proximities of the group's parts to the whole with this number in the block, which has this norm. There is
+    /// memory for a line after those of all parts.
+    pub(super) fn widen(&self, schedule: &Schedule<'_>, number: usize, norm: &WholeNorm, to: &mut [f64]) {
+        for (index, span) in schedule.spans.iter().enumerate() {
+            let (visible, lines) = self.rows.span(number, (index, span));
+            let own = &mut to[span.parts.start..];
+            let (begins, ends) = (visible.start * LANES, (visible.end * LANES).min(span.parts.len()));
+            let of_zero = of_zero(schedule.plan, norm);
+            own[..begins].fill(of_zero);
+            let (from, len) = (lines.as_ptr().cast(), lines.len() * LANES);
+            assert!(begins + len <= own.len(), "a span ends less than a line before the end");
+            // SAFETY: the lines can be read, and as many numbers written.
+            unsafe { (self.kernels.widen_row)(WidenArguments { from, len, to: own[begins..].as_mut_ptr() }) };
+            own[ends.max(begins)..span.parts.len()].fill(of_zero);
         }
     }
 }
 
 /// How spans and wholes are cut into tasks.
 struct Pieces<'a> {
-    spans: &'a [Range<usize>],
+    spans: &'a [Span],
     /// Where there is one span that can be cut, into how many pieces.
     cuts_of_span: usize,
     wholes: usize,
@@ -129,9 +188,9 @@ struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    fn new(spans: &'a [Range<usize>], can_cut_spans: bool, wholes: usize, threads: usize) -> Self {
-        let parts = if can_cut_spans { spans.first().map_or(0, Range::len) } else { 1 };
-        let cuts_of_span = parts.div_ceil(PARTS_OF_PIECE).max(1);
+    fn new(spans: &'a [Span], can_cut_spans: bool, wholes: usize, threads: usize) -> Self {
+        let panels = if can_cut_spans { spans.first().map_or(0, Span::panels) } else { 1 };
+        let cuts_of_span = panels.div_ceil(PANELS_OF_PIECE).max(1);
         let tasks = spans.len() * cuts_of_span;
         let cuts = if threads == 1 { 1 } else { (TASKS_A_THREAD * threads).div_ceil(tasks.max(1)) };
         let wholes_of_task = wholes.div_ceil(cuts).next_multiple_of(STRIP);
@@ -142,33 +201,43 @@ impl<'a> Pieces<'a> {
         self.spans.len() * self.cuts_of_span * self.wholes.div_ceil(self.wholes_of_task.max(1))
     }
 
-    /// The parts and wholes of the task with this number.
-    fn get(&self, task: usize) -> (Range<usize>, Range<usize>) {
+    /// The span, its panels, and the wholes of the task with this number.
+    fn get(&self, task: usize) -> ((usize, &'a Span), Range<usize>, Range<usize>) {
         let pieces = self.spans.len() * self.cuts_of_span;
         let (cut, piece) = (task / pieces, task % pieces);
-        let span = &self.spans[piece / self.cuts_of_span];
-        let parts = if self.cuts_of_span == 1 {
-            span.clone()
+        let index = piece / self.cuts_of_span;
+        let span = &self.spans[index];
+        let panels = if self.cuts_of_span == 1 {
+            0..span.panels()
         } else {
-            let first = span.start + piece % self.cuts_of_span * PARTS_OF_PIECE;
-            first..span.end.min(first + PARTS_OF_PIECE)
+            let first = piece % self.cuts_of_span * PANELS_OF_PIECE;
+            first..span.panels().min(first + PANELS_OF_PIECE)
         };
         let first = cut * self.wholes_of_task;
-        (parts, first..self.wholes.min(first + self.wholes_of_task))
+        ((index, span), panels, first..self.wholes.min(first + self.wholes_of_task))
     }
 }
 
-/// Parts that share a projection, or the lack of one.
-fn spans(plan: &FactoredPlan, count: usize) -> Result<Vec<Range<usize>>, Error> {
-    let mut spans: Vec<Range<usize>> = Vec::new();
+/// The spans of a group.
+fn spans(plan: &FactoredPlan, count: usize) -> Result<Vec<Span>, Error> {
+    let mut spans: Vec<Span> = Vec::new();
     if count == 0 {
         return Ok(spans);
     }
-    let mut push = |span: Range<usize>| {
-        spans.try_reserve(1).map_err(|_| Error::out_of_memory(size_of::<Range<usize>>()))?;
+    let mut panels = 0;
+    let mut push = |parts: Range<usize>| {
+        spans.try_reserve(1).map_err(|_| Error::out_of_memory(size_of::<Span>()))?;
+        let span = Span { parts, first_panel: panels };
+        panels += span.panels();
         spans.push(span);
         Ok(())
     };
+    if let CoefficientsPlan::Softmax(scores) = &plan.coefficients {
+        for first in (0..count).step_by(scores.count) {
+            push(first..first + scores.count)?;
+        }
+        return Ok(spans);
+    }
     let Some(projection) = &plan.projection else {
         push(0..count)?;
         return Ok(spans);

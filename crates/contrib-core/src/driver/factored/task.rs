@@ -1,26 +1,31 @@
-//! The proximities of some parts that share a projection to some wholes that share their directions.
+//! The proximities of the parts of one span to some wholes that share their directions.
 
-use super::coefficients::{Offsets, any};
+use super::coefficients::Offsets;
 use super::directions::{Matrix, PanelDirections};
 use super::excess::{PanelExcess, least_bound};
 use super::kernels::Kernels;
 use super::materialise::{Materialised, Memory};
+use super::rows::{Row, Span};
+use super::scores::{self, Scores};
 use super::wholes::{Wholes, lines};
 use crate::dispatch::Arithmetic;
 use crate::driver::memory::{Shared, buffer, zeroed};
-use crate::driver::plan::{FactoredPlan, WholePlan};
+use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
 use crate::driver::proximity::{WholeNorm, clamped};
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::kernels::gather::GatherArguments;
 use crate::kernels::gemm_microkernel::MR;
-use crate::kernels::reduction::ReductionsArguments;
-use crate::lanes::{LANES, Line, Number};
+use crate::kernels::proximities::ProximitiesArguments;
+use crate::lanes::{LANES, Line};
 use crate::norm::Reduction;
 use std::array::from_fn;
 use std::ops::Range;
 
 /// Wholes that are multiplied with one panel before the next wholes are.
-pub(super) const STRIP: usize = 8 * MR;
+pub(super) const STRIP: usize = 2 * LANES;
+
+const _: () = assert!(STRIP.is_multiple_of(MR), "strips are whole blocks of the micro-kernel");
 
 /// Working memory of a thread for the parts of one group.
 pub(super) struct Workspace<N> {
@@ -33,7 +38,12 @@ pub(super) struct Workspace<N> {
     /// The coefficients and products of a panel with a strip of wholes.
     coefficients: Vec<Line<N>>,
     products: Vec<Line<f64>>,
+    /// Some rows of the matrix.
+    rows: Vec<Line<N>>,
+    /// Of each whole of a strip the excess of the parts of a panel.
+    excess: Vec<Line<f64>>,
     materialised: Memory,
+    scores: Option<scores::Workspace<N>>,
 }
 
 impl<N: Arithmetic> Workspace<N> {
@@ -41,7 +51,10 @@ impl<N: Arithmetic> Workspace<N> {
     pub(super) fn new(plan: &FactoredPlan, len: usize, wholes: usize) -> Result<Self, Error> {
         let rows = plan.projection.map(|projection| projection.rows);
         let reduces = plan.reduction.is_some();
-        let matrix = rows.filter(|_| reduces).map(|rows| Matrix::new(rows, len)).transpose()?;
+        let matrix = match (rows, plan.reduction) {
+            (Some(rows), Some(reduction)) => Some(Matrix::new(rows, len, reduction)?),
+            _ => None,
+        };
         let projected = if matrix.is_some() { wholes * lines(rows.unwrap_or(0)) } else { 0 };
         let directions =
             if reduces { Some(PanelDirections::new(len, rows.unwrap_or(len), rows.is_some())?) } else { None };
@@ -52,14 +65,24 @@ impl<N: Arithmetic> Workspace<N> {
             directions,
             coefficients: buffer(STRIP, Line([N::ZERO; LANES]))?,
             products: buffer(STRIP, Line([0.0; LANES]))?,
+            rows: zeroed(if plan.reduction == Some(Reduction::Squares) { MR * lines(len) } else { 0 })?,
+            excess: buffer(STRIP, Line([0.0; LANES]))?,
             materialised: Memory::new(len, rows.unwrap_or(0))?,
+            scores: match &plan.coefficients {
+                CoefficientsPlan::Given(_) => None,
+                CoefficientsPlan::Softmax(scores) => Some(scores::Workspace::new(scores, wholes)?),
+            },
         })
     }
 
     /// Bytes for each whole.
     pub(super) fn bytes_of_whole(plan: &FactoredPlan) -> usize {
         let projected = plan.projection.map_or(0, |projection| lines(projection.rows) * size_of::<Line<N>>());
-        projected + size_of::<f64>()
+        let queries = match &plan.coefficients {
+            CoefficientsPlan::Given(_) => 0,
+            CoefficientsPlan::Softmax(scores) => scores::Workspace::<N>::bytes_of_query(scores),
+        };
+        projected + queries + size_of::<f64>()
     }
 }
 
@@ -73,19 +96,22 @@ pub(super) struct Tasks<'a, N> {
     /// The index of the first whole, and the norm of each.
     pub(super) start: usize,
     pub(super) norms: &'a [WholeNorm],
-    /// Where the coefficients of each whole begin, in elements.
+    /// Where given coefficients of each whole begin, in elements.
     pub(super) bases: &'a [isize],
-    /// The proximities of all parts of all groups to each whole, of which those of this group begin at `first`.
-    pub(super) rows: Shared<'a, f64>,
-    pub(super) row_len: usize,
-    pub(super) first: usize,
+    /// The rows of the wholes, and their lines.
+    pub(super) rows: &'a [Row],
+    pub(super) lines: Shared<'a, Line<N>>,
 }
 
-/// One panel of parts.
-struct Panel {
-    /// The number of its first part in the group.
-    first: usize,
-    offsets: Offsets,
+/// One panel of the parts of a span.
+struct Panel<'a> {
+    span: (usize, &'a Span),
+    /// The number of the panel in the span.
+    number: usize,
+    /// Its parts: fewer than [`LANES`] at the end of the span.
+    count: usize,
+    /// Where given coefficients are.
+    offsets: Option<Offsets>,
     /// Where the values or directions begin; the last once more for each that is missing.
     starts: [*const u8; LANES],
     /// Where the matrix begins, in elements.
@@ -93,22 +119,53 @@ struct Panel {
 }
 
 impl<N: Arithmetic> Tasks<'_, N> {
-    /// Puts the proximities of `parts` to `wholes`, numbers in the block, where they belong.
-    pub(super) fn run(&self, workspace: &mut Workspace<N>, parts: Range<usize>, wholes: Range<usize>) {
+    /// Puts the proximities of some panels of a span to `wholes`, numbers in the block, into their rows.
+    ///
+    /// # Safety
+    /// - Nobody else uses these panels' lines in the rows of these wholes meanwhile; with queries and keys, of all panels.
+    pub(super) unsafe fn run(
+        &self,
+        workspace: &mut Workspace<N>,
+        span: (usize, &Span),
+        panels: Range<usize>,
+        wholes: Range<usize>,
+    ) {
         let plan = self.plan;
+        let parts = &span.1.parts;
         let offset = plan.projection.as_ref().map_or(0, |projection| projection.parts.offset(parts.start));
         if let (Some(matrix), Some(projection)) = (&mut workspace.matrix, &plan.projection) {
             matrix.load(self.kernels, projection, offset);
+            if plan.reduction == Some(Reduction::Squares) {
+                matrix.multiply_rows(self.kernels, &mut workspace.rows);
+            }
         }
         if let Some(prepared) = self.wholes {
             self.project(workspace, prepared, wholes.clone());
         }
+        let mut offsets = match &plan.coefficients {
+            CoefficientsPlan::Given(given) => Some(given.parts.walk_from(parts.start + panels.start * LANES)),
+            CoefficientsPlan::Softmax(scores) => {
+                if let (Some(workspace), Some(score_kernels)) = (&mut workspace.scores, &self.kernels.scores) {
+                    let scores = Scores {
+                        plan: scores,
+                        kernels: self.kernels,
+                        score_kernels,
+                        span,
+                        start: self.start,
+                        rows: self.rows,
+                        lines: self.lines,
+                    };
+                    // SAFETY: this function's contract.
+                    unsafe { scores.coefficients(workspace, wholes.clone()) };
+                }
+                None
+            }
+        };
         let vectors = &plan.directions;
         let start = vectors.start(self.start + wholes.start);
-        let (mut coefficients, mut directions) =
-            (plan.coefficients.parts.walk_from(parts.start), vectors.parts.walk_from(parts.start));
-        for first in parts.clone().step_by(LANES) {
-            let count = LANES.min(parts.end - first);
+        let mut directions = vectors.parts.walk_from(parts.start + panels.start * LANES);
+        for number in panels {
+            let count = LANES.min(parts.len() - number * LANES);
             let mut starts = [start; LANES];
             for lane in 0..LANES {
                 starts[lane] = if lane < count {
@@ -117,12 +174,16 @@ impl<N: Arithmetic> Tasks<'_, N> {
                     starts[lane - 1]
                 };
             }
-            let panel = Panel { first, offsets: Offsets::next(&mut coefficients, count), starts, matrix: offset };
-            match (self.wholes, plan.reduction) {
-                (Some(prepared), Some(reduction)) => {
-                    self.reduce_panel(workspace, prepared, reduction, &panel, wholes.clone());
+            let offsets = offsets.as_mut().map(|offsets| Offsets::next(offsets, count));
+            let panel = Panel { span, number, count, offsets, starts, matrix: offset };
+            // SAFETY: this function's contract.
+            unsafe {
+                match (self.wholes, plan.reduction) {
+                    (Some(prepared), Some(reduction)) => {
+                        self.reduce_panel(workspace, prepared, reduction, &panel, wholes.clone());
+                    }
+                    _ => self.materialise_panel(workspace, &panel, wholes.clone()),
                 }
-                _ => self.materialise_panel(workspace, &panel, wholes.clone()),
             }
         }
     }
@@ -159,25 +220,34 @@ impl<N: Arithmetic> Tasks<'_, N> {
         }
     }
 
-    /// Puts the proximities of a panel of parts where they belong, from distance reductions.
-    fn reduce_panel(
+    /// Puts the proximities of a panel of parts into the rows, from distance reductions.
+    ///
+    /// # Safety
+    /// As [`Tasks::run`].
+    unsafe fn reduce_panel(
         &self,
         workspace: &mut Workspace<N>,
         prepared: &Wholes<N>,
         reduction: Reduction,
-        panel: &Panel,
+        panel: &Panel<'_>,
         wholes: Range<usize>,
     ) {
         let mut is_loaded = false;
         for strip in wholes.clone().step_by(STRIP) {
             let numbers = strip..wholes.end.min(strip + STRIP);
-            if !self.read_coefficients(workspace, panel, numbers.clone()) {
-                for number in numbers {
-                    self.write(number, panel, &[self.of_zero(&self.norms[number]); LANES]);
+            let mut outside = Line([N::ZERO; LANES]);
+            // SAFETY: this function's contract.
+            let to = unsafe { self.lines_of_strip(panel, numbers.clone(), &mut outside) };
+            if !self.read_coefficients(workspace, panel, numbers.clone(), &to) {
+                for (&to, norm) in to.iter().zip(&self.norms[numbers]) {
+                    // SAFETY: `to` points to a line that can be written.
+                    unsafe { to.cast::<[N; LANES]>().write([N::of(self.of_zero(norm)); LANES]) };
                 }
                 continue;
             }
-            let Workspace { matrix, projected, least, directions, coefficients, products, materialised } = workspace;
+            let Workspace {
+                matrix, projected, least, directions, coefficients, products, excess, materialised, ..
+            } = &mut *workspace;
             let Some(directions) = directions else { continue };
             let matrix = matrix.as_ref();
             if !is_loaded {
@@ -187,38 +257,62 @@ impl<N: Arithmetic> Tasks<'_, N> {
                 }
                 is_loaded = true;
             }
-            let products = &mut products[..numbers.len().next_multiple_of(MR)];
-            self.multiply(prepared, matrix, projected, directions, (numbers.clone(), wholes.start), products);
-            for ((number, coefficients), products) in numbers.zip(&*coefficients).zip(&*products) {
-                let norm = &self.norms[number];
-                let of_zero = self.of_zero(norm);
-                if N::DTYPE == DType::F32 && !norm.is_in_range_of_f32() || !any(coefficients) {
-                    self.write(number, panel, &[of_zero; LANES]);
+            let padded = &mut products[..numbers.len().next_multiple_of(MR)];
+            self.multiply(prepared, matrix, projected, directions, (numbers.clone(), wholes.start), padded);
+            let norms = &self.norms[numbers.clone()];
+            let corrections: &[Line<f64>] = match reduction {
+                Reduction::Magnitudes => {
+                    let least = |number: usize| least.get(number - wholes.start).copied().unwrap_or(0.0);
+                    let mut panel = PanelExcess { kernels: self.kernels, matrix, directions };
+                    panel.of_strip(prepared, numbers.clone(), least, coefficients, excess);
+                    excess
+                }
+                Reduction::Squares => std::slice::from_ref(&directions.squares),
+            };
+            let mut are_accurate = true;
+            let arguments = ProximitiesArguments {
+                coefficients: coefficients.as_ptr(),
+                products: products.as_ptr(),
+                norms: norms.as_ptr(),
+                count: norms.len(),
+                corrections: corrections.as_ptr(),
+                leave_out_zeros: self.plan.leave_out_zeros,
+                proximities: to.as_ptr(),
+                are_accurate: &raw mut are_accurate,
+            };
+            // SAFETY: there is a line of each kind for every whole of the strip, and `to` points to lines that can be written.
+            unsafe { (self.kernels.proximities)(arguments) };
+            let is_in_range = |norm: &WholeNorm| N::DTYPE == DType::F64 || norm.is_in_range_of_f32();
+            if are_accurate && directions.out_of_reach == 0 && norms.iter().all(is_in_range) {
+                continue;
+            }
+            for (index, norm) in norms.iter().enumerate() {
+                if !is_in_range(norm) {
+                    // The whole is calculated again in `f64`.
                     continue;
                 }
-                let (mut own, inaccurate) = match reduction {
-                    Reduction::Magnitudes => {
-                        let least = least.get(number - wholes.start).copied().unwrap_or(0.0);
-                        let mut excess = PanelExcess { kernels: self.kernels, matrix, directions };
-                        magnitudes(&mut excess, prepared, number, norm, least, coefficients, products)
-                    }
-                    Reduction::Squares => squares(norm, coefficients, products, &directions.squares),
-                };
-                if inaccurate != 0 {
-                    for lane in (0..LANES).filter(|lane| inaccurate >> lane & 1 == 1) {
-                        let coefficient = coefficients.0[lane].to_f64();
-                        if coefficient == 0.0 {
-                            continue;
+                for lane in 0..panel.count {
+                    let (coefficient, product) = (coefficients[index].0[lane].to_f64(), products[index].0[lane]);
+                    let (unclamped, is_accurate) = match reduction {
+                        Reduction::Magnitudes => {
+                            norm.of_magnitudes(coefficient * product - 2.0 * corrections[index].0[lane])
                         }
-                        let (plan, start) = (self.plan, panel.starts[lane]);
-                        let mut part = Materialised::new(plan, self.whole, start, panel.matrix, materialised);
-                        own[lane] = part.unclamped(self.start + number, norm, coefficient);
-                    }
+                        Reduction::Squares => {
+                            norm.of_squares(coefficient * (product - coefficient * corrections[0].0[lane]))
+                        }
+                    };
+                    let own = if coefficient == 0.0 {
+                        self.of_zero(norm)
+                    } else if is_accurate && directions.out_of_reach >> lane & 1 == 0 {
+                        clamped(unclamped)
+                    } else {
+                        let start = panel.starts[lane];
+                        let mut part = Materialised::new(self.plan, self.whole, start, panel.matrix, materialised);
+                        clamped(part.unclamped(self.start + numbers.start + index, norm, coefficient))
+                    };
+                    // SAFETY: `to` points to a line that can be written.
+                    unsafe { to[index].add(lane).write(N::of(own)) };
                 }
-                for (own, coefficient) in own.iter_mut().zip(&coefficients.0) {
-                    *own = if *coefficient == N::ZERO { of_zero } else { clamped(*own) };
-                }
-                self.write(number, panel, &own);
             }
         }
     }
@@ -254,115 +348,93 @@ impl<N: Arithmetic> Tasks<'_, N> {
         }
     }
 
-    /// Puts the proximities of a panel of parts where they belong, each materialised.
-    fn materialise_panel(&self, workspace: &mut Workspace<N>, panel: &Panel, wholes: Range<usize>) {
+    /// Puts the proximities of a panel of parts into the rows, each materialised.
+    ///
+    /// # Safety
+    /// As [`Tasks::run`].
+    unsafe fn materialise_panel(&self, workspace: &mut Workspace<N>, panel: &Panel<'_>, wholes: Range<usize>) {
         for strip in wholes.clone().step_by(STRIP) {
             let numbers = strip..wholes.end.min(strip + STRIP);
-            self.read_coefficients(workspace, panel, numbers.clone());
-            let Workspace { coefficients, products, materialised, .. } = workspace;
-            for lane in 0..panel.offsets.count {
+            let mut outside = Line([N::ZERO; LANES]);
+            // SAFETY: this function's contract.
+            let to = unsafe { self.lines_of_strip(panel, numbers.clone(), &mut outside) };
+            self.read_coefficients(workspace, panel, numbers.clone(), &to);
+            let Workspace { coefficients, materialised, .. } = &mut *workspace;
+            for lane in 0..panel.count {
                 let (plan, start) = (self.plan, panel.starts[lane]);
                 let is_needed = coefficients[..numbers.len()].iter().any(|of_whole| of_whole.0[lane] != N::ZERO);
                 let mut part =
                     is_needed.then(|| Materialised::new(plan, self.whole, start, panel.matrix, materialised));
-                for ((number, of_whole), own) in numbers.clone().zip(&*coefficients).zip(&mut *products) {
+                for ((number, of_whole), &to) in numbers.clone().zip(&*coefficients).zip(&to) {
                     let (coefficient, norm) = (of_whole.0[lane], &self.norms[number]);
-                    own.0[lane] = match &mut part {
+                    let own = match &mut part {
                         Some(part) if coefficient != N::ZERO => {
                             clamped(part.unclamped(self.start + number, norm, coefficient.to_f64()))
                         }
                         _ => self.of_zero(norm),
                     };
+                    // SAFETY: `to` points to a line that can be written.
+                    unsafe { to.add(lane).write(N::of(own)) };
                 }
             }
-            for (number, own) in numbers.zip(&*products) {
-                self.write(number, panel, &own.0);
+        }
+    }
+
+    /// Where the lines of a panel are in the rows of a strip of wholes, or `outside` where a row has none.
+    ///
+    /// # Safety
+    /// - As long as the pointers are used, nobody else uses these lines.
+    unsafe fn lines_of_strip(
+        &self,
+        panel: &Panel<'_>,
+        numbers: Range<usize>,
+        outside: &mut Line<N>,
+    ) -> [*mut N; STRIP] {
+        let mut lines = [outside.0.as_mut_ptr(); STRIP];
+        for (number, to) in numbers.zip(&mut lines) {
+            if let Some(line) = self.rows[number].line(panel.span, panel.number) {
+                // SAFETY: this function's contract.
+                *to = unsafe { self.lines.one(line) }.0.as_mut_ptr();
             }
         }
+        lines
     }
 
     /// Reads the coefficients of a panel for a strip of wholes, and returns whether any is not zero.
-    fn read_coefficients(&self, workspace: &mut Workspace<N>, panel: &Panel, numbers: Range<usize>) -> bool {
-        let mut any_is_there = false;
-        for (number, coefficients) in numbers.zip(&mut workspace.coefficients) {
-            self.plan.coefficients.read(self.bases[number], &panel.offsets, coefficients);
-            any_is_there |= any(coefficients);
+    fn read_coefficients(
+        &self,
+        workspace: &mut Workspace<N>,
+        panel: &Panel<'_>,
+        numbers: Range<usize>,
+        lines: &[*mut N; STRIP],
+    ) -> bool {
+        let (to, count) = (workspace.coefficients[..numbers.len()].as_mut_ptr(), numbers.len());
+        let mut from = lines.map(<*mut N>::cast_const);
+        if let (CoefficientsPlan::Given(given), Some(offsets)) = (&self.plan.coefficients, &panel.offsets) {
+            for (index, (&base, from)) in self.bases[numbers].iter().zip(&mut from).enumerate() {
+                *from = given.in_place(base, offsets).unwrap_or_else(|| {
+                    let line = to.wrapping_add(index);
+                    // SAFETY: there is a line for each whole, and no other borrow of it.
+                    given.read(base, offsets, unsafe { &mut *line });
+                    line.cast()
+                });
+            }
         }
-        any_is_there
+        let mut largest = Line([N::ZERO; LANES]);
+        let arguments = GatherArguments { from: from.as_ptr(), count, to, largest: &raw mut largest };
+        // SAFETY: sixteen numbers can be read at each pointer: elements of the checked tensor, or a line. There is a line for
+        // each whole; one that is copied to itself is read before it is written.
+        unsafe { (self.kernels.gather)(arguments) };
+        largest.0.iter().any(|&number| number != N::ZERO)
     }
 
     /// The proximity of a part whose coefficient is 0.
-    fn of_zero(&self, norm: &WholeNorm) -> f64 {
-        if self.plan.leave_out_zeros { 0.0 } else { clamped(norm.of_zero_vector()) }
-    }
-
-    /// Writes the proximities of a panel of parts to one whole.
-    fn write(&self, number: usize, panel: &Panel, own: &[f64; LANES]) {
-        let start = number * self.row_len + self.first + panel.first;
-        // SAFETY: the parts of a panel belong to one task, and so do the wholes of it.
-        let to = unsafe { self.rows.range(start..start + panel.offsets.count) };
-        to.copy_from_slice(&own[..to.len()]);
+    pub(super) fn of_zero(&self, norm: &WholeNorm) -> f64 {
+        of_zero(self.plan, norm)
     }
 }
 
-/// The unclamped proximities of a panel in the 1-norm, and a bit for each that is not accurate.
-fn magnitudes<N: Arithmetic>(
-    panel: &mut PanelExcess<'_, N>,
-    prepared: &Wholes<N>,
-    number: usize,
-    norm: &WholeNorm,
-    least: f64,
-    coefficients: &Line<N>,
-    products: &Line<f64>,
-) -> ([f64; LANES], u32) {
-    let PanelDirections { bounds, out_of_reach, .. } = &*panel.directions;
-    let (mut reductions, mut largest) = (Line([0.0; LANES]), 0.0);
-    let arguments = ReductionsArguments {
-        coefficients,
-        products,
-        bounds,
-        reductions: &raw mut reductions,
-        largest: &raw mut largest,
-    };
-    // SAFETY: all lines can be read or written.
-    unsafe { (panel.kernels.reductions)(arguments) };
-    let mut own = reductions.0;
-    let mut inaccurate = *out_of_reach;
-    if inaccurate != 0 || largest.is_nan() {
-        // The bounds of the others still hold.
-        let in_reach = (0..LANES).filter(|lane| out_of_reach >> lane & 1 == 0);
-        largest =
-            in_reach.fold(0.0, |largest, lane| (coefficients.0[lane].to_f64().abs() * bounds.0[lane]).max(largest));
-    }
-    let excess = panel.of(&prepared.get(number), least, coefficients, largest);
-    let mut all_accurate = true;
-    for (own, excess) in own.iter_mut().zip(&excess.0) {
-        let (unclamped, is_accurate) = norm.of_magnitudes(*own - 2.0 * excess);
-        *own = unclamped;
-        all_accurate &= is_accurate;
-    }
-    if !all_accurate {
-        for (lane, own) in own.iter().enumerate() {
-            inaccurate |= u32::from(!own.is_finite()) << lane;
-        }
-    }
-    (own, inaccurate)
-}
-
-/// The same in the 2-norm.
-fn squares<N: Number>(
-    norm: &WholeNorm,
-    coefficients: &Line<N>,
-    products: &Line<f64>,
-    squares: &Line<f64>,
-) -> ([f64; LANES], u32) {
-    let mut inaccurate = 0;
-    let own = from_fn(|lane| {
-        let coefficient = coefficients.0[lane].to_f64();
-        let reduction = coefficient * (products.0[lane] - coefficient * squares.0[lane]);
-        let (unclamped, is_accurate) = norm.of_squares(reduction);
-        inaccurate |= u32::from(!is_accurate) << lane;
-        unclamped
-    });
-    (own, inaccurate)
+/// The proximity of a part whose coefficient is 0.
+pub(super) fn of_zero(plan: &FactoredPlan, norm: &WholeNorm) -> f64 {
+    if plan.leave_out_zeros { 0.0 } else { clamped(norm.of_zero_vector()) }
 }

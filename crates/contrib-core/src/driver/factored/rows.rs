@@ -1,0 +1,99 @@
+//! The proximities of a group's parts to the wholes of a block, until all groups of a whole are normalised together.
+//!
+//! The row of a whole has the parts of one span after the other, each in whole lines. With queries and keys, only those panels of
+//! a span are there that the query may see, and coefficients are there before proximities.
+
+use crate::driver::memory::{Shared, buffer, zeroed};
+use crate::error::Error;
+use crate::lanes::{LANES, Line, Number};
+use std::ops::Range;
+
+/// Parts that share a projection, or the lack of one; with queries and keys, the parts of one query.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) parts: Range<usize>,
+    /// The number of its first panel among those of all spans.
+    pub(super) first_panel: usize,
+}
+
+impl Span {
+    /// How many panels it has.
+    pub(super) fn panels(&self) -> usize {
+        self.parts.len().div_ceil(LANES)
+    }
+}
+
+/// Lines of a row of so many, and to the next row: an odd number. With a power of two between them, the rows of all wholes
+/// would share few sets of the caches.
+pub(super) const fn padded(lines: usize) -> usize {
+    lines | 1
+}
+
+/// The row of one whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    start: usize,
+    /// Where the whole may see only some parts of each span: which.
+    seen: Option<Range<usize>>,
+}
+
+/// The panels that have these parts of a span.
+pub(super) fn panels_of(seen: &Range<usize>) -> Range<usize> {
+    let first = seen.start / LANES;
+    first..seen.end.div_ceil(LANES).max(first)
+}
+
+impl Row {
+    /// The panels of a span that are there.
+    pub(super) fn visible(&self, span: &Span) -> Range<usize> {
+        self.seen.as_ref().map_or(0..span.panels(), panels_of)
+    }
+
+    /// Whether the whole may see all of these parts of a span.
+    pub(super) fn sees_all(&self, parts: &Range<usize>) -> bool {
+        self.seen.as_ref().is_none_or(|seen| seen.start <= parts.start && parts.end <= seen.end)
+    }
+
+    /// The line of a panel of the span with this index; `None` where it is not there.
+    pub(super) fn line(&self, (index, span): (usize, &Span), panel: usize) -> Option<usize> {
+        let Some(seen) = &self.seen else { return Some(self.start + span.first_panel + panel) };
+        let visible = panels_of(seen);
+        visible.contains(&panel).then(|| self.start + index * visible.len() + panel - visible.start)
+    }
+}
+
+/// The rows of the wholes of a block.
+pub(super) struct Rows<N> {
+    lines: Vec<Line<N>>,
+    rows: Vec<Row>,
+}
+
+impl<N: Number> Rows<N> {
+    /// Memory for so many rows, which have so many lines together.
+    pub(super) fn new(rows: usize, lines: usize) -> Result<Self, Error> {
+        Ok(Rows { lines: zeroed(lines)?, rows: buffer(rows, Row::default())? })
+    }
+
+    /// Gives rows their lines: as many as each has, and the parts of each span that its whole may see.
+    pub(super) fn lay_out(&mut self, rows: impl Iterator<Item = (usize, Option<Range<usize>>)>) {
+        let mut start = 0;
+        for (row, (lines, seen)) in self.rows.iter_mut().zip(rows) {
+            *row = Row { start, seen };
+            start += lines;
+        }
+        assert!(start <= self.lines.len(), "{start} lines in memory for {}", self.lines.len());
+    }
+
+    /// The rows, and their lines, of which tasks take disjoint ones.
+    pub(super) fn shared(&mut self) -> (&[Row], Shared<'_, Line<N>>) {
+        (&self.rows, Shared::new(&mut self.lines))
+    }
+
+    /// The lines of the visible panels of a span, of the whole with this number in the block; and which panels those are.
+    pub(super) fn span(&self, number: usize, (index, span): (usize, &Span)) -> (Range<usize>, &[Line<N>]) {
+        let row = &self.rows[number];
+        let visible = row.visible(span);
+        let start = row.line((index, span), visible.start).unwrap_or(0);
+        (visible.clone(), &self.lines[start..][..visible.len()])
+    }
+}

@@ -1,0 +1,229 @@
+//! Coefficients from queries and keys: the softmax of the scores of each query, in the rows that proximities come into later.
+
+use super::coefficients::Offsets;
+use super::kernels::{Kernels, ScoreKernels};
+use super::panels::{PanelReader, widen_row};
+use super::rows::{Row, Span};
+use super::task::STRIP;
+use super::wholes::lines;
+use crate::dispatch::Arithmetic;
+use crate::driver::memory::{Shared, zeroed};
+use crate::driver::plan::{Numbers, ScoresPlan};
+use crate::dtype::{Element, with_element};
+use crate::error::Error;
+use crate::kernels::exponential::exponentials;
+use crate::kernels::gemm_microkernel::MR;
+use crate::kernels::softmax::{ScoresArguments, SoftmaxArguments};
+use crate::lanes::{LANES, Line};
+use std::array::from_fn;
+use std::ops::Range;
+
+/// Working memory of a thread for scores.
+pub(super) struct Workspace<N> {
+    /// The queries of a span, widened.
+    queries: Vec<Line<N>>,
+    reader: PanelReader<N>,
+    keys: Vec<Line<N>>,
+}
+
+impl<N: Arithmetic> Workspace<N> {
+    /// Memory for so many queries.
+    pub(super) fn new(plan: &ScoresPlan, queries: usize) -> Result<Self, Error> {
+        let row_lines = lines(plan.keys.len);
+        Ok(Workspace {
+            queries: zeroed(queries * row_lines)?,
+            reader: PanelReader::new(plan.keys.len)?,
+            keys: zeroed(row_lines * LANES)?,
+        })
+    }
+
+    /// Bytes for each query.
+    pub(super) fn bytes_of_query(plan: &ScoresPlan) -> usize {
+        lines(plan.keys.len) * size_of::<Line<N>>()
+    }
+}
+
+/// The scores of the parts of one span to some wholes, whose queries share keys.
+pub(super) struct Scores<'a, N> {
+    pub(super) plan: &'a ScoresPlan,
+    pub(super) kernels: &'a Kernels<N>,
+    pub(super) score_kernels: &'a ScoreKernels<N>,
+    pub(super) span: (usize, &'a Span),
+    /// The index of the first whole of the block.
+    pub(super) start: usize,
+    pub(super) rows: &'a [Row],
+    pub(super) lines: Shared<'a, Line<N>>,
+}
+
+impl<N: Arithmetic> Scores<'_, N> {
+    /// Puts the coefficients of these wholes of the block into their rows.
+    ///
+    /// # Safety
+    /// - Nobody else uses the lines of the span in these rows meanwhile.
+    pub(super) unsafe fn coefficients(&self, workspace: &mut Workspace<N>, wholes: Range<usize>) {
+        let plan = self.plan;
+        let row_lines = workspace.reader.row_lines();
+        let parts = &self.span.1.parts;
+        for (number, to) in wholes.clone().zip(workspace.queries.chunks_exact_mut(row_lines)) {
+            let start = plan.queries.start(self.start + number);
+            let start =
+                start.wrapping_offset(plan.queries.parts.offset(parts.start) * plan.queries.dtype.size() as isize);
+            // SAFETY: the query can be read, and has as many lines.
+            unsafe { widen_row(self.score_kernels.widen_queries, &plan.queries, start, to) };
+        }
+        let first = plan.keys.start(self.start + wholes.start);
+        let mut keys = plan.keys.parts.walk_from(parts.start);
+        let mut mask = plan.mask.as_ref().map(|mask| mask.parts.walk_from(parts.start));
+        for panel in 0..self.span.1.panels() {
+            let count = LANES.min(parts.len() - panel * LANES);
+            let mut starts = [first; LANES];
+            for lane in 0..LANES {
+                starts[lane] = if lane < count {
+                    first.wrapping_offset(keys.next_offset() * plan.keys.dtype.size() as isize)
+                } else {
+                    starts[lane - 1]
+                };
+            }
+            let mask = mask.as_mut().map(|mask| Offsets::next(mask, count));
+            let mut is_read = false;
+            for strip in wholes.clone().step_by(STRIP) {
+                let numbers = strip..wholes.end.min(strip + STRIP);
+                let mut discarded = Line([N::ZERO; LANES]);
+                let discarded: *mut N = (&raw mut discarded).cast();
+                let mut to = [discarded; STRIP];
+                let mut is_seen = false;
+                for (number, to) in numbers.clone().zip(&mut to) {
+                    if let Some(line) = self.rows[number].line(self.span, panel) {
+                        // SAFETY: this function's contract.
+                        *to = unsafe { self.lines.one(line) }.0.as_mut_ptr();
+                        is_seen = true;
+                    }
+                }
+                if !is_seen {
+                    continue;
+                }
+                if !is_read {
+                    let Workspace { reader, keys, .. } = workspace;
+                    // SAFETY: the keys can be read, and the panel has as many lines.
+                    unsafe {
+                        reader.read(
+                            self.score_kernels.widen_keys,
+                            self.kernels.pack_rows,
+                            &plan.keys,
+                            &starts,
+                            keys.as_mut_ptr(),
+                        );
+                    }
+                    is_read = true;
+                }
+                let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
+                let products = &mut products[..numbers.len().div_ceil(MR)];
+                let last = numbers.len() - 1;
+                let row = |number: usize| {
+                    let query = strip - wholes.start + number.min(last);
+                    workspace.queries[query * row_lines..].as_ptr().cast::<N>()
+                };
+                // SAFETY: queries and keys have as many lines.
+                unsafe {
+                    self.kernels.multiply(
+                        (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
+                        workspace.keys.as_ptr(),
+                        row_lines,
+                        products,
+                    );
+                }
+                let products = &mut products.as_flattened_mut()[..numbers.len()];
+                let is_adjusted = self.adjust(products, numbers.start, panel, count, mask.as_ref());
+                let arguments = ScoresArguments {
+                    products: products.as_ptr(),
+                    count: products.len(),
+                    scale: if is_adjusted { 1.0 } else { plan.score_scale },
+                    scores: to.as_ptr(),
+                };
+                // SAFETY: there is a line of products for each of the wholes, and memory for a line of scores.
+                unsafe { (self.score_kernels.scores)(arguments) };
+            }
+        }
+        let sink = self.of_span(plan.sinks.as_ref(), self.start + wholes.start).unwrap_or(f64::NEG_INFINITY);
+        for number in wholes {
+            let row = &self.rows[number];
+            let visible = row.visible(self.span.1);
+            let Some(line) = row.line(self.span, visible.start).filter(|_| !visible.is_empty()) else { continue };
+            // SAFETY: this function's contract.
+            let lines = unsafe { self.lines.range(line..line + visible.len()) };
+            let arguments =
+                SoftmaxArguments { scores: lines.as_mut_ptr().cast(), lines: lines.len(), sink: N::of(sink) };
+            // SAFETY: the lines can be read and written.
+            unsafe { (self.score_kernels.softmax)(arguments) };
+        }
+    }
+
+    /// Makes scores of the products of some wholes with a panel of `count` keys, and minus infinity of those that are not
+    /// allowed. Where they need nothing but the scale, it does nothing, and returns `false`.
+    fn adjust(
+        &self,
+        products: &mut [Line<f64>],
+        first: usize,
+        panel: usize,
+        count: usize,
+        mask: Option<&Offsets>,
+    ) -> bool {
+        let plan = self.plan;
+        let keys = panel * LANES..panel * LANES + count;
+        let of_whole = |number: usize| self.start + first + number;
+        let needs_positions = plan.slopes.is_some() || plan.has_given_keys();
+        let rows = &self.rows[first..first + products.len()];
+        if plan.soft_cap.is_none()
+            && mask.is_none()
+            && !needs_positions
+            && rows.iter().all(|row| row.sees_all(&(keys.start..keys.start + LANES)))
+        {
+            return false;
+        }
+        let slope = self.of_span(plan.slopes.as_ref(), of_whole(0)).unwrap_or(0.0);
+        for (number, scores) in products.iter_mut().enumerate() {
+            let item = of_whole(number);
+            for score in &mut scores.0 {
+                *score *= plan.score_scale;
+            }
+            if let Some(cap) = plan.soft_cap {
+                soften(&mut scores.0, cap);
+            }
+            let query = plan.query_positions.get(0, item);
+            let mut added = Line([0.0; LANES]);
+            if let (Some(offsets), Some(mask)) = (mask, &plan.mask) {
+                mask.read(mask.batch.offset(item), offsets, &mut added);
+            }
+            for (lane, (score, added)) in scores.0.iter_mut().zip(added.0).enumerate() {
+                let key = if lane < count { plan.key_positions.get(keys.start + lane, item) } else { -1 };
+                if plan.allows(query, key) {
+                    if plan.slopes.is_some() {
+                        *score += slope * (key as f64 - query as f64);
+                    }
+                    *score += added;
+                } else {
+                    *score = f64::NEG_INFINITY;
+                }
+            }
+        }
+        true
+    }
+
+    /// The number that belongs to the span, of a batch item.
+    fn of_span(&self, numbers: Option<&Numbers>, item: usize) -> Option<f64> {
+        let numbers = numbers?;
+        let offset = numbers.parts.offset(self.span.0) + numbers.batch.offset(item);
+        // SAFETY: there is an element for each span.
+        Some(
+            with_element!(numbers.dtype, T => unsafe { numbers.data.cast::<T>().wrapping_offset(offset).read() }.to_f64()),
+        )
+    }
+}
+
+/// Makes `cap * tanh(score / cap)` of scores.
+fn soften(scores: &mut [f64; LANES], cap: f64) {
+    let exponentials = exponentials(scores.map(|score| -2.0 * (score / cap).abs()));
+    for (score, exponential) in scores.iter_mut().zip(exponentials) {
+        *score = (cap * (1.0 - exponential) / (1.0 + exponential)).copysign(*score);
+    }
+}
