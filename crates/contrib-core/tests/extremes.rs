@@ -30,7 +30,7 @@ fn contributions(kind: Kind, whole: &[f64], parts: &[Part], norm: f64) -> [(&'st
     let (coefficients, directions) = (stored(&shape[..1], &coefficients), stored(&shape, &directions.concat()));
     let whole = stored(&shape[1..], whole);
     let factored = FactoredParts {
-        coefficients: view(&coefficients),
+        coefficients: view(&coefficients).into(),
         directions: Directions::Vectors(view(&directions)),
         scale: None,
         leave_out_zeros: false,
