@@ -3,7 +3,7 @@
 mod common;
 
 use common::harm::{fails, gives_the_same, goes_well};
-use common::{Arg, Call, Function, Size, dense_group, integers_of, is_integer, message, plain_options, small};
+use common::{Arg, Call, Function, Size, dense_group, is_integer, message, plain_options, small};
 use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, contrib_group};
 use contrib::operations::contrib_group_contributions;
@@ -98,7 +98,7 @@ fn the_strongest_neurons_are_the_largest_of_all_with_indices_of_either_type() {
                 replace(&mut call, "indices", kind, &[tokens, k]);
                 goes_well("strongest", &mut call);
                 assert_eq!(call.output("out_resid").bits(), all.output("out_resid").bits());
-                (call.output("out_neurons").to_f64(), integers_of(call.output("indices")))
+                (call.output("out_neurons").to_f64(), call.output("indices").integers())
             });
         }
     }
@@ -120,7 +120,7 @@ fn the_strongest_parts_of_a_group_with_two_part_axes_have_row_major_indices() {
         replace(&mut call, "groups[0].out", Kind::F64, &[5, 7]);
         replace(&mut call, "groups[0].indices", kind, &[5, 7]);
         goes_well("strongest", &mut call);
-        (call.output("groups[0].out").to_f64(), integers_of(call.output("groups[0].indices")))
+        (call.output("groups[0].out").to_f64(), call.output("groups[0].indices").integers())
     });
 }
 
@@ -130,8 +130,8 @@ type Rows = Vec<(Vec<f64>, Vec<i64>, i64, f64)>;
 fn rows(call: &Call, out: &str, list: &str, room: usize) -> Rows {
     let name = |field: &str| format!("{list}{field}");
     let contributions = call.output(out).to_f64();
-    let indices = integers_of(call.output(&name("indices")));
-    let counts = integers_of(call.output(&name("counts")));
+    let indices = call.output(&name("indices")).integers();
+    let counts = call.output(&name("counts")).integers();
     let left_out = call.output(&name("left_out")).to_f64();
     let row = |index: usize| {
         let range = index * room..(index + 1) * room;
@@ -224,7 +224,7 @@ fn sparse_attention_has_indices_of_keys_and_heads_or_of_keys() {
                 replace(&mut call, "out_attn", Kind::F64, &[batch, pos, 2]);
                 replace(&mut call, "indices", kind, &[batch, pos, 2]);
                 goes_well("strongest", &mut call);
-                (call.output("out_attn").to_f64(), integers_of(call.output("indices")))
+                (call.output("out_attn").to_f64(), call.output("indices").integers())
             });
         }
     }
@@ -248,7 +248,7 @@ fn the_largest_sums_of_a_group_are_taken_over_its_leading_part_axes() {
             replace(&mut call, "groups[0].out", Kind::F64, &[5, 1]);
             replace(&mut call, "groups[0].indices", kind, &[5, 1]);
             goes_well("largest", &mut call);
-            (call.output("groups[0].out").to_f64(), integers_of(call.output("groups[0].indices")))
+            (call.output("groups[0].out").to_f64(), call.output("groups[0].indices").integers())
         });
     }
 }
@@ -335,7 +335,7 @@ fn dense_parts_can_be_summed_and_the_strongest_taken() {
     let largest = |whole| f64::max(expected[whole], expected[3 + whole]);
     let found = strongest.output("groups[0].out").to_f64();
     assert_eq!(found, [largest(0), largest(1), largest(2)]);
-    for (whole, index) in integers_of(strongest.output("groups[0].indices")).into_iter().enumerate() {
+    for (whole, index) in strongest.output("groups[0].indices").integers().into_iter().enumerate() {
         assert_eq!(expected[index as usize * 3 + whole], found[whole]);
     }
 }
