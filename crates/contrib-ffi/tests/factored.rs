@@ -11,10 +11,11 @@ use contrib::status::{CONTRIB_ERROR_OUT_OF_MEMORY, CONTRIB_ERROR_SHAPE, CONTRIB_
 use contrib_testing::{Kind, Layout, Stored};
 
 /// The functions that take factored parts.
-const FACTORED: [Function; 7] = [
+const FACTORED: [Function; 8] = [
     Function::FactoredGroups,
     Function::AttentionFactored,
     Function::AttentionExtras,
+    Function::AttentionFromScores,
     Function::SparseAttention,
     Function::MlpNeurons,
     Function::StrongestNeurons,
@@ -42,15 +43,20 @@ fn assert_near(found: &[f64], expected: &[f64], error: f64, what: &str) {
 
 #[test]
 fn all_results_of_a_whole_sum_to_1() {
-    for (function, wholes) in
-        [(Function::AttentionFactored, 4), (Function::AttentionExtras, 9), (Function::MlpNeurons, 3)]
-    {
+    for (function, wholes) in [
+        (Function::AttentionFactored, 4),
+        (Function::AttentionExtras, 9),
+        (Function::AttentionFromScores, 4),
+        (Function::SparseAttention, 4),
+        (Function::MlpNeurons, 3),
+        (Function::SparseNeurons, 3),
+    ] {
         for flags in [0, 1] {
             let mut call = Call::random(function, Kind::F64, Size::Small);
             call.choices.flags = flags;
             goes_well("sum", &mut call);
             let mut sums = vec![0.0; wholes];
-            for output in call.outputs() {
+            for output in call.contributions() {
                 // The axes of the batch come first.
                 let results = output.to_f64();
                 let of_one = results.len() / wholes;
