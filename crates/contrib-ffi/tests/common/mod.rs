@@ -41,7 +41,7 @@ pub struct Arg {
     pub byte_offset: u64,
 }
 
-// SAFETY: the address is only used in calls, whose promises are made there.
+// SAFETY: the address is only used in calls, which say how their contracts hold.
 unsafe impl Send for Arg {}
 
 /// Code, bits and lanes of an element type.
