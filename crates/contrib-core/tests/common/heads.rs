@@ -37,6 +37,7 @@ impl Elements {
 }
 
 /// What a call is expected to give.
+#[derive(Clone, Debug)]
 pub struct Expected {
     /// `[batch, pos, key_pos, head]`
     pub attn: Vec<f64>,
