@@ -197,8 +197,8 @@ impl Call {
     }
 }
 
-/// How far the results of a job are off, and by how much they may.
-fn error_of(job: &Job) -> (f64, f64) {
+/// How far the results of a job are off, and by how much they may: for a condition of 1, and for its own.
+fn error_of(job: &Job) -> (f64, [f64; 2]) {
     let expected = heads::attention(job);
     let each = job.clone().with_form(Form::Each);
     let found = each.results(None).map(|result| result.to_f64());
@@ -210,16 +210,15 @@ fn error_of(job: &Job) -> (f64, f64) {
         error = error.max(heads::Expected { attn, ..expected.clone() }.error(&summed));
     }
     let in_f64 = job.inputs.iter().all(|(name, stored)| stored.kind() == Kind::F64 || name.ends_with("positions"));
-    // Proximities that are all near the least are roundings in part.
-    let condition = expected.sums.iter().copied().fold(1.0, f64::min).max(1e-30);
     let allowed = if in_f64 { 1e-12 * expected.largest_score.max(10.0) } else { expected.tolerance() };
-    (error, allowed / condition)
+    (error, [allowed, allowed * expected.condition])
 }
 
-/// Tests so many random calls, and returns the largest errors in `f32` and in `f64`, as shares of what is allowed.
-fn worst_of_random_calls(calls: usize, seed: u64) -> [f64; 2] {
+/// Tests so many random calls, and prints the largest errors.
+fn test_random_calls(calls: usize, seed: u64) {
     let mut random = Random::new(seed);
-    let mut worst = [0.0_f64; 2];
+    // In `f32` and in `f64`: as shares of what is allowed, and where the condition is less than 4.
+    let (mut worst, mut of_well_conditioned) = ([0.0_f64; 2], [0.0_f64; 2]);
     for number in 0..calls {
         let all_one = random.below(3) > 0;
         let first = Kind::ALL[random.below(4)];
@@ -227,23 +226,26 @@ fn worst_of_random_calls(calls: usize, seed: u64) -> [f64; 2] {
         let call = Call::random(&mut random, kinds);
         let job = call.job(|_, shape| Layout::row_major(shape));
         let (error, allowed) = error_of(&job);
+        let [plain, allowed] = allowed;
         assert!(error <= allowed, "call {number}: off by {error:e}, allowed {allowed:e}: {call:#?}");
         let is_f64 = usize::from(kinds == [Kind::F64; NAMES.len()]);
         worst[is_f64] = worst[is_f64].max(error / allowed);
+        if allowed < 4.0 * plain {
+            of_well_conditioned[is_f64] = of_well_conditioned[is_f64].max(error / plain);
+        }
     }
-    println!("largest errors, as shares of what is allowed: in f32 {:e}, in f64 {:e}", worst[0], worst[1]);
-    worst
+    println!("errors as shares of what is allowed: {worst:?}; of well-conditioned calls: {of_well_conditioned:?}");
 }
 
 #[test]
 fn thousands_of_random_calls_give_what_the_oracle_gives() {
-    worst_of_random_calls(20_000, 31);
+    test_random_calls(20_000, 31);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn hundreds_of_thousands_of_random_calls_give_what_the_oracle_gives() {
-    worst_of_random_calls(300_000, 32);
+    test_random_calls(150_000, 32);
 }
 
 /// A call of three queries and 21 keys in four heads, which make scores of about 2.

@@ -45,8 +45,9 @@ pub struct Expected {
     pub resid: Vec<f64>,
     /// The largest magnitude of a score.
     pub largest_score: f64,
-    /// For each batch item and query, the sum of proximities over the whole's norm.
-    pub sums: Vec<f64>,
+    /// By how much more than a rounding of the whole contributions change, at most: the norm of a part where that exceeds the
+    /// whole's, over the sum of proximities where that is less than it.
+    pub condition: f64,
 }
 
 /// The results of attention from queries and keys, with values or what heads write for each token.
@@ -83,7 +84,7 @@ pub fn attention(job: &Job) -> Expected {
         let value = values.vector(&[b, key, kv_head(head)]);
         naive::projected(value, &w_o.values[head * len..][..len], d_model)
     };
-    let mut expected = Expected { attn: vec![], resid: vec![], largest_score: 0.0, sums: vec![] };
+    let mut expected = Expected { attn: vec![], resid: vec![], largest_score: 0.0, condition: 1.0 };
     for b in 0..batch {
         let directions: Vec<Vec<f64>> =
             (0..key_pos * heads).map(|part| direction(b, part / heads, part % heads)).collect();
@@ -118,7 +119,13 @@ pub fn attention(job: &Job) -> Expected {
                     *proximity = 0.0;
                 }
             }
-            expected.sums.push(proximities.iter().flatten().sum::<f64>() / naive::norm(whole, job.norm));
+            let norm = naive::norm(whole, job.norm);
+            let largest_part = groups[0].iter().map(|part| naive::norm(part, job.norm)).fold(norm, f64::max);
+            let condition = largest_part / proximities.iter().flatten().sum::<f64>().min(norm);
+            // The whole may be zero or infinite.
+            if condition.is_finite() {
+                expected.condition = expected.condition.max(condition);
+            }
             let contributions = naive::normalised(proximities);
             expected.attn.extend(&contributions[0]);
             expected.resid.extend(&contributions[1]);
