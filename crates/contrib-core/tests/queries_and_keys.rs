@@ -2,9 +2,16 @@
 
 mod common;
 
-use common::{Form, Job, Scoring, heads, result_kind};
-use contrib_testing::cases;
-use contrib_testing::{Kind, Layout, Operation, Random, Stored};
+use common::calls::{cases as cases_of_proptest, storage};
+use common::heads::Elements;
+use common::{Form, Job, Scoring, heads, result_kind, view, view_indices, view_integers, view_mut};
+use contrib_core::{
+    Coefficients, Directions, FactoredParts, Group, Norm, Options, Out, Parts, QueriesAndKeys, Sparse, TopK,
+    group_contributions,
+};
+use contrib_testing::{Kind, Layout, Operation, Random, Stored, cases, naive};
+use proptest::prelude::*;
+use proptest::sample::select;
 
 #[test]
 fn every_case_of_queries_and_keys_is_met() {
@@ -273,5 +280,397 @@ fn soft_caps_that_no_score_comes_near_change_nothing() {
                 assert!(error <= allowed, "{kind:?}, cap {cap:e}: off by {error:e}");
             }
         }
+    }
+}
+
+fn kinds() -> impl Strategy<Value = [Kind; NAMES.len()]> {
+    let any_of = prop::collection::vec(select(&Kind::ALL[..]), NAMES.len());
+    prop_oneof![
+        1 => select(&Kind::ALL[..]).prop_map(|kind| [kind; NAMES.len()]),
+        1 => any_of.prop_map(|kinds| std::array::from_fn(|place| kinds[place])),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases_of_proptest(1500))]
+
+    #[test]
+    fn any_call_from_tensors_of_any_types_and_strides_gives_what_the_oracle_gives(
+        kinds in kinds(),
+        seed in any::<u64>(),
+        storages in prop::collection::vec(storage(Just(Kind::F32)), NAMES.len()),
+    ) {
+        let call = Call::random(&mut Random::new(seed), kinds);
+        let job = call.job(|place, shape| storages[place].layout(shape, true));
+        let (error, [_, allowed]) = error_of(&job);
+        prop_assert!(error <= allowed, "off by {:e}, allowed {:e}: {:#?}", error, allowed, call);
+    }
+}
+
+/// A group whose coefficients come from queries and keys, with the part axes `p..` and batch axes `v..`.
+#[derive(Debug)]
+struct SoftmaxGroup {
+    /// The extents of the part axes, of which the last are keys.
+    parts: Vec<usize>,
+    scoring: Scoring,
+    queries: Stored,
+    keys: Stored,
+    slopes: Option<Stored>,
+    sinks: Option<Stored>,
+    mask: Option<Stored>,
+    query_positions: Option<Stored>,
+    key_positions: Option<Stored>,
+    /// Directions, or values and a projection.
+    directions: Stored,
+    projection: Option<Stored>,
+    leave_out_zeros: bool,
+}
+
+impl SoftmaxGroup {
+    fn random(random: &mut Random, batch: &[usize], base: &[f64], kind: Option<Kind>) -> Self {
+        let kind = |random: &mut Random| kind.unwrap_or(Kind::ALL[random.below(4)]);
+        let layout = |random: &mut Random, shape: &[usize]| match Layout::OTHERS.get(random.below(10)) {
+            Some((_, arrangement)) => arrangement(shape),
+            None => Layout::row_major(shape),
+        };
+        let axes = 1 + random.below(3);
+        let mut parts: Vec<usize> = (1..axes).map(|_| 1 + random.below(3)).collect();
+        parts.push([1, 2, 7, 16, 19, 33][random.below(6)]);
+        let all = [&parts[..], batch].concat();
+        let rows = &parts[..axes - 1];
+        // Some extents become 1.
+        let sharing = |random: &mut Random, shape: &[usize]| -> Vec<usize> {
+            let can = random.below(2) == 0;
+            shape.iter().map(|&extent| if can && random.below(2) == 0 { 1 } else { extent }).collect()
+        };
+        let normal = |random: &mut Random, shape: &[usize], size: f64| {
+            let (kind, layout) = (kind(random), layout(random, shape));
+            Stored::from_fn(kind, layout, |_| size * random.normal())
+        };
+        let d = 1 + random.below(20);
+        let size = [0.3, 1.0, 3.0][random.below(3)];
+        let mut of_keys = sharing(random, &all);
+        of_keys[axes - 1] = parts[axes - 1];
+        let mut of_queries = sharing(random, &all);
+        of_queries[axes - 1] = 1;
+        // An axis of parts that both share is not one.
+        for axis in 0..axes - 1 {
+            if of_keys[axis] == 1 {
+                of_queries[axis] = parts[axis];
+            }
+        }
+        let maybe = |random: &mut Random, shape: &[usize], size: f64| {
+            (random.below(3) == 0).then(|| {
+                let shape = sharing(random, shape);
+                normal(random, &shape, size)
+            })
+        };
+        let mut mask = maybe(random, &all, 2.0);
+        if let Some(mask) = &mut mask {
+            for index in mask.layout.indices() {
+                if random.below(3) == 0 {
+                    mask.numbers.set(index, f64::NEG_INFINITY);
+                }
+            }
+        }
+        let count = parts[axes - 1];
+        let positions = |random: &mut Random, shape: &[usize]| {
+            (random.below(4) == 0).then(|| {
+                let shape = sharing(random, shape);
+                let (kind, layout) = ([Kind::F32, Kind::F64][random.below(2)], layout(random, &shape));
+                Stored::of_integers(kind, layout, |_| random.below(count + 4) as i64 - 2)
+            })
+        };
+        let size_of_parts = [1e-3, 0.1, 0.5][random.below(3)];
+        let r = (random.below(2) == 0).then(|| 1 + random.below(20));
+        let mut directions = sharing(random, &all);
+        directions.push(r.unwrap_or(base.len()));
+        let directions = normal(random, &directions, if r.is_some() { 1.0 } else { size_of_parts });
+        let projection = r.map(|r| {
+            let mut shape = sharing(random, &parts);
+            shape[axes - 1] = 1;
+            shape.extend([r, base.len()]);
+            let (kind, layout) = (kind(random), layout(random, &shape));
+            Stored::from_fn(kind, layout, |i| size_of_parts * (random.normal() + base[i % base.len()]))
+        });
+        SoftmaxGroup {
+            scoring: Scoring {
+                score_scale: [None, Some(0.5)][random.below(2)],
+                soft_cap: [None, None, Some(2.0)][random.below(3)],
+                causal: random.below(2) == 0,
+                window: [None, None, Some(1), Some(4)][random.below(4)],
+                first_query: [None, Some(random.below(count + 2) as i64)][random.below(2)],
+            },
+            queries: normal(random, &[&of_queries[..], &[d]].concat(), size),
+            keys: normal(random, &[&of_keys[..], &[d]].concat(), size),
+            slopes: maybe(random, rows, 0.3),
+            sinks: maybe(random, rows, 1.0),
+            mask,
+            query_positions: positions(random, batch),
+            key_positions: positions(random, &[&[count], batch].concat()),
+            directions,
+            projection,
+            leave_out_zeros: random.below(2) == 0,
+            parts,
+        }
+    }
+
+    fn factored(&self) -> FactoredParts<'_> {
+        let Scoring { score_scale, soft_cap, causal, window, first_query } = self.scoring;
+        FactoredParts {
+            coefficients: Coefficients::Softmax(QueriesAndKeys {
+                score_scale,
+                soft_cap,
+                causal,
+                window,
+                first_query,
+                slopes: self.slopes.as_ref().map(view),
+                sinks: self.sinks.as_ref().map(view),
+                mask: self.mask.as_ref().map(view),
+                query_positions: self.query_positions.as_ref().map(view_integers),
+                key_positions: self.key_positions.as_ref().map(view_integers),
+                ..QueriesAndKeys::new(view(&self.queries), view(&self.keys))
+            }),
+            directions: match &self.projection {
+                None => Directions::Vectors(view(&self.directions)),
+                Some(projection) => {
+                    Directions::Projected { values: view(&self.directions), projection: view(projection) }
+                }
+            },
+            scale: None,
+            leave_out_zeros: self.leave_out_zeros,
+        }
+    }
+
+    /// The parts of one batch item, whether each is left out, and the largest magnitude of a score.
+    fn parts_of(&self, batch: &[usize], item: &[usize], len: usize) -> (Vec<Vec<f64>>, Vec<bool>, f64) {
+        let elements = |stored: &Option<Stored>| stored.as_ref().map(Elements::new);
+        let integers = |stored: &Option<Stored>| stored.as_ref().map(Elements::of_integers);
+        let (queries, keys) = (Elements::new(&self.queries), Elements::new(&self.keys));
+        let (slopes, sinks, mask) = (elements(&self.slopes), elements(&self.sinks), elements(&self.mask));
+        let (query_positions, key_positions) = (integers(&self.query_positions), integers(&self.key_positions));
+        let (directions, projection) = (Elements::new(&self.directions), elements(&self.projection));
+        let (&count, rows) = self.parts.split_last().unwrap();
+        let last = (batch.last().copied().unwrap_or(1), item.last().copied().unwrap_or(0));
+        let position = match &query_positions {
+            Some(positions) => positions.get(item) as i64,
+            None => self.scoring.first_query.unwrap_or(count as i64 - last.0 as i64) + last.1 as i64,
+        };
+        let (mut parts, mut are_left_out, mut largest) = (vec![], vec![], 0.0_f64);
+        for row in places(rows) {
+            let at = |key: usize| [&row[..], &[key], item].concat();
+            let query = queries.vector(&at(0));
+            let scoring = naive::Scoring {
+                scale: self.scoring.score_scale.unwrap_or(1.0 / (query.len() as f64).sqrt()),
+                soft_cap: self.scoring.soft_cap,
+                slope: slopes.as_ref().map(|slopes| slopes.get(&row)),
+                sink: sinks.as_ref().map(|sinks| sinks.get(&row)),
+                causal: self.scoring.causal,
+                window: self.scoring.window,
+            };
+            let key = |key: usize| naive::Key {
+                vector: keys.vector(&at(key)).to_vec(),
+                position: key_positions
+                    .as_ref()
+                    .map_or(key as i64, |positions| positions.get(&[&[key], item].concat()) as i64),
+                mask: mask.as_ref().map_or(0.0, |mask| mask.get(&at(key))),
+            };
+            let scores = naive::scores(query, position, &(0..count).map(key).collect::<Vec<_>>(), &scoring);
+            for score in scores.iter().copied().chain([scoring.sink]).flatten() {
+                largest = largest.max(score.abs());
+            }
+            for (key, coefficient) in naive::softmax(&scores, scoring.sink).into_iter().enumerate() {
+                let direction = match &projection {
+                    None => directions.vector(&at(key)).to_vec(),
+                    Some(projection) => {
+                        let value = directions.vector(&at(key));
+                        let rows = (0..value.len()).flat_map(|of_value| {
+                            projection.vector(&[&row[..], &[0, of_value]].concat()).to_vec()
+                        });
+                        naive::projected(value, &rows.collect::<Vec<_>>(), len)
+                    }
+                };
+                parts.push(naive::factored_part(coefficient.unwrap_or(0.0), &direction, &vec![1.0; len]));
+                are_left_out.push(self.leave_out_zeros && coefficient.is_none());
+            }
+        }
+        (parts, are_left_out, largest)
+    }
+
+    fn is_f64(&self) -> bool {
+        let all = [Some(&self.queries), Some(&self.keys), Some(&self.directions), self.projection.as_ref()];
+        all.into_iter().flatten().all(|stored| stored.kind() == Kind::F64)
+    }
+}
+
+/// All places along these axes, in row-major order.
+fn places(extents: &[usize]) -> Vec<Vec<usize>> {
+    let mut all = vec![vec![]];
+    for &extent in extents {
+        all = all.into_iter().flat_map(|place| (0..extent).map(move |own| [&place[..], &[own]].concat())).collect();
+    }
+    all
+}
+
+/// How the results of the first group are wanted.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Sums(usize),
+    TopK(usize),
+    Sparse(f64, usize),
+}
+
+/// A call of two groups from queries and keys and a dense one, against the oracle and in another form.
+fn check_groups(seed: u64, kind: Option<Kind>) -> Result<(), TestCaseError> {
+    let random = &mut Random::new(seed);
+    let axes = random.below(4).min(2);
+    let batch: Vec<usize> = (0..axes).map(|_| 1 + random.below(4)).collect();
+    let items: usize = batch.iter().product();
+    let len = 1 + random.below(40);
+    let norm = [1.0, 1.0, 2.0, 2.0, 3.0, f64::INFINITY][random.below(6)];
+    let base: Vec<f64> = (0..len).map(|_| random.normal()).collect();
+    let shape = [&batch[..], &[len]].concat();
+    let kind_of_whole = kind.unwrap_or(Kind::ALL[random.below(4)]);
+    let whole =
+        Stored::from_fn(kind_of_whole, Layout::row_major(&shape), |i| base[i % len] + 0.3 * random.normal());
+    let of_whole = whole.to_f64();
+    let dense = Stored::from_fn(kind_of_whole, Layout::row_major(&shape), |i| 0.6 * of_whole[i]);
+    let groups = [0, 1].map(|_| SoftmaxGroup::random(random, &batch, &base, kind));
+    let options = Options::default().norm(Norm::new(norm).unwrap());
+    let blank = |shape: &[usize]| Stored::blank(Kind::F64, Layout::row_major(shape));
+    let shapes = groups.each_ref().map(|group| [&group.parts[..], &batch].concat());
+    let mut outs = shapes.each_ref().map(|shape| blank(shape));
+    let mut out_dense = blank(&batch);
+    {
+        let [first, second] = outs.each_mut().map(view_mut);
+        let group = |index: usize, out| Group { parts: Parts::Factored(groups[index].factored()), out };
+        let mut all = [
+            group(0, Out::Each(first)),
+            Group::dense(view(&dense), view_mut(&mut out_dense)),
+            group(1, Out::Each(second)),
+        ];
+        group_contributions(&view(&whole), &mut all, &options).unwrap();
+    }
+    prop_assert!(outs.iter().chain([&out_dense]).all(Stored::is_untouched_around));
+    let is_f64 = kind == Some(Kind::F64) && groups.iter().all(SoftmaxGroup::is_f64);
+    let found = outs.each_ref().map(Stored::to_f64);
+    for (number, item) in places(&batch).iter().enumerate() {
+        let own = &of_whole[number * len..][..len];
+        let of_groups = groups.each_ref().map(|group| group.parts_of(&batch, item, len));
+        let largest_score = of_groups[0].2.max(of_groups[1].2);
+        let [first, second] = of_groups.each_ref().map(|(parts, ..)| parts.clone());
+        let all = [first, second, vec![dense.to_f64()[number * len..][..len].to_vec()]];
+        let mut proximities = naive::proximities(own, &all, norm);
+        for (proximities, (_, are_left_out, _)) in proximities.iter_mut().zip(&of_groups) {
+            for (proximity, &is_left_out) in proximities.iter_mut().zip(are_left_out) {
+                if is_left_out {
+                    *proximity = 0.0;
+                }
+            }
+        }
+        let norm_of_whole = naive::norm(own, norm);
+        let largest_part = all.iter().flatten().map(|part| naive::norm(part, norm)).fold(norm_of_whole, f64::max);
+        let sum = proximities.iter().flatten().sum::<f64>();
+        let allowed = if is_f64 { 1e-11 } else { (1e-7 * largest_score).max(1e-6) };
+        let allowed = allowed * largest_part / sum.min(norm_of_whole);
+        let expected = naive::normalised(proximities);
+        for group in 0..2 {
+            for (part, expected) in expected[group].iter().enumerate() {
+                let found = found[group][part * items + number];
+                let error = (found - expected).abs();
+                prop_assert!(
+                    error <= allowed,
+                    "norm {norm}, group {group}, part {part}, item {item:?}: {found}, expected {expected}, allowed \
+                     {allowed:e}: {:#?}",
+                    groups[group]
+                );
+            }
+        }
+        let error = (out_dense.to_f64()[number] - expected[2][0]).abs();
+        prop_assert!(error <= allowed, "the dense part, item {item:?}: off by {error:e}");
+    }
+
+    // In another form the first group has the same numbers.
+    let parts: usize = groups[0].parts.iter().product();
+    let wanted = match random.below(3) {
+        0 => Wanted::Sums(1 + random.below(groups[0].parts.len())),
+        1 => Wanted::TopK(random.below(parts + 1)),
+        _ => Wanted::Sparse([0.0, 0.001, 0.01, 0.05][random.below(4)], random.below(parts + 3)),
+    };
+    let run_shape = |count: usize| [&batch[..], &[count]].concat();
+    let (mut out, mut indices) = match wanted {
+        Wanted::Sums(summed) => (blank(&shapes[0][summed..]), blank(&[])),
+        Wanted::TopK(room) | Wanted::Sparse(_, room) => (blank(&run_shape(room)), blank(&run_shape(room))),
+    };
+    let (mut counts, mut left_out) = (blank(&batch), blank(&batch));
+    let [mut dense_again, mut second] = [blank(&batch), blank(&shapes[1])];
+    {
+        let to = match wanted {
+            Wanted::Sums(_) => Out::Sums(view_mut(&mut out)),
+            Wanted::TopK(_) => Out::TopK(TopK {
+                contributions: view_mut(&mut out),
+                indices: view_indices(&mut indices),
+                summed_axes: 0,
+            }),
+            Wanted::Sparse(above, _) => Out::Sparse(Sparse {
+                above,
+                contributions: view_mut(&mut out),
+                indices: view_indices(&mut indices),
+                counts: view_indices(&mut counts),
+                left_out: view_mut(&mut left_out),
+                summed_axes: 0,
+            }),
+        };
+        let mut all = [
+            Group { parts: Parts::Factored(groups[0].factored()), out: to },
+            Group::dense(view(&dense), view_mut(&mut dense_again)),
+            Group { parts: Parts::Factored(groups[1].factored()), out: Out::Each(view_mut(&mut second)) },
+        ];
+        group_contributions(&view(&whole), &mut all, &options).unwrap();
+    }
+    prop_assert_eq!(dense_again.bits(), out_dense.bits());
+    prop_assert_eq!(second.bits(), outs[1].bits());
+    for item in 0..items {
+        let each: Vec<f64> = (0..parts).map(|part| found[0][part * items + item]).collect();
+        match wanted {
+            Wanted::Sums(summed) => {
+                let kept: usize = groups[0].parts[summed..].iter().product();
+                for number in 0..kept {
+                    let sum: f64 = each.iter().skip(number).step_by(kept).sum();
+                    prop_assert!((out.to_f64()[number * items + item] - sum).abs() < 1e-12);
+                }
+            }
+            Wanted::TopK(room) | Wanted::Sparse(_, room) => {
+                let above = if let Wanted::Sparse(above, _) = wanted { above } else { f64::NEG_INFINITY };
+                let mut order: Vec<usize> = (0..parts).filter(|&part| each[part] > above).collect();
+                let count = order.len();
+                order.sort_by(|&a, &b| each[b].total_cmp(&each[a]));
+                order.truncate(room);
+                let run = item * room..item * room + order.len();
+                if let Wanted::Sparse(..) = wanted {
+                    order.sort_unstable();
+                    prop_assert_eq!(counts.integers()[item], count as i64);
+                    let rest = each.iter().sum::<f64>() - order.iter().map(|&part| each[part]).sum::<f64>();
+                    prop_assert!((left_out.to_f64()[item] - rest).abs() < 1e-12);
+                }
+                let expected: Vec<i64> = order.iter().map(|&part| part as i64).collect();
+                prop_assert_eq!(&indices.integers()[run.clone()], &expected[..]);
+                let expected: Vec<f64> = order.iter().map(|&part| each[part]).collect();
+                prop_assert_eq!(&out.to_f64()[run], &expected[..]);
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(cases_of_proptest(1500))]
+
+    #[test]
+    fn any_groups_from_queries_and_keys_give_what_the_oracle_gives_in_any_form(
+        seed in any::<u64>(),
+        kind in prop_oneof![2 => Just(None), 1 => select(&Kind::ALL[..]).prop_map(Some)],
+    ) {
+        check_groups(seed, kind)?;
     }
 }

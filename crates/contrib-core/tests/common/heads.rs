@@ -43,7 +43,7 @@ pub struct Expected {
     pub attn: Vec<f64>,
     /// `[batch, pos]`
     pub resid: Vec<f64>,
-    /// The largest magnitude of a score.
+    /// The largest magnitude of a score, before any soft cap.
     pub largest_score: f64,
     /// By how much more than a rounding of the whole contributions change, at most: the norm of a part where that exceeds the
     /// whole's, over the sum of proximities where that is less than it.
@@ -103,7 +103,10 @@ pub fn attention(job: &Job) -> Expected {
                 let scoring = scoring(head);
                 let keys: Vec<naive::Key> = (0..key_pos).map(key).collect();
                 let scores = naive::scores(queries.vector(&[b, query, head]), position, &keys, &scoring);
-                for score in scores.iter().copied().chain([scoring.sink]).flatten() {
+                // A soft cap brings scores together, but not the errors of those about 0.
+                let uncapped = naive::Scoring { soft_cap: None, ..scoring };
+                let uncapped = naive::scores(queries.vector(&[b, query, head]), position, &keys, &uncapped);
+                for score in uncapped.into_iter().chain([scoring.sink]).flatten() {
                     expected.largest_score = expected.largest_score.max(score.abs());
                 }
                 patterns.push(naive::softmax(&scores, scoring.sink));
