@@ -196,7 +196,8 @@ impl<N: Arithmetic> Scores<'_, N> {
             }
             for (lane, (score, added)) in scores.0.iter_mut().zip(added.0).enumerate() {
                 let key = if lane < count { plan.key_positions.get(keys.start + lane, item) } else { -1 };
-                if plan.allows(query, key) {
+                // What a mask does not allow may have a score that is no number.
+                if plan.allows(query, key) && added != f64::NEG_INFINITY {
                     if plan.slopes.is_some() {
                         *score += slope * (key as f64 - query as f64);
                     }
