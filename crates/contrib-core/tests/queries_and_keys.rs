@@ -674,3 +674,292 @@ proptest! {
         check_groups(seed, kind)?;
     }
 }
+
+/// The results of a job, in `f64`.
+fn results(job: &Job) -> [Vec<f64>; 2] {
+    job.results(None).map(|result| result.to_f64())
+}
+
+#[track_caller]
+fn assert_as_the_oracle(job: &Job, name: &str) {
+    let (error, [_, allowed]) = error_of(job);
+    assert!(error <= allowed, "{name}: off by {error:e}, allowed {allowed:e}");
+}
+
+/// A tensor of these numbers.
+fn stored(kind: Kind, shape: &[usize], value: impl FnMut(usize) -> f64) -> Stored {
+    Stored::from_fn(kind, Layout::row_major(shape), value)
+}
+
+/// A tensor of these integers, of `i64`.
+fn integers(shape: &[usize], value: impl FnMut(usize) -> i64) -> Stored {
+    Stored::of_integers(Kind::F64, Layout::row_major(shape), value)
+}
+
+/// Norms of every way to measure.
+const NORMS: [f64; 5] = [1.0, 2.0, 3.0, f64::INFINITY, 2.7];
+
+/// Calls with nothing allowed for any query: their names, and inputs and scoring that see to it.
+fn with_nothing_allowed(job: &Job) -> Vec<(&'static str, Job)> {
+    let scoring = |change: fn(&mut Scoring)| {
+        let mut job = job.clone();
+        change(&mut job.scoring);
+        job
+    };
+    vec![
+        ("a mask", job.with("mask", stored(Kind::F32, &[1, 1, 1, 1], |_| f64::NEG_INFINITY))),
+        ("a mask of float16", job.with("mask", stored(Kind::F16, &[1, 1, 3, 21], |_| f64::NEG_INFINITY))),
+        ("a window of no position", scoring(|scoring| (scoring.causal, scoring.window) = (true, Some(0)))),
+        ("queries before all keys", scoring(|scoring| (scoring.causal, scoring.first_query) = (true, Some(-3)))),
+        ("queries long after all keys", scoring(|scoring| {
+            (scoring.window, scoring.first_query) = (Some(4), Some(1 << 40));
+        })),
+        ("empty cells", job.with("key_positions", integers(&[1, 1], |_| -1))),
+    ]
+}
+
+#[test]
+fn a_query_with_nothing_allowed_has_zero_vectors_as_parts() {
+    let random = &mut Random::new(51);
+    for kind in Kind::ALL {
+        let plain = some_heads(kind, Scoring::default(), random);
+        let with_sinks = plain.with("sinks", stored(Kind::F32, &[4], |number| number as f64 - 2.0));
+        for (name, job) in with_nothing_allowed(&plain).into_iter().chain(with_nothing_allowed(&with_sinks)) {
+            for norm in NORMS {
+                let job = job.with_norm(norm);
+                assert_as_the_oracle(&job, name);
+                let [attn, resid] = results(&job);
+                for (item, resid) in resid.iter().enumerate() {
+                    let own = &attn[item * 84..][..84];
+                    assert!(own.iter().all(|&number| number > 0.0 && number == own[0]), "{name}: {own:?}");
+                    assert!((resid + own.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{name}");
+                }
+                let left_out = Job { leave_out_masked: true, ..job };
+                assert_as_the_oracle(&left_out, name);
+                let [attn, resid] = results(&left_out);
+                assert!(attn.iter().all(|&number| number == 0.0), "{name}");
+                assert!(resid.iter().all(|&number| (number - 1.0).abs() < 1e-15), "{name}: {resid:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_key_and_one_key_and_one_of_everything_are_fine() {
+    let random = &mut Random::new(52);
+    for kind in Kind::ALL {
+        for [batch, pos, keys, heads, d_head, d_model] in [
+            [2, 3, 0, 2, 3, 5],
+            [2, 3, 1, 2, 3, 5],
+            [1, 1, 1, 1, 1, 1],
+            [2, 0, 3, 2, 3, 5],
+            [0, 2, 3, 2, 3, 5],
+            [2, 3, 4, 2, 0, 5],
+            [2, 3, 4, 2, 3, 0],
+            [2, 3, 4, 0, 3, 5],
+        ] {
+            let resid = &[batch, pos, d_model][..];
+            let shapes = [resid, resid, &[batch, heads, pos, keys], &[batch, keys, heads, d_head], &[heads, d_head, d_model]];
+            let job = Job::random(Operation::AttentionFactored, kind, &shapes, random);
+            for d in [0, 1, 5] {
+                for causal in [false, true] {
+                    let job = job.with_queries_and_keys(d, Scoring { causal, ..Scoring::default() }, random);
+                    for norm in NORMS {
+                        let job = job.with_norm(norm);
+                        let [attn, resid] = results(&job);
+                        for (item, resid) in resid.iter().enumerate() {
+                            let sum: f64 = attn[item * keys * heads..][..keys * heads].iter().sum();
+                            assert!((sum + resid - 1.0).abs() < 1e-12, "{kind:?} {shapes:?} {d} {norm}: {sum} {resid}");
+                        }
+                        if d > 0 && heads > 0 && d_model > 0 {
+                            assert_as_the_oracle(&job, &format!("{kind:?} {shapes:?}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_query_that_sees_one_key_has_its_value() {
+    let random = &mut Random::new(53);
+    for kind in Kind::ALL {
+        let job = some_heads(kind, Scoring { causal: true, window: Some(1), ..Scoring::default() }, random);
+        let given = Job {
+            scoring: Scoring::default(),
+            inputs: job.inputs.iter().filter(|(name, _)| !["queries", "keys"].contains(name)).cloned().collect(),
+            ..job.clone()
+        };
+        // The queries are at the positions of the last keys.
+        let pattern = stored(kind, &[2, 4, 3, 21], |number| f64::from(number / 21 % 3 + 18 == number % 21));
+        let given = given.with("pattern", pattern);
+        for norm in NORMS {
+            for leave_out_masked in [false, true] {
+                let with = |job: &Job| Job { leave_out_masked, ..job.with_norm(norm) };
+                assert!(results(&with(&job)) == results(&with(&given)), "{kind:?}, norm {norm}");
+                assert_as_the_oracle(&with(&job), "a window of 1");
+            }
+        }
+    }
+}
+
+/// Which batch items and queries have results that are NaN: all of their results.
+fn are_nan(job: &Job, name: &str) -> Vec<bool> {
+    let [attn, resid] = results(job);
+    let own = attn.len() / resid.len();
+    let of_item = |(item, resid): (usize, &f64)| {
+        let attn = &attn[item * own..][..own];
+        assert!(attn.iter().all(|number| number.is_nan() == resid.is_nan()), "{name}, item {item}: {resid}, {attn:?}");
+        resid.is_nan()
+    };
+    resid.iter().enumerate().map(of_item).collect()
+}
+
+/// Sets the element of an input at these indices.
+fn set(job: &mut Job, name: &str, indices: &[usize], number: f64) {
+    let stored = job.input_mut(name);
+    let place = stored.layout.shape.iter().zip(indices).fold(0, |place, (extent, own)| place * extent + own);
+    let index = stored.layout.indices()[place];
+    stored.numbers.set(index, number);
+}
+
+#[test]
+fn nan_in_a_query_or_key_or_mask_or_sink_makes_those_nan_that_see_it_and_leaves_the_others_alone() {
+    let random = &mut Random::new(54);
+    for kind in Kind::ALL {
+        // Queries at the positions 5, 6 and 7: they see two keys each.
+        let scoring = Scoring { causal: true, window: Some(2), first_query: Some(5), ..Scoring::default() };
+        let plain = some_heads(kind, scoring, random)
+            .with("mask", stored(kind, &[2, 4, 3, 21], |number| f64::from(number as u32 % 3)))
+            .with("sinks", stored(kind, &[4], |_| 0.5))
+            .with("slopes", stored(kind, &[4], |_| 0.25));
+        for norm in NORMS {
+            let plain = plain.with_norm(norm);
+            let expected = results(&plain);
+            let odd: [(&str, &[usize], [bool; 6]); 9] = [
+                ("queries", &[1, 2, 3, 7], [false, false, false, false, false, true]),
+                ("keys", &[0, 5, 1, 0], [true, true, false, false, false, false]),
+                ("keys", &[1, 6, 0, 3], [false, false, false, false, true, true]),
+                ("keys", &[1, 8, 0, 3], [false; 6]),
+                ("keys", &[1, 20, 0, 3], [false; 6]),
+                ("mask", &[0, 3, 1, 6], [false, true, false, false, false, false]),
+                ("mask", &[0, 3, 1, 7], [false; 6]),
+                ("sinks", &[2], [true; 6]),
+                ("slopes", &[0], [true; 6]),
+            ];
+            for (name, indices, nan) in odd {
+                let mut job = plain.clone();
+                set(&mut job, name, indices, f64::NAN);
+                let what = format!("{kind:?}, norm {norm}, NaN in {name} {indices:?}");
+                assert_eq!(are_nan(&job, &what), nan, "{what}");
+                for (found, expected) in results(&job).iter().zip(&expected) {
+                    let same = found.iter().zip(expected).all(|(found, expected)| found.is_nan() || found == expected);
+                    assert!(same, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_allowed_has_a_pattern_of_zero_whatever_its_query_and_key() {
+    let random = &mut Random::new(55);
+    let plain = some_heads(Kind::F32, Scoring::default(), random);
+    let job = plain
+        .with("mask", stored(Kind::F32, &[1, 1, 1, 21], |key| if key > 3 { f64::NEG_INFINITY } else { 0.0 }))
+        .with("key_positions", integers(&[1, 21], |key| if key == 2 { -1 } else { key as i64 }));
+    for leave_out_masked in [false, true] {
+        let job = Job { leave_out_masked, ..job.clone() };
+        let expected = results(&job);
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 3e38] {
+            for key in [2, 4, 17, 20] {
+                let mut job = job.clone();
+                for name in ["keys", "values"] {
+                    for d in 0..6 {
+                        set(&mut job, name, &[1, key, 0, d], number);
+                    }
+                }
+                assert!(results(&job) == expected, "{number} in key {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn infinite_scores_are_what_the_formula_makes_of_them() {
+    let random = &mut Random::new(56);
+    for kind in [Kind::F32, Kind::F64] {
+        let mut job = some_heads(kind, Scoring { causal: true, first_query: Some(2), ..Scoring::default() }, random);
+        // All products with the first element of the key are of one sign.
+        for query in 0..3 {
+            for head in 0..4 {
+                set(&mut job, "queries", &[0, query, head, 0], 1.0);
+            }
+        }
+        let mut least = job.clone();
+        set(&mut least, "keys", &[0, 3, 0, 0], f64::NEG_INFINITY);
+        assert_as_the_oracle(&least, "a score of minus infinity");
+        assert_eq!(are_nan(&least, "a score of minus infinity"), [false; 6]);
+        let mut largest = job.clone();
+        set(&mut largest, "keys", &[0, 3, 0, 0], f64::INFINITY);
+        assert_eq!(are_nan(&largest, "an infinite score"), [false, true, true, false, false, false]);
+        let capped = Job { scoring: Scoring { soft_cap: Some(3.0), ..job.scoring }, ..largest };
+        assert_eq!(are_nan(&capped, "an infinite score with a cap"), [false; 6]);
+        assert_as_the_oracle(&job.with("sinks", stored(kind, &[4], |_| f64::NEG_INFINITY)), "sinks of minus infinity");
+        let no_sinks = results(&job.with("sinks", stored(kind, &[1], |_| f64::NEG_INFINITY)));
+        assert_eq!(no_sinks, results(&job), "a sink of minus infinity is none");
+    }
+}
+
+#[test]
+fn scores_that_differ_by_ten_thousand_leave_one_key() {
+    let random = &mut Random::new(57);
+    for kind in [Kind::F32, Kind::F64, Kind::Bf16] {
+        for scale in [1e4, -1e4, 1e30] {
+            let job = some_heads(kind, Scoring { score_scale: Some(scale), causal: true, ..Scoring::default() }, random);
+            for leave_out_masked in [false, true] {
+                for norm in NORMS {
+                    assert_as_the_oracle(&Job { leave_out_masked, ..job.with_norm(norm) }, "scores of 1e4 and more");
+                }
+            }
+        }
+        let sinks = stored(kind, &[4], |head| [1e4, -1e4, 90.0, -90.0][head]);
+        assert_as_the_oracle(&some_heads(kind, Scoring::default(), random).with("sinks", sinks), "sinks of 1e4");
+        // A key that is allowed is a part, however small its pattern.
+        let mask = stored(Kind::F32, &[1, 1, 1, 21], |key| if key == 7 { 0.0 } else { -3e4 });
+        let job = Job { leave_out_masked: true, ..some_heads(kind, Scoring::default(), random).with("mask", mask) };
+        assert!(results(&job)[0].iter().all(|&number| number > 0.0));
+        assert_as_the_oracle(&job, "a mask of -3e4");
+    }
+}
+
+#[test]
+fn windows_of_any_width_are_those_of_a_mask() {
+    let random = &mut Random::new(58);
+    for kind in [Kind::F32, Kind::F64] {
+        for first_query in [0, 3, 18, 30] {
+            for window in [1, 2, 15, 16, 17, 21, 1000, usize::MAX] {
+                let scoring = Scoring { window: Some(window), first_query: Some(first_query), ..Scoring::default() };
+                for causal in [false, true] {
+                    let job = some_heads(kind, Scoring { causal, ..scoring }, random);
+                    assert_as_the_oracle(&job, &format!("window {window}, first query {first_query}, {causal}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_scale_it_is_one_over_the_root_of_the_length_and_without_a_position_queries_are_last() {
+    let random = &mut Random::new(59);
+    let job = some_heads(Kind::F32, Scoring { causal: true, ..Scoring::default() }, random);
+    let with = |scoring| results(&Job { scoring, ..job.clone() });
+    let plain = Scoring { score_scale: None, ..job.scoring };
+    let expected = with(Scoring { score_scale: Some(1.0 / 8.0_f64.sqrt()), first_query: Some(18), ..plain });
+    assert_eq!(with(plain), expected);
+    assert_ne!(with(Scoring { first_query: Some(17), ..plain }), expected);
+    let positions = integers(&[1, 3], |query| 18 + query as i64);
+    let positioned = Job { scoring: Scoring { first_query: Some(0), ..plain }, ..job.with("query_positions", positions) };
+    assert_eq!(results(&positioned), expected);
+}
