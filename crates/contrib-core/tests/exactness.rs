@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Form, Job, Outputs, view, view_mut};
+use common::{Form, Job, Outputs, Scoring, view, view_mut};
 use contrib_core::{
     Context, Group, Norm, Options, Tensor, TensorMut, contributions, group_contributions,
     threshold_and_renormalise_in_place,
@@ -397,6 +397,8 @@ fn broadcast_inputs_give_the_same_bits_as_copies() {
                         ("whole", stored(&[3, 600], &whole_axes)),
                         ("parts", stored(&[40, 3, 600], &parts_axes)),
                     ],
+                    scoring: Scoring::default(),
+                    leave_out_masked: false,
                 };
                 let copied = shared.laid_out(Layout::row_major);
                 assert_eq!(shared.bits(None), copied.bits(None), "{kind:?}, {norm}, {whole_axes:?}, {parts_axes:?}");
