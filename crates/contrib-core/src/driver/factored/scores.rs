@@ -201,10 +201,10 @@ impl<N: Arithmetic> Scores<'_, N> {
     fn of_span(&self, numbers: Option<&Numbers>, item: usize) -> Option<f64> {
         let numbers = numbers?;
         let offset = numbers.parts.offset(self.span.0) + numbers.batch.offset(item);
-        // SAFETY: there is an element for each span.
-        Some(
-            with_element!(numbers.dtype, T => unsafe { numbers.data.cast::<T>().wrapping_offset(offset).read() }.to_f64()),
-        )
+        with_element!(numbers.dtype, T => {
+            // SAFETY: there is an element for each span, of this type.
+            Some(unsafe { numbers.data.cast::<T>().wrapping_offset(offset).read() }.to_f64())
+        })
     }
 }
 
