@@ -319,7 +319,8 @@ mod tests {
                         let position = position("query_positions", b * pos + query, case.first_query + query as i64);
                         let scoring = case.scoring(head);
                         let scores = naive::scores(vector, position, &keys, &scoring);
-                        pattern.extend(naive::softmax(&scores, scoring.sink).into_iter().map(Option::unwrap_or_default));
+                        pattern
+                            .extend(naive::softmax(&scores, scoring.sink).into_iter().map(Option::unwrap_or_default));
                     }
                 }
             }

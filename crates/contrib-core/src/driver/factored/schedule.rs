@@ -12,7 +12,6 @@ use crate::dispatch::Arithmetic;
 use crate::driver::memory::{Shared, buffer};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
 use crate::driver::proximity::WholeNorm;
-use crate::dtype::Element;
 use crate::error::Error;
 use crate::kernels::widen::WidenArguments;
 use crate::lanes::LANES;
