@@ -142,7 +142,7 @@ pub(crate) unsafe fn read_inputs<'a>(
             None => Coefficients::Given(read("pattern", inputs.pattern)?),
         },
         heads: if inputs.value_output.is_null() {
-            Heads::Values { values: read("values", inputs.values)?, w_o: read("w_o", inputs.w_o)? }
+            Heads::Values { values: read("values", inputs.values)?, w_o: read("w_o", inputs.w_o)?, prepared: None }
         } else {
             Heads::ValueOutput(read("value_output", inputs.value_output)?)
         },

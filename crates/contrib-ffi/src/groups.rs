@@ -138,7 +138,7 @@ impl contrib_group {
                 coefficients,
                 directions: match projection {
                     None => Directions::Vectors(parts),
-                    Some(projection) => Directions::Projected { values: parts, projection },
+                    Some(projection) => Directions::Projected { values: parts, projection, prepared: None },
                 },
                 scale: optional("scale", self.scale)?,
                 leave_out_zeros: self.flags & CONTRIB_GROUP_LEAVE_OUT_ZEROS != 0,

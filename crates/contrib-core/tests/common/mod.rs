@@ -321,7 +321,7 @@ impl Job {
             pattern: input("pattern").into(),
             heads: match self.inputs.iter().find(|input| input.0 == "value_output") {
                 Some((_, value_output)) => Heads::ValueOutput(view(value_output)),
-                None => Heads::Values { values: input("values"), w_o: input("w_o") },
+                None => Heads::Values { values: input("values"), w_o: input("w_o"), prepared: None },
             },
             scale: None,
             leave_out_masked: false,
