@@ -33,12 +33,13 @@ def main():
         )
         attention_c = folder / "attention.c"
         attention_c.write_text(
-            "#include <contrib.h>\ncontrib_status largest_of(int64_t pos, const void *q, const void *k, const void *v, const void "
-            "*w_o, const float *before, const float *after, float *largest, int64_t *which, float *stream) {\n"
+            "#include <contrib.h>\ncontrib_status largest_of(int64_t pos, const void *q, const void *k, const void *v,\n"
+            "const void *w_o, const float *before, const float *after, float *largest, int64_t *which, float *stream) {\n"
             + block("c", "contrib_attention_inputs")
             + "return status;\n}\n"
         )
-        run("cc", "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Iinclude", "-c", attention_c, "-o", folder / "attention.o")
+        strict = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+        run("cc", *strict, "-Iinclude", "-c", attention_c, "-o", folder / "attention.o")
         (link,) = [line for line in block("sh", "-Iinclude").splitlines() if line.startswith("cc ")]
         run("sh", "-c", link.replace("main.c", f"'{main_c}'").replace("-o main", f"-o '{folder}/main'"))
         run(folder / "main")

@@ -102,12 +102,6 @@ impl Found {
     }
 }
 
-/// The integers whose bits a tensor has.
-fn integers(stored: &Stored) -> Vec<i64> {
-    let integer = |bits: u64| if stored.kind() == Kind::F32 { i64::from(bits as u32 as i32) } else { bits as i64 };
-    stored.bits().into_iter().map(integer).collect()
-}
-
 /// Numbers to compare the contributions of a batch item with: all, none and some of them are greater, and some are equal.
 fn thresholds(all: &[f64]) -> Vec<f64> {
     let mut sorted = all.to_vec();
@@ -323,7 +317,7 @@ fn the_strongest_of_attention_have_the_indices_of_sparse_attention() {
                         let mut order: Vec<usize> = (0..all.len()).collect();
                         order.sort_by(|&a, &b| all[b].total_cmp(&all[a]));
                         let expected: Vec<i64> = order[..k].iter().map(|&part| part as i64).collect();
-                        assert_eq!(integers(&indices)[item * k..][..k], expected, "norm {norm}, {form:?}, {k}");
+                        assert_eq!(indices.integers()[item * k..][..k], expected, "norm {norm}, {form:?}, {k}");
                         let expected: Vec<f64> = order[..k].iter().map(|&part| all[part]).collect();
                         assert_eq!(out.to_f64()[item * k..][..k], expected, "norm {norm}, {form:?}, {k}");
                     }
@@ -439,7 +433,7 @@ fn of_no_parts_none_is_greater_and_sums_over_no_parts_are_0() {
             let top_k = Out::TopK(TopK { contributions, indices: to_indices, summed_axes: 1 });
             run_of_no_parts(&[0, 4], with_another, top_k);
             assert_eq!(out.to_f64(), vec![0.0; 2 * k]);
-            assert_eq!(integers(&indices), (0..2).flat_map(|_| 0..k as i64).collect::<Vec<i64>>());
+            assert_eq!(indices.integers(), (0..2).flat_map(|_| 0..k as i64).collect::<Vec<i64>>());
         }
     }
 }

@@ -75,6 +75,8 @@ pub struct contrib_one_off {
 /// | `[batch, pos, k]` | `[batch, pos, k]` | NULL | the k largest, the largest first, of equal ones the first |
 /// | `[batch, pos, room]` | `[batch, pos, room]` | `[batch, pos]` | those greater than `above`, by index |
 ///
+/// Of a number t greater than 0 there are fewer than 1 / t, so that a room of ceil(1 / t) - 1 is always enough.
+///
 /// An index is key_pos * heads + head. With `CONTRIB_ATTENTION_SUM_HEADS` the sums over heads take the place of
 /// contributions: `out_attn` has no axis of heads, and an index is that of a key.
 ///
@@ -93,9 +95,10 @@ pub struct contrib_attention_results {
     /// are more than there is room for, the largest are written; where there are fewer, zeros follow, with the index -1.
     /// Only with `indices` and `left_out`. Written.
     pub counts: *const contrib_tensor,
-    /// The sum of all other contributions of attention, so that nothing is lost; or NULL. Only with `counts`. Written.
+    /// The sum of all contributions of attention that are not in `out_attn`, so that nothing is lost; or NULL. Only with
+    /// `counts`. Written.
     pub left_out: *const contrib_tensor,
-    /// What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    /// What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
     pub above: f64,
     /// What the residual stream before attention contributes, `[batch, pos]`. Written.
     pub out_resid: *const contrib_tensor,

@@ -32,7 +32,10 @@ const KNOWN_FLAGS: u64 = CONTRIB_GROUP_LEAVE_OUT_ZEROS | CONTRIB_GROUP_SUM;
 /// | `[v.., k]` | `[v.., k]` | NULL | the k largest, the largest first, of equal ones the first |
 /// | `[v.., room]` | `[v.., room]` | `v..` | those greater than `above`, by index |
 ///
-/// Begin with zeros and `struct_size`, as `contrib_group group = CONTRIB_GROUP_INIT;` does. Later versions may append fields, for which zero means what this version does.
+/// Of a number t greater than 0 there are fewer than 1 / t, so that a room of ceil(1 / t) - 1 is always enough.
+///
+/// Begin with `contrib_group group = CONTRIB_GROUP_INIT;`, or with zeros and `struct_size`. Later versions may append fields,
+/// for which zero means what this version does.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct contrib_group {
@@ -65,9 +68,10 @@ pub struct contrib_group {
     /// Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
     /// index -1. Only with `indices` and `left_out`. Written.
     pub counts: *const contrib_tensor,
-    /// The sum of all other contributions of the group, so that nothing is lost; or NULL. Only with `counts`. Written.
+    /// The sum of all contributions of the group that are not in `out`, so that nothing is lost; or NULL. Only with
+    /// `counts`. Written.
     pub left_out: *const contrib_tensor,
-    /// What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    /// What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
     pub above: f64,
     /// Of how many leading part axes sums are taken before contributions are chosen by `indices`, which then count the part
     /// axes that are left. 0: of none. Only with `indices`.

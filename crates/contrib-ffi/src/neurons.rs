@@ -36,8 +36,8 @@ pub struct contrib_neurons_results {
     /// `sizeof(contrib_neurons_results)`.
     pub struct_size: usize,
     /// What each neuron contributes, `[v.., hidden]`; with `indices` `[v.., k]`, the k largest, the largest first, of equal
-    /// ones the first; with `counts` too, `[v.., room]`, those that are greater than `above`, in the order of
-    /// their indices. Written.
+    /// ones the first; with `counts` too, `[v.., room]`, those that are greater than `above`, in the order of their indices, of
+    /// which a room of ceil(1 / `above`) - 1 always holds all. Written.
     pub out_neurons: *const contrib_tensor,
     /// Which neurons those are, as `out_neurons`, int32 or int64; or NULL: all. Written.
     pub indices: *const contrib_tensor,
@@ -45,9 +45,9 @@ pub struct contrib_neurons_results {
     /// Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
     /// index -1. Only with `indices` and `left_out`. Written.
     pub counts: *const contrib_tensor,
-    /// `v..`: the sum of the contributions of all other neurons; or NULL. Only with `counts`. Written.
+    /// `v..`: the sum of all contributions of neurons that are not in `out_neurons`; or NULL. Only with `counts`. Written.
     pub left_out: *const contrib_tensor,
-    /// What contributions must be greater than, where there are `counts`: fewer than 1 / `above` can be. Else 0.
+    /// What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
     pub above: f64,
     /// What the residual stream before the MLP contributes, `v..`. Written.
     pub out_resid: *const contrib_tensor,

@@ -25,7 +25,7 @@ const AT_THE_LAST_KEYS: i64 = -1;
 /// allowed: key_position <= query_position                  with CONTRIB_CAUSAL
 ///          key_position > query_position - window          where window is not 0
 ///          key_position >= 0                               a negative one is an empty cell of a cache
-/// pattern = exp(score) / (sum over allowed keys of exp(score) + exp(sink))
+/// pattern = exp(score) / (sum over allowed keys of exp(score), and exp(sink) where there are sinks)
 /// ```
 ///
 /// What is not allowed has the pattern 0. A query with nothing allowed has the pattern 0 everywhere. The pattern exists a
@@ -58,7 +58,7 @@ pub struct contrib_queries_and_keys {
     pub score_scale: f64,
     /// What no score exceeds in magnitude; 0: nothing.
     pub soft_cap: f64,
-    /// What a score gains for each position that its key is after its query, or NULL.
+    /// What a score gains for each position that its key is after its query (ALiBi), or NULL.
     pub slopes: *const contrib_tensor,
     /// Scores of a key of which nothing is added to the stream, or NULL.
     pub sinks: *const contrib_tensor,

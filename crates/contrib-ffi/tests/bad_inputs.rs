@@ -170,6 +170,8 @@ fn a_null_that_changes_what_other_tensors_are_is_found_by_their_shapes() {
             "groups[0].out: expected [5, 3] to match groups[0].coefficients, got [3, 2]"),
         (Function::FactoredGroups, "groups[0].coefficients", CONTRIB_ERROR_NULL_POINTER,
             "groups[0].coefficients: expected a pointer, as there must be with projection, got NULL"),
+        (Function::GroupsFromScores, "groups[0].projection", CONTRIB_ERROR_SHAPE,
+            "groups[0].parts: expected [4, 5, 3, 4] to match groups[0].keys, got [4, 5, 1, 3]"),
     ];
     for (function, name, status, sentence) in rows {
         let mut call = small(function);
@@ -402,18 +404,25 @@ fn data_of_any_type_must_be_aligned_to_its_elements_and_no_more() {
 fn an_extent_that_disagrees_is_found_on_any_axis_of_any_tensor() {
     for_each_argument(|function, name| {
         let axes = small(function).arg(name).shape().len();
-        // Some numbers of heads and key-value heads are as good as others.
+        // Some numbers of heads and key-value heads are as good as others, and wholes may share keys and values or not.
         let is_free = |axis| match function {
             Function::AttentionFactored | Function::SparseAttention => {
                 [("pattern", 1), ("values", 2)].contains(&(name, axis))
             }
             Function::AttentionFromScores => [("queries", 2), ("values", 2)].contains(&(name, axis)),
+            Function::GroupsFromScores => [("groups[0].keys", 2), ("groups[0].parts", 2)].contains(&(name, axis)),
             _ => false,
         };
+        // One is the same for all.
+        let may_be_one =
+            function == Function::AttentionFromScores && ["mask", "query_positions", "key_positions"].contains(&name);
         for axis in (0..axes).filter(|&axis| !is_free(axis)) {
             for change in [-1, 1, 2] {
                 let mut call = small(function);
                 call.arg(name).shape()[axis] += change;
+                if may_be_one && call.arg(name).shape()[axis] == 1 {
+                    continue;
+                }
                 fails(&format!("axis {axis} of {name} changed by {change}"), &mut call, CONTRIB_ERROR_SHAPE, None);
                 let blamed = message().split(": ").next().map(str::to_owned);
                 assert!(function.arguments().contains(&blamed.unwrap().as_str()), "{}", message());
@@ -578,9 +587,48 @@ const BAD_SHAPES_OF_FACTORS: &[BadShape] = &[
         "indices: expected [3, 2] to match out_neurons, got [2]"),
 ];
 
+#[rustfmt::skip]
+const BAD_SHAPES_OF_SCORES: &[BadShape] = &[
+    (Function::AttentionFromScores, "queries", &[2, 4, 3], RANK, "queries: expected [batch, pos, head, d], got [2, 4, 3]"),
+    (Function::AttentionFromScores, "queries", &[2, 3, 4, 3], SHAPE,
+        "queries: expected [2, 2, *, *] to match resid_mid, got [2, 3, 4, 3]"),
+    (Function::AttentionFromScores, "keys", &[4, 2, 3], RANK,
+        "keys: expected [batch, key_pos, kv_head, d], got [4, 2, 3]"),
+    (Function::AttentionFromScores, "keys", &[2, 4, 2, 4], SHAPE,
+        "keys: expected [2, *, *, 3] to match queries, got [2, 4, 2, 4]"),
+    (Function::AttentionFromScores, "keys", &[2, 4, 1, 3], SHAPE,
+        "keys: expected [2, 4, 2, 3] to match values and queries, got [2, 4, 1, 3]"),
+    (Function::AttentionFromScores, "slopes", &[2], SHAPE, "slopes: expected [4] to match queries, got [2]"),
+    (Function::AttentionFromScores, "sinks", &[1, 4], SHAPE, "sinks: expected [4] to match queries, got [1, 4]"),
+    (Function::AttentionFromScores, "mask", &[2, 4], SHAPE,
+        "mask: expected [2, 4, 2, 4] to match queries and keys, got [2, 4]"),
+    (Function::AttentionFromScores, "key_positions", &[4], SHAPE,
+        "key_positions: expected [2, 4] to match keys, got [4]"),
+    (Function::GroupsFromScores, "groups[0].keys", &[3, 3], RANK,
+        "groups[0].keys: expected [p.., v.., d], with one part axis or more, got [3, 3]"),
+    (Function::GroupsFromScores, "groups[0].slopes", &[4, 5], SHAPE,
+        "groups[0].slopes: expected [4] to match groups[0].queries, got [4, 5]"),
+    (Function::GroupsFromScores, "groups[0].mask", &[4, 5], SHAPE,
+        "groups[0].mask: expected [4, 5, 3] to match groups[0].keys, got [4, 5]"),
+    (Function::GroupsFromScores, "groups[0].query_positions", &[2], SHAPE,
+        "groups[0].query_positions: expected [3] to match groups[0].keys, got [2]"),
+    (Function::GroupsFromScores, "groups[0].key_positions", &[5], SHAPE,
+        "groups[0].key_positions: expected [5, 3] to match groups[0].keys, got [5]"),
+    (Function::GroupsFromScores, "groups[0].projection", &[4, 5, 3, 4], SHAPE,
+        "groups[0].projection: expected [*, 1, *, *] to match groups[0].queries, got [4, 5, 3, 4]"),
+    (Function::GroupsFromScores, "groups[0].counts", &[5], SHAPE,
+        "groups[0].counts: expected [3] to match groups[0].keys, got [5]"),
+    (Function::SparseAttention, "indices", &[2, 2, 4], SHAPE,
+        "indices: expected [2, 2, 3] to match out_attn, got [2, 2, 4]"),
+    (Function::SparseAttention, "counts", &[2, 2, 3], SHAPE,
+        "counts: expected [2, 2] to match pattern, got [2, 2, 3]"),
+    (Function::SparseNeurons, "left_out", &[], SHAPE, "left_out: expected [3] to match activations, got []"),
+];
+
 #[test]
 fn shapes_and_ranks_that_disagree_are_said_in_a_sentence() {
-    for &(function, name, shape, status, sentence) in BAD_SHAPES.iter().chain(BAD_SHAPES_OF_FACTORS) {
+    let rows = [BAD_SHAPES, BAD_SHAPES_OF_FACTORS, BAD_SHAPES_OF_SCORES];
+    for &(function, name, shape, status, sentence) in rows.into_iter().flatten() {
         let mut call = small(function);
         call.arg(name).reshape(shape, None);
         fails(&format!("{name} {shape:?}"), &mut call, status, Some(sentence));

@@ -3,7 +3,7 @@
 mod common;
 
 use common::harm::{fails, gives_the_same, goes_well};
-use common::{Arg, Call, Function, Size, dense_group, integers_of, is_integer, message, plain_options, small};
+use common::{Arg, Call, Function, Size, dense_group, is_integer, message, plain_options, small};
 use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, contrib_group};
 use contrib::operations::contrib_group_contributions;
@@ -11,10 +11,11 @@ use contrib::status::{CONTRIB_ERROR_OUT_OF_MEMORY, CONTRIB_ERROR_SHAPE, CONTRIB_
 use contrib_testing::{Kind, Layout, Stored};
 
 /// The functions that take factored parts.
-const FACTORED: [Function; 7] = [
+const FACTORED: [Function; 8] = [
     Function::FactoredGroups,
     Function::AttentionFactored,
     Function::AttentionExtras,
+    Function::AttentionFromScores,
     Function::SparseAttention,
     Function::MlpNeurons,
     Function::StrongestNeurons,
@@ -42,15 +43,20 @@ fn assert_near(found: &[f64], expected: &[f64], error: f64, what: &str) {
 
 #[test]
 fn all_results_of_a_whole_sum_to_1() {
-    for (function, wholes) in
-        [(Function::AttentionFactored, 4), (Function::AttentionExtras, 9), (Function::MlpNeurons, 3)]
-    {
+    for (function, wholes) in [
+        (Function::AttentionFactored, 4),
+        (Function::AttentionExtras, 9),
+        (Function::AttentionFromScores, 4),
+        (Function::SparseAttention, 4),
+        (Function::MlpNeurons, 3),
+        (Function::SparseNeurons, 3),
+    ] {
         for flags in [0, 1] {
             let mut call = Call::random(function, Kind::F64, Size::Small);
             call.choices.flags = flags;
             goes_well("sum", &mut call);
             let mut sums = vec![0.0; wholes];
-            for output in call.outputs() {
+            for output in call.contributions() {
                 // The axes of the batch come first.
                 let results = output.to_f64();
                 let of_one = results.len() / wholes;
@@ -98,7 +104,7 @@ fn the_strongest_neurons_are_the_largest_of_all_with_indices_of_either_type() {
                 replace(&mut call, "indices", kind, &[tokens, k]);
                 goes_well("strongest", &mut call);
                 assert_eq!(call.output("out_resid").bits(), all.output("out_resid").bits());
-                (call.output("out_neurons").to_f64(), integers_of(call.output("indices")))
+                (call.output("out_neurons").to_f64(), call.output("indices").integers())
             });
         }
     }
@@ -120,7 +126,7 @@ fn the_strongest_parts_of_a_group_with_two_part_axes_have_row_major_indices() {
         replace(&mut call, "groups[0].out", Kind::F64, &[5, 7]);
         replace(&mut call, "groups[0].indices", kind, &[5, 7]);
         goes_well("strongest", &mut call);
-        (call.output("groups[0].out").to_f64(), integers_of(call.output("groups[0].indices")))
+        (call.output("groups[0].out").to_f64(), call.output("groups[0].indices").integers())
     });
 }
 
@@ -130,8 +136,8 @@ type Rows = Vec<(Vec<f64>, Vec<i64>, i64, f64)>;
 fn rows(call: &Call, out: &str, list: &str, room: usize) -> Rows {
     let name = |field: &str| format!("{list}{field}");
     let contributions = call.output(out).to_f64();
-    let indices = integers_of(call.output(&name("indices")));
-    let counts = integers_of(call.output(&name("counts")));
+    let indices = call.output(&name("indices")).integers();
+    let counts = call.output(&name("counts")).integers();
     let left_out = call.output(&name("left_out")).to_f64();
     let row = |index: usize| {
         let range = index * room..(index + 1) * room;
@@ -224,7 +230,7 @@ fn sparse_attention_has_indices_of_keys_and_heads_or_of_keys() {
                 replace(&mut call, "out_attn", Kind::F64, &[batch, pos, 2]);
                 replace(&mut call, "indices", kind, &[batch, pos, 2]);
                 goes_well("strongest", &mut call);
-                (call.output("out_attn").to_f64(), integers_of(call.output("indices")))
+                (call.output("out_attn").to_f64(), call.output("indices").integers())
             });
         }
     }
@@ -248,7 +254,7 @@ fn the_largest_sums_of_a_group_are_taken_over_its_leading_part_axes() {
             replace(&mut call, "groups[0].out", Kind::F64, &[5, 1]);
             replace(&mut call, "groups[0].indices", kind, &[5, 1]);
             goes_well("largest", &mut call);
-            (call.output("groups[0].out").to_f64(), integers_of(call.output("groups[0].indices")))
+            (call.output("groups[0].out").to_f64(), call.output("groups[0].indices").integers())
         });
     }
 }
@@ -335,7 +341,7 @@ fn dense_parts_can_be_summed_and_the_strongest_taken() {
     let largest = |whole| f64::max(expected[whole], expected[3 + whole]);
     let found = strongest.output("groups[0].out").to_f64();
     assert_eq!(found, [largest(0), largest(1), largest(2)]);
-    for (whole, index) in integers_of(strongest.output("groups[0].indices")).into_iter().enumerate() {
+    for (whole, index) in strongest.output("groups[0].indices").integers().into_iter().enumerate() {
         assert_eq!(expected[index as usize * 3 + whole], found[whole]);
     }
 }

@@ -212,6 +212,18 @@ fn own_forms(function: Function) -> &'static [Form] {
                 remove(call, "scale");
             }),
         ],
+        Function::AttentionFromScores => &[
+            ("queries and keys alone", |call| {
+                for name in ["slopes", "sinks", "mask", "query_positions", "key_positions"] {
+                    remove(call, name);
+                }
+            }),
+            ("without masked", |call| call.choices.flags = CONTRIB_ATTENTION_LEAVE_OUT_MASKED),
+        ],
+        Function::GroupsFromScores => &[
+            ("each head", |call| call.choices.summed_axes = 0),
+            ("without zeros", |call| call.choices.flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS),
+        ],
         Function::SparseAttention => &[
             ("sums", |call| call.choices.result_flags = CONTRIB_ATTENTION_SUM_HEADS),
             ("largest", |call| {

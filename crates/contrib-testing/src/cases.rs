@@ -1,12 +1,15 @@
 //! The reference cases: inputs, what the reference makes of them in their own type, and what it makes of them in `f64`.
 //!
-//! They lie in `cases/`, one safetensors file each, listed in `index.json`.
+//! They lie in `cases/`, one safetensors file each, listed in `index.json`. Those of attention from queries and keys, which is
+//! no operation of the reference, have a folder and an index of their own.
 
+use crate::naive::Scoring;
 use crate::numbers::{Kind, Numbers};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The operations of the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,15 +125,22 @@ impl Case {
     }
 
     fn load(folder: &Path, entry: &Value) -> Self {
-        let field = |name: &str| entry[name].as_str().unwrap_or_else(|| panic!("no {name} in {entry}"));
-        let number = |name: &str| field(name).parse().unwrap_or_else(|_| panic!("no number as {name} in {entry}"));
-        let path = folder.join(field("file"));
+        let operation = Operation::ALL
+            .into_iter()
+            .find_map(|(name, operation)| (name == field(entry, "op")).then_some(operation))
+            .unwrap_or_else(|| panic!("no known op in {entry}"));
+        Self::load_as(folder, entry, operation, number(entry, "threshold"))
+    }
+
+    fn load_as(folder: &Path, entry: &Value, operation: Operation, threshold: f64) -> Self {
+        let path = folder.join(field(entry, "file"));
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let file = SafeTensors::deserialize(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let tensors = file.iter().map(|(name, view)| {
             let kind = match view.dtype() {
                 Dtype::F32 => Kind::F32,
-                Dtype::F64 => Kind::F64,
+                // Integers have the bits of numbers that are as large.
+                Dtype::F64 | Dtype::I64 => Kind::F64,
                 Dtype::F16 => Kind::F16,
                 Dtype::BF16 => Kind::Bf16,
                 other => panic!("{}: {name} is of {other:?}", path.display()),
@@ -139,15 +149,65 @@ impl Case {
             (name.to_string(), Array { shape: view.shape().to_vec(), numbers })
         });
         Case {
-            name: field("file").trim_end_matches(".safetensors").to_string(),
-            operation: Operation::ALL
-                .into_iter()
-                .find_map(|(name, operation)| (name == field("op")).then_some(operation))
-                .unwrap_or_else(|| panic!("no known op in {entry}")),
-            norm: number("norm"),
-            threshold: number("threshold"),
-            kind: Kind::of_name(field("dtype")).unwrap_or_else(|| panic!("no known dtype in {entry}")),
+            name: field(entry, "file").trim_end_matches(".safetensors").to_string(),
+            operation,
+            norm: number(entry, "norm"),
+            threshold,
+            kind: Kind::of_name(field(entry, "dtype")).unwrap_or_else(|| panic!("no known dtype in {entry}")),
             tensors: tensors.collect(),
+        }
+    }
+}
+
+fn field<'a>(entry: &'a Value, name: &str) -> &'a str {
+    entry[name].as_str().unwrap_or_else(|| panic!("no {name} in {entry}"))
+}
+
+fn number<T: FromStr>(entry: &Value, name: &str) -> T {
+    field(entry, name).parse().unwrap_or_else(|_| panic!("no number as {name} in {entry}"))
+}
+
+/// A case of attention from queries and keys.
+#[derive(Clone, Debug)]
+pub struct QueryKeyCase {
+    /// Its tensors: beside those of [`Operation::AttentionFactored`], whose `pattern` is what is expected in `f64`, `queries` and
+    /// `keys`, and in some cases `slopes`, `sinks`, `mask`, `query_positions` and `key_positions`, which have the bits of `i64`.
+    pub case: Case,
+    /// By what the inner product is multiplied.
+    pub scale: f64,
+    /// What no score exceeds.
+    pub soft_cap: Option<f64>,
+    /// Whether a query sees no key after it.
+    pub causal: bool,
+    /// How many positions a query sees before it, its own included.
+    pub window: Option<usize>,
+    /// The position of the first query, where positions are not given.
+    pub first_query: i64,
+}
+
+impl QueryKeyCase {
+    fn load(folder: &Path, entry: &Value) -> Self {
+        QueryKeyCase {
+            case: Case::load_as(folder, entry, Operation::AttentionFactored, f64::NAN),
+            scale: number(entry, "scale"),
+            soft_cap: Some(number(entry, "soft_cap")).filter(|&cap: &f64| cap != 0.0),
+            causal: field(entry, "causal") == "1",
+            window: Some(number(entry, "window")).filter(|&window| window != 0),
+            first_query: number(entry, "first_query"),
+        }
+    }
+
+    /// What each query's scores in one head are made by.
+    #[must_use]
+    pub fn scoring(&self, head: usize) -> Scoring {
+        let of_head = |name: &str| Some(self.case.get(name)?.numbers.get(head));
+        Scoring {
+            scale: self.scale,
+            soft_cap: self.soft_cap,
+            slope: of_head("slopes"),
+            sink: of_head("sinks"),
+            causal: self.causal,
+            window: self.window,
         }
     }
 }
@@ -174,15 +234,28 @@ pub fn folder() -> PathBuf {
 /// Where one cannot be read.
 #[must_use]
 pub fn all() -> Vec<Case> {
-    let folder = folder();
+    all_of(&folder(), Case::load)
+}
+
+/// All cases of attention from queries and keys.
+///
+/// # Panics
+/// Where one cannot be read.
+#[must_use]
+pub fn of_queries_and_keys() -> Vec<QueryKeyCase> {
+    all_of(&folder().join("query_key"), QueryKeyCase::load)
+}
+
+fn all_of<T>(folder: &Path, load: fn(&Path, &Value) -> T) -> Vec<T> {
     let index = std::fs::read_to_string(folder.join("index.json")).expect("the cases have an index");
     let index: Value = serde_json::from_str(&index).expect("the index is JSON");
-    index.as_array().expect("the index is a list").iter().map(|entry| Case::load(&folder, entry)).collect()
+    index.as_array().expect("the index is a list").iter().map(|entry| load(folder, entry)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::naive::{self, Key};
 
     #[test]
     fn every_file_is_a_case_with_its_inputs_and_results() {
@@ -203,6 +276,56 @@ mod tests {
             assert_eq!(case.tensor("expected").numbers.kind(), Kind::F64, "{}", case.name);
             let one = case.operation == Operation::Contributions;
             assert_eq!(case.get("expected_residual").is_none(), one, "{}", case.name);
+        }
+    }
+    #[test]
+    fn the_naive_pattern_is_that_of_every_case_of_queries_and_keys() {
+        let cases = of_queries_and_keys();
+        let files = std::fs::read_dir(folder().join("query_key")).unwrap();
+        assert_eq!((cases.len(), files.count()), (25, 26));
+        for case in &cases {
+            let own = |name: &str| {
+                let array = case.case.tensor(name);
+                (array.shape.clone(), array.numbers.to_f64())
+            };
+            let ((of_queries, queries), (of_keys, keys)) = (own("queries"), own("keys"));
+            let [batch, pos, heads, d] = of_queries[..] else { panic!("four axes") };
+            let [_, key_pos, kv_heads, _] = of_keys[..] else { panic!("four axes") };
+            let position = |name: &str, row: usize, otherwise: i64| match case.case.get(name) {
+                Some(positions) => positions.numbers.bits(row) as i64,
+                None => otherwise,
+            };
+            let mask = |b: usize, head: usize, query: usize, key: usize| match case.case.get("mask") {
+                Some(mask) => {
+                    let [of_batch, of_heads] = [mask.shape[0], mask.shape[1]];
+                    mask.numbers.get(((b % of_batch * of_heads + head % of_heads) * pos + query) * key_pos + key)
+                }
+                None => 0.0,
+            };
+            let mut pattern = Vec::new();
+            for b in 0..batch {
+                for head in 0..heads {
+                    for query in 0..pos {
+                        let key = |key: usize| Key {
+                            vector: {
+                                let row = (b * key_pos + key) * kv_heads + head / (heads / kv_heads);
+                                keys[row * d..][..d].to_vec()
+                            },
+                            position: position("key_positions", b * key_pos + key, key as i64),
+                            mask: mask(b, head, query, key),
+                        };
+                        let keys: Vec<Key> = (0..key_pos).map(key).collect();
+                        let vector = &queries[((b * pos + query) * heads + head) * d..][..d];
+                        let position = position("query_positions", b * pos + query, case.first_query + query as i64);
+                        let scoring = case.scoring(head);
+                        let scores = naive::scores(vector, position, &keys, &scoring);
+                        pattern
+                            .extend(naive::softmax(&scores, scoring.sink).into_iter().map(Option::unwrap_or_default));
+                    }
+                }
+            }
+            let error = max_error(&pattern, &own("pattern").1);
+            assert!(error <= 1e-12, "{}: off by {error:e}", case.case.name);
         }
     }
 }

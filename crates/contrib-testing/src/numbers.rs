@@ -172,6 +172,16 @@ impl Numbers {
         }
     }
 
+    /// Puts the number with these bits at `index`; surplus high bits are dropped.
+    pub fn set_bits(&mut self, index: usize, bits: u64) {
+        match self {
+            Numbers::F32(numbers) => numbers[index] = f32::from_bits(bits as u32),
+            Numbers::F64(numbers) => numbers[index] = f64::from_bits(bits),
+            Numbers::F16(numbers) => numbers[index] = f16::from_bits(bits as u16),
+            Numbers::Bf16(numbers) => numbers[index] = bf16::from_bits(bits as u16),
+        }
+    }
+
     /// All numbers, exactly.
     #[must_use]
     pub fn to_f64(&self) -> Vec<f64> {

@@ -33,6 +33,28 @@ impl Stored {
         stored
     }
 
+    /// A tensor whose elements have the bits of these integers, given in row-major order: of `i32` where they are as large as
+    /// `f32`, of `i64` where they are as large as `f64`.
+    ///
+    /// # Panics
+    /// Where the type is as large as neither.
+    #[must_use]
+    pub fn of_integers(kind: Kind, layout: Layout, mut value: impl FnMut(usize) -> i64) -> Self {
+        assert!(matches!(kind, Kind::F32 | Kind::F64), "no integers are as large as {kind:?}");
+        let mut stored = Self::blank(kind, layout);
+        for (number, index) in stored.layout.indices().into_iter().enumerate() {
+            stored.numbers.set_bits(index, value(number) as u64);
+        }
+        stored
+    }
+
+    /// The integers whose bits the elements have, in row-major order.
+    #[must_use]
+    pub fn integers(&self) -> Vec<i64> {
+        let integer = |bits: u64| if self.kind() == Kind::F64 { bits as i64 } else { i64::from(bits as i32) };
+        self.bits().into_iter().map(integer).collect()
+    }
+
     /// The elements of `values`, which are in row-major order and of this type.
     #[must_use]
     pub fn new(values: &Numbers, layout: Layout) -> Self {
@@ -42,7 +64,11 @@ impl Stored {
     /// The same elements in another layout of the same shape.
     #[must_use]
     pub fn laid_out(&self, layout: Arrangement) -> Self {
-        Self::new(&self.elements(), layout(&self.layout.shape))
+        let mut stored = Self::blank(self.kind(), layout(&self.layout.shape));
+        for (index, bits) in stored.layout.indices().into_iter().zip(self.bits()) {
+            stored.numbers.set_bits(index, bits);
+        }
+        stored
     }
 
     /// The element type.

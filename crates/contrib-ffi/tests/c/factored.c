@@ -154,6 +154,62 @@ static void heads(void) {
     check(CONTRIB_OK, &one_off_contribution, one_off_expected, 1, "another part");
 }
 
+/* The same heads from queries and keys: by a mask, and by scores so far apart that the lesser is nothing beside the larger. */
+static void heads_from_scores(void) {
+    const float query[2] = {1, -1}, key[2] = {1, -1}, same[2] = {0, 0};
+    const float not_allowed[4] = {0, -INFINITY, -INFINITY, 0}, value[2] = {2, 1}, matrix[4] = {1, 0, 0, 1};
+    float contribution[4], resid_contribution;
+    int64_t index[2] = {-2, -2};
+    const int32_t position[2] = {7, 7};
+    const double each[4] = {0.5, 0.0, 0.0, 0.25}, resid[1] = {0.25}, strongest[2] = {0.5, 0.25};
+    TENSOR(resid_pre, before, CONTRIB_F32, 1, 1, 2);
+    TENSOR(resid_mid, after, CONTRIB_F32, 1, 1, 2);
+    TENSOR(queries, query, CONTRIB_F32, 1, 1, 2, 1);
+    TENSOR(keys, key, CONTRIB_F32, 1, 2, 1, 1);
+    TENSOR(alike, same, CONTRIB_F32, 1, 1, 2, 1);
+    TENSOR(mask, not_allowed, CONTRIB_F32, 1, 2, 1, 2);
+    TENSOR(positions, position, CONTRIB_I32, 1, 2);
+    TENSOR(query_position, position, CONTRIB_I32, 1, 1);
+    TENSOR(values, value, CONTRIB_F32, 1, 2, 1, 1);
+    TENSOR(w_o, matrix, CONTRIB_F32, 2, 1, 2);
+    TENSOR(out_each, contribution, CONTRIB_F32, 1, 1, 2, 2);
+    TENSOR(out_strongest, contribution, CONTRIB_F32, 1, 1, 2);
+    TENSOR(indices, index, CONTRIB_I64, 1, 1, 2);
+    TENSOR(out_resid, &resid_contribution, CONTRIB_F32, 1, 1);
+    contrib_queries_and_keys queries_and_keys = CONTRIB_QUERIES_AND_KEYS_INIT;
+    contrib_attention_inputs inputs = CONTRIB_ATTENTION_INPUTS_INIT;
+    contrib_attention_results results = CONTRIB_ATTENTION_RESULTS_INIT;
+
+    inputs.resid_pre = resid_pre;
+    inputs.resid_mid = resid_mid;
+    inputs.queries_and_keys = &queries_and_keys;
+    inputs.values = values;
+    inputs.w_o = w_o;
+    results.out_attn = out_each;
+    results.out_resid = out_resid;
+
+    queries_and_keys.queries = queries;
+    queries_and_keys.keys = keys;
+    queries_and_keys.score_scale = 100;
+    check(contrib_attention_factored(&inputs, &results, NULL), contribution, each, 4, "heads from scores");
+    check(CONTRIB_OK, &resid_contribution, resid, 1, "the stream beside heads from scores");
+
+    queries_and_keys.queries = alike;
+    queries_and_keys.mask = mask;
+    queries_and_keys.query_positions = query_position;
+    queries_and_keys.key_positions = positions;
+    queries_and_keys.window = 1;
+    queries_and_keys.flags = CONTRIB_CAUSAL;
+    check(contrib_attention_factored(&inputs, &results, NULL), contribution, each, 4, "heads from a mask");
+    results.out_attn = out_strongest;
+    results.indices = indices;
+    check(contrib_attention_factored(&inputs, &results, NULL), contribution, strongest, 2, "the strongest heads");
+    if (index[0] != 0 || index[1] != 3) {
+        fprintf(stderr, "the strongest heads are others\n");
+        failures++;
+    }
+}
+
 static void groups(void) {
     const float coefficient[3] = {2, 0, 1}, direction[6] = {1, 0, 5, 5, 0, 1}, ones[2] = {1, 1};
     const float identity[4] = {1, 0, 0, 1};
@@ -207,6 +263,7 @@ static void groups(void) {
 int main(void) {
     neurons();
     heads();
+    heads_from_scores();
     groups();
     return failures != 0;
 }

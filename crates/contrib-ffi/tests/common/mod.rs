@@ -41,7 +41,7 @@ pub struct Arg {
     pub byte_offset: u64,
 }
 
-// SAFETY: the address is only used in calls, whose promises are made there.
+// SAFETY: the address is only used in calls, which say how their contracts hold.
 unsafe impl Send for Arg {}
 
 /// Code, bits and lanes of an element type.
@@ -260,7 +260,7 @@ pub enum Size {
 }
 
 impl Function {
-    pub const ALL: [Function; 14] = [
+    pub const ALL: [Function; 16] = [
         Function::Groups,
         Function::FactoredGroups,
         Function::Contributions,
@@ -268,12 +268,14 @@ impl Function {
         Function::Attention,
         Function::AttentionFactored,
         Function::AttentionExtras,
+        Function::AttentionFromScores,
         Function::SparseAttention,
         Function::Mlp,
         Function::DecomposedMlp,
         Function::MlpNeurons,
         Function::StrongestNeurons,
         Function::SparseNeurons,
+        Function::GroupsFromScores,
         Function::Threshold,
     ];
 
@@ -471,8 +473,8 @@ impl Function {
             ],
             #[rustfmt::skip]
             (Function::AttentionFromScores, Size::Small) => &[
-                &[1, 3, 4], &[1, 3, 4], &[1, 3, 4, 3], &[1, 5, 2, 3], &[4], &[4], &[1, 4, 3, 5], &[1, 3], &[1, 5],
-                &[1, 5, 2, 2], &[4, 2, 4], &[1, 3, 5, 4], &[1, 3],
+                &[2, 2, 4], &[2, 2, 4], &[2, 2, 4, 3], &[2, 4, 2, 3], &[4], &[4], &[2, 4, 2, 4], &[2, 2], &[2, 4],
+                &[2, 4, 2, 2], &[4, 2, 4], &[2, 2, 4, 4], &[2, 2],
             ],
             #[rustfmt::skip]
             (Function::AttentionFromScores, Size::Large) => &[
@@ -774,21 +776,6 @@ pub fn is_integer(name: &str) -> bool {
     ["indices", "counts", "positions"].iter().any(|end| name.ends_with(end))
 }
 
-/// Integers that stand where numbers of the same size do: int32 for float32, int64 for float64.
-pub fn integers(kind: Kind, layout: Layout, integer: impl Fn(usize) -> i64) -> Stored {
-    let number = |bits: i64| match kind {
-        Kind::F32 => f64::from(f32::from_bits(bits as i32 as u32)),
-        _ => f64::from_bits(bits as u64),
-    };
-    Stored::from_fn(kind, layout, |index| number(integer(index)))
-}
-
-/// The integers of a tensor that stand where numbers do.
-pub fn integers_of(stored: &Stored) -> Vec<i64> {
-    let integer = |bits| if stored.kind() == Kind::F32 { i64::from(bits as u32 as i32) } else { bits as i64 };
-    stored.bits().into_iter().map(integer).collect()
-}
-
 /// A call and all memory that it may touch.
 #[derive(Debug)]
 pub struct Call {
@@ -857,11 +844,11 @@ impl Call {
             let of_integers = if kind == Kind::F64 { Kind::F64 } else { Kind::F32 };
             if name.ends_with("query_positions") {
                 let pos = *shape.last().expect("queries have positions") as i64;
-                integers(of_integers, layout, |index| index as i64 % pos + 1)
+                Stored::of_integers(of_integers, layout, |index| index as i64 % pos + 1)
             } else if name.ends_with("key_positions") {
                 let by_batch = shape[1..].iter().product::<usize>().max(1);
                 let keys_last = function == Function::AttentionFromScores;
-                integers(of_integers, layout, |index| {
+                Stored::of_integers(of_integers, layout, |index| {
                     if keys_last { (index % shape[1]) as i64 } else { (index / by_batch) as i64 }
                 })
             } else if is_integer(name) {
