@@ -215,12 +215,13 @@ impl Activations {
     pub fn run(&mut self, given: Given, options: &Options<'_>) {
         let Model { heads, kv_heads, d_head, d_model, .. } = self.model;
         let (pos, key_pos) = (self.pos, self.key_pos);
+        let queries_and_keys = QueriesAndKeys::causal(
+            Tensor::new(&self.queries, &[1, pos, heads, d_head]).unwrap(),
+            Tensor::new(&self.keys, &[1, key_pos, kv_heads, d_head]).unwrap(),
+        );
         let pattern = match given {
             Given::Pattern => Tensor::new(&self.pattern, &[1, heads, pos, key_pos]).unwrap().into(),
-            Given::QueriesAndKeys => Coefficients::Softmax(QueriesAndKeys::causal(
-                Tensor::new(&self.queries, &[1, pos, heads, d_head]).unwrap(),
-                Tensor::new(&self.keys, &[1, key_pos, kv_heads, d_head]).unwrap(),
-            )),
+            Given::QueriesAndKeys => Coefficients::Softmax(&queries_and_keys),
         };
         let inputs = FactoredAttention {
             resid_pre: Tensor::new(&self.resid_pre, &[1, pos, d_model]).unwrap(),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Form, Job, Outputs, view, view_mut};
+use common::{Form, Job, Outputs, Scoring, view, view_mut};
 use contrib_core::{
     Context, Group, Norm, Options, Tensor, TensorMut, contributions, group_contributions,
     threshold_and_renormalise_in_place,
@@ -47,6 +47,28 @@ fn large_jobs(kind: Kind) -> Vec<(&'static str, Job)> {
         ("many tokens", neurons),
         ("one token of thousands of neurons, the strongest", one_token.clone().with_form(Form::TopK(1100))),
         ("one token of thousands of neurons", one_token),
+    ]);
+    let causal = Scoring { causal: true, ..Scoring::default() };
+    let mut from_queries_and_keys = |[batch, queries, keys]: [usize; 3], d_model, of_heads, d, scoring| {
+        Job::random(
+            Operation::AttentionFactored,
+            kind,
+            &shapes(&shapes_of_heads([batch, queries, keys], d_model, of_heads)),
+            &mut random,
+        )
+        .with_queries_and_keys(d, scoring, &mut random)
+    };
+    let many = from_queries_and_keys([2, 65, 90], 100, [6, 3, 20], 24, causal);
+    let windows = from_queries_and_keys([1, 150, 150], 33, [4, 1, 9], 16, Scoring { window: Some(20), ..causal });
+    let one_query = from_queries_and_keys([1, 1, 400], 300, [6, 1, 33], 40, causal);
+    jobs.extend([
+        ("many queries with keys, by the heads' output", many.with_value_output()),
+        ("many queries with keys, summed over heads", many.clone().with_form(Form::Sums)),
+        ("many queries with keys, the sparse", many.clone().with_form(Form::Sparse(2e-3, 40))),
+        ("many queries with keys", many),
+        ("many queries with a window", windows),
+        ("one query with keys, the strongest", one_query.clone().with_form(Form::TopK(30))),
+        ("one query with keys", one_query),
     ]);
     jobs
 }
@@ -134,7 +156,9 @@ fn axes_of_batch(job: &Job, name: &str) -> Vec<Option<usize>> {
     match name {
         "w_o" | "w_out" => vec![None; batch_axes(job)],
         "values" | "value_output" => vec![Some(0), None],
-        "pattern" => vec![Some(0), Some(2)],
+        "pattern" | "mask" => vec![Some(0), Some(2)],
+        "keys" | "key_positions" => vec![Some(0), None],
+        "slopes" | "sinks" => vec![None, None],
         _ => (first..first + batch_axes(job)).map(Some).collect(),
     }
 }
@@ -184,10 +208,21 @@ fn element_of(stored: &Stored, axes: &[Option<usize>], places: &[usize]) -> Stor
     element.laid_out(Layout::row_major)
 }
 
+/// The scoring of a call for the queries from this one on.
+fn from_query(job: &Job, first: usize) -> Scoring {
+    if job.get("queries").is_none() {
+        return job.scoring;
+    }
+    let [_, _, queries, keys] = job.extents_of_heads();
+    let first_query = job.scoring.first_query.unwrap_or(keys as i64 - queries as i64) + first as i64;
+    Scoring { first_query: Some(first_query), ..job.scoring }
+}
+
 /// The same call for one entry of the batch.
 fn entry_alone(job: &Job, entry: usize) -> Job {
     let mut alone = job.clone();
     let places = places(batch_shape(job), entry);
+    alone.scoring = from_query(job, places.get(1).copied().unwrap_or(0));
     for (name, stored) in &mut alone.inputs {
         *stored = element_of(stored, &axes_of_batch(job, name), &places);
     }
@@ -230,6 +265,39 @@ fn batches(kind: Kind) -> Vec<Job> {
         neurons.clone().with_form(Form::TopK(5)),
         neurons,
     ]);
+    let [queries_and_keys, ..] = batches_of_queries_and_keys(kind);
+    jobs.extend([queries_and_keys.clone().with_form(Form::Sums), queries_and_keys]);
+    jobs
+}
+
+/// Calls with queries and keys, of a few queries in each of two batch items. Of the first all queries see all keys.
+fn batches_of_queries_and_keys(kind: Kind) -> [Job; 5] {
+    let mut random = Random::new(14);
+    let shapes = shapes_of_heads([2, 3, 21], 70, [4, 2, 9]);
+    let heads = Job::random(Operation::AttentionFactored, kind, &self::shapes(&shapes), &mut random);
+    let mut of = |scoring| heads.with_queries_and_keys(18, scoring, &mut random);
+    let causal = Scoring { causal: true, ..Scoring::default() };
+    let [plain, cells] = [of(Scoring::default()), of(causal)];
+    let jobs = [
+        of(causal).with_value_output(),
+        of(Scoring { window: Some(3), soft_cap: Some(2.0), first_query: Some(17), ..causal }),
+        of(Scoring { score_scale: Some(0.7), first_query: Some(5), ..causal }),
+    ];
+    let mut stored = |shape: &[usize]| Stored::from_fn(kind, Layout::row_major(shape), |_| random.normal());
+    let plain = plain.with("mask", stored(&[2, 4, 3, 21])).with("slopes", stored(&[4])).with("sinks", stored(&[4]));
+    let integers =
+        |kind, shape: &[usize], value: fn(usize) -> i64| Stored::of_integers(kind, Layout::row_major(shape), value);
+    let cells = cells
+        .with("query_positions", integers(Kind::F32, &[2, 3], |number| 9 + number as i64))
+        .with("key_positions", integers(Kind::F64, &[2, 21], |number| (5 * number % 19) as i64 - 2));
+    let [first, second, third] = jobs;
+    [plain, cells, first, second, third]
+}
+
+/// Calls of every operation with a few entries in the batch, and those of queries and keys.
+fn all_batches(kind: Kind) -> Vec<Job> {
+    let mut jobs = batches(kind);
+    jobs.extend(batches_of_queries_and_keys(kind));
     jobs
 }
 
@@ -249,7 +317,7 @@ fn for_each_norm(jobs: Vec<Job>, mut check: impl FnMut(&Job, &str)) {
 #[test]
 fn an_entry_alone_and_in_a_batch_has_the_same_bits() {
     for kind in Kind::ALL {
-        for_each_norm(batches(kind), |job, name| {
+        for_each_norm(all_batches(kind), |job, name| {
             let outputs = job.results(None);
             for entry in 0..entries(job) {
                 let alone = entry_alone(job, entry).bits(None);
@@ -275,6 +343,9 @@ fn an_entry_alone_and_in_a_batch_that_threads_share_has_the_same_bits() {
 /// The same call for some of the entries along an axis of the batch.
 fn part_of_batch(job: &Job, axis: usize, range: &Range<usize>) -> Job {
     let mut part = job.clone();
+    if axis == 1 {
+        part.scoring = from_query(job, range.start);
+    }
     for (name, stored) in &mut part.inputs {
         if let Some(axis) = axes_of_batch(job, name)[axis] {
             *stored = narrowed(stored, axis, range.clone());
@@ -290,6 +361,7 @@ fn calls_for_some_queries_or_tokens_each_give_the_bits_of_one_call_for_all() {
         let mut job = |operation, shapes: &[&[usize]]| Job::random(operation, kind, shapes, &mut random);
         let heads = job(Operation::AttentionFactored, &shapes(&shapes_of_heads([2, 11, 13], 40, [4, 2, 9])));
         let neurons = job(Operation::MlpNeurons, &[&[2, 11, 65], &[2, 11, 65], &[2, 11, 37], &[37, 65]]);
+        let heads_again = heads.clone();
         let jobs = vec![
             heads.with_value_output(),
             heads.clone().with_form(Form::Sums),
@@ -300,6 +372,20 @@ fn calls_for_some_queries_or_tokens_each_give_the_bits_of_one_call_for_all() {
             neurons.clone().with_form(Form::Sparse(0.03, 4)),
             neurons,
         ];
+        let causal = Scoring { causal: true, ..Scoring::default() };
+        let from_queries_and_keys = [causal, Scoring { window: Some(4), first_query: Some(1), ..causal }]
+            .map(|scoring| heads_again.with_queries_and_keys(20, scoring, &mut random));
+        let [first, second] = from_queries_and_keys;
+        let jobs: Vec<Job> = jobs
+            .into_iter()
+            .chain([
+                first.with_value_output(),
+                first.clone().with_form(Form::TopK(7)),
+                first.clone().with_form(Form::Sparse(0.02, 7)),
+                first,
+                second,
+            ])
+            .collect();
         for_each_norm(jobs, |job, name| {
             let outputs = job.results(None);
             for ranges in [&[0..1, 1..11][..], &[0..5, 5..6, 6..11], &[0..4, 4..8, 8..11]] {
@@ -348,7 +434,7 @@ fn more_wholes_than_are_kept_at_a_time_give_the_same_bits_on_any_threads() {
 #[test]
 fn wherever_inputs_and_results_lie_the_bits_are_the_same() {
     for kind in Kind::ALL {
-        for_each_norm(batches(kind), |job, name| {
+        for_each_norm(all_batches(kind), |job, name| {
             let expected = job.bits(None);
             for (arrangement, layout) in Layout::OTHERS {
                 assert_eq!(job.laid_out(layout).bits(None), expected, "{name}, {arrangement} inputs");
@@ -397,6 +483,8 @@ fn broadcast_inputs_give_the_same_bits_as_copies() {
                         ("whole", stored(&[3, 600], &whole_axes)),
                         ("parts", stored(&[40, 3, 600], &parts_axes)),
                     ],
+                    scoring: Scoring::default(),
+                    leave_out_masked: false,
                 };
                 let copied = shared.laid_out(Layout::row_major);
                 assert_eq!(shared.bits(None), copied.bits(None), "{kind:?}, {norm}, {whole_axes:?}, {parts_axes:?}");
@@ -408,7 +496,7 @@ fn broadcast_inputs_give_the_same_bits_as_copies() {
 #[test]
 fn the_type_of_the_results_only_rounds_them() {
     for kind in Kind::ALL {
-        for_each_norm(batches(kind), |job, name| {
+        for_each_norm(all_batches(kind), |job, name| {
             if matches!(job.form, Form::TopK(_)) {
                 return;
             }
@@ -597,4 +685,48 @@ fn vectors_without_elements_are_all_alike_wherever_they_would_lie() {
     )
     .unwrap();
     assert_eq!(out, [0.2; 5]);
+}
+
+/// What is the same however it is said: that a query sees no key after it, and where queries and keys are.
+#[test]
+fn positions_and_masks_that_allow_the_same_keys_give_the_same_bits() {
+    for kind in [Kind::F32, Kind::F64, Kind::Bf16] {
+        let mut random = Random::new(15);
+        let heads = shapes_of_heads([2, 19, 37], 70, [4, 2, 9]);
+        let heads = Job::random(Operation::AttentionFactored, kind, &shapes(&heads), &mut random);
+        for (window, leave_out_masked) in [(None, false), (None, true), (Some(5), false), (Some(18), true)] {
+            let scoring = Scoring { causal: true, window, first_query: Some(11), ..Scoring::default() };
+            let job = heads.with_queries_and_keys(18, scoring, &mut random);
+            let job = Job { leave_out_masked, ..job };
+            let sees_all = Job { scoring: Scoring::default(), ..job.clone() };
+            let mask = Stored::from_fn(Kind::F16, Layout::row_major(&[1, 1, 19, 37]), |number| {
+                let (query, key) = (11 + number / 37, number % 37);
+                let is_allowed = key <= query && window.is_none_or(|window| key + window > query);
+                if is_allowed { 0.0 } else { f64::NEG_INFINITY }
+            });
+            let key_positions = Stored::of_integers(Kind::F32, Layout::row_major(&[1, 37]), |key| key as i64);
+            let query_positions =
+                Stored::of_integers(Kind::F64, Layout::row_major(&[2, 19]), |number| 11 + (number % 19) as i64);
+            let others = [
+                ("a mask", sees_all.with("mask", mask.clone())),
+                ("a mask as well", job.with("mask", mask)),
+                ("positions of keys", job.with("key_positions", key_positions.clone())),
+                ("positions of queries", job.with("query_positions", query_positions.clone())),
+                (
+                    "positions of both",
+                    Job { scoring: Scoring { first_query: None, ..scoring }, ..job.clone() }
+                        .with("query_positions", query_positions)
+                        .with("key_positions", key_positions),
+                ),
+                ("slopes of 0", job.with("slopes", Stored::from_fn(kind, Layout::row_major(&[1]), |_| 0.0))),
+            ];
+            for norm in NORMS {
+                let expected = job.with_norm(norm).bits(None);
+                for (name, job) in &others {
+                    let found = job.with_norm(norm).bits(None);
+                    assert!(found == expected, "{kind:?}, norm {norm}, window {window:?}, {name}");
+                }
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Form, Job, view, view_indices, view_mut};
+use common::{Form, Job, Scoring, view, view_indices, view_mut};
 use contrib_core::{
     AttentionResults, Directions, FactoredAttention, FactoredParts, Group, Heads, MlpNeurons, NeuronResults, Norm,
     OneOff, Options, Out, Parts, Tensor, TopK, attention, attention_factored, decomposed_mlp, group_contributions,
@@ -686,6 +686,8 @@ fn calls_of_nothing_and_vectors_of_nothing_are_fine() {
                         ("values", empty(&[batch, keys, kv_heads, d_head])),
                         ("w_o", empty(&[heads, d_head, d_model])),
                     ],
+                    scoring: Scoring::default(),
+                    leave_out_masked: false,
                 };
                 let [out, residual] = job.results(None);
                 for (entry, of_residual) in residual.to_f64().into_iter().enumerate() {

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{Form, Job};
+use common::{Form, Job, Scoring};
 use contrib_core::{Context, InstructionSet};
-use contrib_testing::{Arrangement, Kind, Layout, Operation, Random};
+use contrib_testing::{Arrangement, Kind, Layout, Operation, Random, Stored};
 
 /// Norms of every way to measure.
 const NORMS: [f64; 5] = [1.0, 2.0, 3.0, f64::INFINITY, 2.7];
@@ -35,7 +35,8 @@ fn jobs() -> Vec<Job> {
 /// Calls with factored parts: with vectors and values of lengths around those of a vector, all that is added in `f32`, and
 /// a block; of parts that are small beside their whole, about as large, and larger; with zeros among the coefficients.
 fn factored_jobs() -> Vec<Job> {
-    let mut random = Random::new(5);
+    // Numbers of its own, so that what was pinned before has the numbers that it had.
+    let (mut random, mut random_of_scores) = (Random::new(5), Random::new(6));
     let mut jobs = Vec::new();
     for kind in Kind::ALL {
         for (number, len) in [1, 15, 16, 17, 33, 256, 257, 300, 1040].into_iter().enumerate() {
@@ -59,6 +60,9 @@ fn factored_jobs() -> Vec<Job> {
                     stored.numbers.set(index, if number < -0.8 { 0.0 } else { size * number.abs() });
                 }
             }
+            for job in queries_and_keys_jobs(&heads, 4 + number, &mut random_of_scores) {
+                jobs.push(job);
+            }
             jobs.push(heads.with_value_output());
             jobs.push(heads.clone().with_form(Form::Sums));
             jobs.push(heads);
@@ -67,6 +71,34 @@ fn factored_jobs() -> Vec<Job> {
         }
     }
     jobs
+}
+
+/// The same heads with the pattern that queries and keys of some length make: causal, and with everything that a score can be
+/// made of.
+fn queries_and_keys_jobs(heads: &Job, d: usize, random: &mut Random) -> [Job; 2] {
+    let [_, n_heads, queries, keys] = heads.extents_of_heads();
+    let kind = heads.input("pattern").kind();
+    let causal = Scoring { causal: true, ..Scoring::default() };
+    let with_all = Scoring {
+        score_scale: Some(0.4),
+        soft_cap: Some(3.0),
+        window: Some(keys / 2 + 1),
+        first_query: Some(keys as i64 / 2),
+        ..causal
+    };
+    let [causal, with_all] = [causal, with_all].map(|scoring| heads.with_queries_and_keys(d, scoring, random));
+    let mut stored = |shape: &[usize]| {
+        Stored::from_fn(kind, Layout::row_major(shape), |_| {
+            let number = random.normal();
+            if number < -1.5 { f64::NEG_INFINITY } else { 0.5 * number }
+        })
+    };
+    let mask = stored(&[1, n_heads, queries, keys]);
+    let finite =
+        |stored: &Stored| Stored::from_fn(kind, stored.layout.clone(), |number| stored.to_f64()[number].max(-1.0));
+    let slopes = finite(&stored(&[n_heads]));
+    let sinks = finite(&stored(&[n_heads]));
+    [causal, with_all.with("mask", mask).with("slopes", slopes).with("sinks", sinks)]
 }
 
 /// Adds a vector to each of an input.
@@ -108,6 +140,8 @@ fn name(job: &Job) -> String {
     let operation = Operation::ALL.iter().find(|(_, operation)| *operation == job.operation).unwrap().0;
     let kind = job.inputs[0].1.kind().name();
     let variant = match job.form {
+        Form::Each if job.get("sinks").is_some() => " of queries and keys with all else",
+        Form::Each if job.get("queries").is_some() => " of queries and keys",
         Form::Each if job.inputs.iter().any(|(name, _)| *name == "value_output") => " of value_output",
         Form::Each => "",
         Form::Sums => " as sums",

@@ -75,7 +75,7 @@ fn bits(
         resid_mid: resid,
         pattern: match pattern {
             Pattern::Given => view(job.input("pattern")).into(),
-            Pattern::Softmax => Coefficients::Softmax(given),
+            Pattern::Softmax => Coefficients::Softmax(&given),
         },
         heads: Heads::Values { values, w_o: view(w_o), prepared },
         scale: None,

@@ -1,12 +1,12 @@
 //! What a caller gives to `contrib_attention_factored`, and what is wanted of it.
 
 use crate::prepared_projection::{self, contrib_prepared_projection};
-use crate::queries_and_keys::{self, contrib_queries_and_keys};
+use crate::queries_and_keys::contrib_queries_and_keys;
 use crate::sized_struct::{self, SizedStruct};
 use crate::status::Failure;
 use crate::tensor::{contrib_tensor, input, optional, output};
 use crate::wanted::Wanted;
-use contrib_core::{Argument, Cause, Coefficients, FactoredAttention, Heads, OneOff, Out, TensorMut};
+use contrib_core::{Argument, Cause, Coefficients, FactoredAttention, Heads, OneOff, Out, QueriesAndKeys, TensorMut};
 use std::mem::offset_of;
 
 /// Flag of `contrib_attention_inputs`: parts whose pattern is 0 (masked keys) contribute 0, and are not counted in the
@@ -124,24 +124,30 @@ unsafe impl SizedStruct for contrib_attention_results {
     const FIRST_SIZE: usize = offset_of!(contrib_attention_results, flags) + size_of::<u64>();
 }
 
-/// The inputs of a call.
+/// The struct of a call's inputs, which says neither too much nor too little.
 ///
 /// # Safety
-/// - `inputs` is null or points to as many bytes as its `struct_size` says, and so is its `queries_and_keys`.
-/// - The tensors of both are as for [`input`].
-/// - Its `prepared` is null or alive for `'a`.
-// Out of line, so that what it needs is not on the stack while the operation runs.
-#[inline(never)]
-pub(crate) unsafe fn read_inputs<'a>(
-    inputs: *const contrib_attention_inputs,
-) -> Result<FactoredAttention<'a>, Failure> {
+/// - `inputs` is null or points to as many bytes as its `struct_size` says.
+pub(crate) unsafe fn read_struct(inputs: *const contrib_attention_inputs) -> Result<contrib_attention_inputs, Failure> {
     // SAFETY: this function's contract.
     let inputs = unsafe { sized_struct::read_given(Argument::named("inputs"), inputs)? };
     check_inputs(&inputs)?;
+    Ok(inputs)
+}
+
+/// The inputs of a call, whose queries and keys were read before.
+///
+/// # Safety
+/// - The tensors are as for [`input`].
+/// - `prepared` is null or alive for `'a`.
+// Out of line, so that what it needs is not on the stack while the operation runs.
+#[inline(never)]
+pub(crate) unsafe fn read_inputs<'a>(
+    inputs: &contrib_attention_inputs,
+    queries_and_keys: Option<&'a QueriesAndKeys<'a>>,
+) -> Result<FactoredAttention<'a>, Failure> {
     // SAFETY: this function's contract.
     let read = |name, tensor| unsafe { input(Argument::named(name), tensor) };
-    // SAFETY: this function's contract.
-    let queries_and_keys = unsafe { queries_and_keys::read(Argument::named, inputs.queries_and_keys)? };
     // SAFETY: this function's contract.
     let prepared = unsafe { prepared_projection::read(inputs.prepared) };
     Ok(FactoredAttention {

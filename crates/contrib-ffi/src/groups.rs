@@ -6,7 +6,7 @@ use crate::sized_struct::{self, SizedStruct};
 use crate::status::{Failure, with_names};
 use crate::tensor::{contrib_tensor, input, optional};
 use crate::wanted::Wanted;
-use contrib_core::{Argument, Cause, Coefficients, Directions, Error, FactoredParts, Group, Parts};
+use contrib_core::{Argument, Cause, Coefficients, Directions, Error, FactoredParts, Group, Parts, QueriesAndKeys};
 use std::mem::offset_of;
 
 /// Flag of a group of factored parts: parts whose coefficient is 0 (masked keys) contribute 0, and are not counted in
@@ -87,26 +87,32 @@ unsafe impl SizedStruct for contrib_group {
     const FIRST_SIZE: usize = offset_of!(contrib_group, coefficients);
 }
 
-/// The groups of a call.
+const GROUPS: Argument = Argument::named("groups");
+
+/// A list with room for so many values, or an error.
+fn with_capacity<T>(count: usize) -> Result<Vec<T>, Failure> {
+    let mut list = Vec::new();
+    let bytes = count.saturating_mul(size_of::<T>());
+    list.try_reserve_exact(count).map_err(|_| Failure::of(GROUPS, Cause::OutOfMemory { bytes }))?;
+    Ok(list)
+}
+
+/// The structs of a call's groups.
 ///
 /// # Safety
 /// - `groups` is null or points to `n_groups` structs of the size that each of them says.
-/// - Their `queries_and_keys` is null or points to as many bytes as its `struct_size` says.
-/// - Their `prepared` is null or alive for `'a`.
-/// - The tensors of groups, and of queries and keys, are as for [`input`] and [`output`](crate::tensor::output).
-// Out of line, so that what it needs is not on the stack while the operation runs.
 #[inline(never)]
-pub(crate) unsafe fn read<'a>(groups: *const contrib_group, n_groups: usize) -> Result<Vec<Group<'a>>, Failure> {
-    const GROUPS: Argument = Argument::named("groups");
+pub(crate) unsafe fn read_structs(
+    groups: *const contrib_group,
+    n_groups: usize,
+) -> Result<Vec<contrib_group>, Failure> {
     if n_groups == 0 {
         return Ok(Vec::new());
     }
     if groups.is_null() {
         return Err(Failure::Null(GROUPS));
     }
-    let mut read = Vec::new();
-    let bytes = n_groups.saturating_mul(size_of::<Group<'_>>());
-    read.try_reserve_exact(n_groups).map_err(|_| Failure::of(GROUPS, Cause::OutOfMemory { bytes }))?;
+    let mut read = with_capacity(n_groups)?;
     let mut expected = contrib_group::FIRST_SIZE;
     for index in 0..n_groups {
         let argument = Argument::of_group(index, "struct_size");
@@ -119,8 +125,49 @@ pub(crate) unsafe fn read<'a>(groups: *const contrib_group, n_groups: usize) -> 
             return Err(Failure::StructSize { argument, expected, got: size });
         }
         expected = size;
-        // SAFETY: what the group points to is as this function's contract says.
-        read.push(unsafe { group.read(index)? });
+        read.push(group);
+    }
+    Ok(read)
+}
+
+/// The queries and keys of each group; an empty list where no group has any.
+///
+/// # Safety
+/// - The `queries_and_keys` of each group is null or points to as many bytes as its `struct_size` says.
+/// - Its tensors are as for [`input`].
+#[inline(never)]
+pub(crate) unsafe fn read_queries_and_keys<'a>(
+    groups: &[contrib_group],
+) -> Result<Vec<Option<QueriesAndKeys<'a>>>, Failure> {
+    if groups.iter().all(|group| group.queries_and_keys.is_null()) {
+        return Ok(Vec::new());
+    }
+    let mut read = with_capacity(groups.len())?;
+    for (index, group) in groups.iter().enumerate() {
+        let argument = |name| Argument::of_group(index, name);
+        group.check(argument)?;
+        // SAFETY: this function's contract.
+        read.push(unsafe { queries_and_keys::read(argument, group.queries_and_keys)? });
+    }
+    Ok(read)
+}
+
+/// The groups of a call, whose queries and keys were read before.
+///
+/// # Safety
+/// - The tensors of the groups are as for [`input`] and [`output`](crate::tensor::output).
+/// - Their `prepared` is null or alive for `'a`.
+// Out of line, so that what it needs is not on the stack while the operation runs.
+#[inline(never)]
+pub(crate) unsafe fn read<'a>(
+    groups: &[contrib_group],
+    queries_and_keys: &'a [Option<QueriesAndKeys<'a>>],
+) -> Result<Vec<Group<'a>>, Failure> {
+    let mut read = with_capacity(groups.len())?;
+    for (index, group) in groups.iter().enumerate() {
+        let own = queries_and_keys.get(index).and_then(Option::as_ref);
+        // SAFETY: this function's contract.
+        read.push(unsafe { group.read(index, own)? });
     }
     Ok(read)
 }
@@ -130,15 +177,17 @@ impl contrib_group {
     ///
     /// # Safety
     /// As for [`read`], of what the group points to.
-    unsafe fn read<'a>(&self, index: usize) -> Result<Group<'a>, Failure> {
+    unsafe fn read<'a>(
+        &self,
+        index: usize,
+        queries_and_keys: Option<&'a QueriesAndKeys<'a>>,
+    ) -> Result<Group<'a>, Failure> {
         let argument = |name| Argument::of_group(index, name);
         self.check(argument)?;
         // SAFETY: this function's contract.
         let optional = |name, tensor| unsafe { optional(argument(name), tensor) };
         // SAFETY: this function's contract.
-        let (parts, queries_and_keys) = unsafe {
-            (input(argument("parts"), self.parts)?, queries_and_keys::read(argument, self.queries_and_keys)?)
-        };
+        let parts = unsafe { input(argument("parts"), self.parts)? };
         let projection = optional("projection", self.projection)?;
         // SAFETY: this function's contract.
         let prepared = unsafe { prepared_projection::read(self.prepared) };

@@ -4,6 +4,7 @@ use crate::attention::{self, contrib_attention_inputs, contrib_attention_results
 use crate::groups::{self, contrib_group};
 use crate::neurons::{self, contrib_neurons_inputs, contrib_neurons_results};
 use crate::options::{self, contrib_options};
+use crate::queries_and_keys;
 use crate::status::{contrib_status, guard};
 use crate::tensor::{contrib_tensor, input, output};
 use contrib_core::{Argument, AttentionResults};
@@ -58,13 +59,14 @@ macro_rules! options {
 /// `CONTRIB_ERROR_INTERNAL`, a bug, after which they may have been written): `CONTRIB_ERROR_NULL_POINTER`,
 /// `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
 /// `_TOO_LARGE`, `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
-/// `CONTRIB_ERROR_TOP_K`, `_FLAGS`, `_NUMBER`, and `_CONFLICT` for fields that rule each other out. A field without another
+/// `CONTRIB_ERROR_TOP_K`, `_PREPARED`, `_FLAGS`, `_NUMBER`, and `_CONFLICT` for fields that rule each other out. A field without another
 /// that it needs, such as `projection` without coefficients or `counts` without `indices`, is a
 /// `CONTRIB_ERROR_NULL_POINTER` of the one that is missing.
 ///
 /// # Safety
-/// Pointers are null or point to what the types say, structs with a `struct_size` to as many bytes; every element that a
-/// tensor's shape and strides reach may be read, and for outputs written by this call alone.
+/// Pointers are null or point to what the types say, structs with a `struct_size` to as many bytes; contexts and prepared
+/// projections are alive; every element that a tensor's shape and strides reach may be read, and for outputs written by this
+/// call alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_group_contributions(
     whole: *const contrib_tensor,
@@ -75,7 +77,11 @@ pub unsafe extern "C" fn contrib_group_contributions(
     guard(|| {
         inputs!(whole);
         // SAFETY: this function's contract.
-        let mut groups = unsafe { groups::read(groups, n_groups)? };
+        let structs = unsafe { groups::read_structs(groups, n_groups)? };
+        // SAFETY: this function's contract.
+        let queries_and_keys = unsafe { groups::read_queries_and_keys(&structs)? };
+        // SAFETY: this function's contract.
+        let mut groups = unsafe { groups::read(&structs, &queries_and_keys)? };
         options!(options);
         contrib_core::group_contributions(&whole, &mut groups, &options)
             .map_err(|error| groups::with_names_of_fields(&error, n_groups).into())
@@ -184,7 +190,12 @@ pub unsafe extern "C" fn contrib_attention_factored(
 ) -> contrib_status {
     guard(|| {
         // SAFETY: this function's contract.
-        let (inputs, mut results) = unsafe { (attention::read_inputs(inputs)?, attention::read_results(results)?) };
+        let inputs = unsafe { attention::read_struct(inputs)? };
+        // SAFETY: this function's contract.
+        let queries_and_keys = unsafe { queries_and_keys::read(Argument::named, inputs.queries_and_keys)? };
+        // SAFETY: this function's contract.
+        let (inputs, mut results) =
+            unsafe { (attention::read_inputs(&inputs, queries_and_keys.as_ref())?, attention::read_results(results)?) };
         options!(options);
         let attention::Results { attn, resid, ref mut one_offs } = results;
         let results = AttentionResults { attn, resid, one_offs };

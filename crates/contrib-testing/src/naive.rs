@@ -146,19 +146,20 @@ pub fn scores(query: &[f64], position: i64, keys: &[Key], scoring: &Scoring) -> 
     let mut scores = Vec::new();
     for key in keys {
         let mut product = 0.0;
-        for i in 0..query.len() {
-            product += query[i] * key.vector[i];
+        for (query, key) in query.iter().zip(&key.vector) {
+            product += query * key;
         }
         let mut score = scoring.scale * product;
         if let Some(cap) = scoring.soft_cap {
             score = cap * (score / cap).tanh();
         }
         if let Some(slope) = scoring.slope {
-            score += slope * (key.position - position) as f64;
+            score += slope * (key.position as f64 - position as f64);
         }
         let is_empty = key.position < 0;
         let is_after = scoring.causal && key.position > position;
-        let is_before = scoring.window.is_some_and(|window| key.position <= position - window as i64);
+        let is_before =
+            scoring.window.is_some_and(|window| i128::from(key.position) <= i128::from(position) - window as i128);
         let is_masked = key.mask == f64::NEG_INFINITY;
         score += key.mask;
         if is_empty || is_after || is_before || is_masked || score == f64::NEG_INFINITY {

@@ -3,12 +3,15 @@
 #![allow(dead_code, reason = "each test program uses some of it")]
 
 pub mod calls;
+pub mod heads;
 
 use contrib_core::{
-    AttentionResults, Context, DType, Element, Error, FactoredAttention, Heads, IndexType, IndicesMut, MlpNeurons,
-    NeuronResults, Norm, Options, Out, Sparse, Tensor, TensorMut, TopK, attention, attention_factored, contributions,
-    contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons, threshold_and_renormalise,
+    AttentionResults, Coefficients, Context, DType, Element, Error, FactoredAttention, Heads, IndexType, Indices,
+    IndicesMut, MlpNeurons, NeuronResults, Norm, Options, Out, QueriesAndKeys, Sparse, Tensor, TensorMut, TopK,
+    attention, attention_factored, contributions, contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons,
+    threshold_and_renormalise,
 };
+use contrib_testing::cases::QueryKeyCase;
 use contrib_testing::{Arrangement, Case, Kind, Layout, Numbers, Operation, Random, Stored};
 
 /// A view of a stored tensor.
@@ -63,6 +66,14 @@ pub fn view_indices(stored: &mut Stored) -> IndicesMut<'_> {
     let Layout { shape, strides, .. } = &stored.layout;
     // SAFETY: the layout stays inside the buffer, which is borrowed as long as the view; any bits are numbers.
     unsafe { IndicesMut::from_raw_parts(start.cast(), index_type, shape, Some(strides)).unwrap() }
+}
+
+/// A view of a stored tensor as integers to read, which its bits are.
+pub fn view_integers(stored: &Stored) -> Indices<'_> {
+    let start = stored.numbers.as_ptr().wrapping_add(stored.layout.offset * stored.kind().size());
+    let Layout { shape, strides, .. } = &stored.layout;
+    // SAFETY: the layout stays inside the buffer, which is borrowed as long as the view.
+    unsafe { Indices::from_raw_parts(start.cast(), index_type(stored.kind()), shape, Some(strides)).unwrap() }
 }
 
 /// Two views of a stored tensor `[v.., 2, k]`: of contributions and of their indices, both `[v.., k]`.
@@ -148,6 +159,16 @@ impl Form {
     }
 }
 
+/// What makes a pattern of queries and keys, beside tensors.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scoring {
+    pub score_scale: Option<f64>,
+    pub soft_cap: Option<f64>,
+    pub causal: bool,
+    pub window: Option<usize>,
+    pub first_query: Option<i64>,
+}
+
 /// A call of an operation, but for where its results go.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -155,7 +176,11 @@ pub struct Job {
     pub form: Form,
     pub norm: f64,
     pub threshold: f64,
+    /// Those of [`Operation::inputs`]; or of factored attention `value_output` in place of `values` and `w_o`, `queries` and
+    /// `keys` in place of the pattern, with or without `slopes`, `sinks`, `mask`, `query_positions` and `key_positions`.
     pub inputs: Vec<(&'static str, Stored)>,
+    pub scoring: Scoring,
+    pub leave_out_masked: bool,
 }
 
 /// The two results of an operation; [`Operation::Contributions`] leaves the second alone.
@@ -174,7 +199,34 @@ impl Job {
             norm: case.norm,
             threshold: case.threshold,
             inputs: case.operation.inputs().iter().map(input).collect(),
+            scoring: Scoring::default(),
+            leave_out_masked: false,
         }
+    }
+
+    /// The call of a case of attention from queries and keys.
+    pub fn of_query_key_case(case: &QueryKeyCase) -> Self {
+        let mut job = Job::of_case(&case.case);
+        job.inputs.retain(|(name, _)| *name != "pattern");
+        for name in ["queries", "keys", "slopes", "sinks", "mask", "query_positions", "key_positions"] {
+            if let Some(array) = case.case.get(name) {
+                let bits = |number| array.numbers.bits(number) as i64;
+                let layout = Layout::row_major(&array.shape);
+                let stored = match array.numbers.kind() {
+                    Kind::F64 => Stored::of_integers(Kind::F64, layout, bits),
+                    _ => Stored::new(&array.numbers, layout),
+                };
+                job.inputs.push((name, stored));
+            }
+        }
+        let scoring = Scoring {
+            score_scale: Some(case.scale),
+            soft_cap: case.soft_cap,
+            causal: case.causal,
+            window: case.window,
+            first_query: Some(case.first_query),
+        };
+        Job { scoring, ..job }
     }
 
     /// A call with inputs of these shapes, in the order of [`Operation::inputs`], of random numbers: normal ones, or
@@ -190,7 +242,15 @@ impl Job {
             (name, Stored::from_fn(kind, Layout::row_major(shape), value))
         };
         let inputs = operation.inputs().iter().zip(shapes).map(input).collect();
-        Job { operation, form: Form::Each, norm: 1.0, threshold: 0.4, inputs }
+        Job {
+            operation,
+            form: Form::Each,
+            norm: 1.0,
+            threshold: 0.4,
+            inputs,
+            scoring: Scoring::default(),
+            leave_out_masked: false,
+        }
     }
 
     pub fn with_norm(&self, norm: f64) -> Self {
@@ -222,6 +282,35 @@ impl Job {
         Job { inputs: others.chain([value_output]).collect(), ..self.clone() }
     }
 
+    /// The same heads with the pattern that random queries and keys of this length make. The keys have as many heads as the
+    /// values.
+    pub fn with_queries_and_keys(&self, d: usize, scoring: Scoring, random: &mut Random) -> Self {
+        let [batch, heads, pos, key_pos] = self.extents_of_heads();
+        let kv_heads = self.get("values").map_or(heads, |values| values.layout.shape[2]);
+        let kind = self.input("pattern").kind();
+        let mut others: Vec<_> = self.inputs.iter().filter(|(name, _)| *name != "pattern").cloned().collect();
+        for (name, shape) in [("queries", [batch, pos, heads, d]), ("keys", [batch, key_pos, kv_heads, d])] {
+            others.push((name, Stored::from_fn(kind, Layout::row_major(&shape), |_| random.normal())));
+        }
+        Job { inputs: others, scoring, ..self.clone() }
+    }
+
+    /// The same call with one more input.
+    pub fn with(&self, name: &'static str, stored: Stored) -> Self {
+        let mut job = self.clone();
+        job.inputs.push((name, stored));
+        job
+    }
+
+    /// Of factored attention: batch items, heads, queries, keys.
+    pub fn extents_of_heads(&self) -> [usize; 4] {
+        if let Some(pattern) = self.get("pattern") {
+            return pattern.layout.shape[..].try_into().expect("it has four axes");
+        }
+        let (queries, keys) = (&self.input("queries").layout.shape, &self.input("keys").layout.shape);
+        [queries[0], queries[2], queries[1], keys[1]]
+    }
+
     /// The same inputs, in other places in memory.
     pub fn laid_out(&self, layout: Arrangement) -> Self {
         let inputs = self.inputs.iter().map(|(name, stored)| (*name, stored.laid_out(layout))).collect();
@@ -229,7 +318,11 @@ impl Job {
     }
 
     pub fn input(&self, name: &str) -> &Stored {
-        &self.inputs.iter().find(|input| input.0 == name).unwrap().1
+        self.get(name).unwrap()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Stored> {
+        self.inputs.iter().find(|input| input.0 == name).map(|(_, stored)| stored)
     }
 
     pub fn input_mut(&mut self, name: &str) -> &mut Stored {
@@ -252,8 +345,8 @@ impl Job {
             Operation::DecomposedMlp => [vectors("decomposed_mlp_out"), vectors("resid_mid")],
             Operation::Threshold => [shape("c_blocks"), shape("c_residual")],
             Operation::AttentionFactored => {
-                let pattern = shape("pattern");
-                let out = self.form.shape(&[pattern[0], pattern[2]], &[pattern[3], pattern[1]]);
+                let [batch, heads, queries, keys] = self.extents_of_heads();
+                let out = self.form.shape(&[batch, queries], &[keys, heads]);
                 [out, vectors("resid_pre")]
             }
             Operation::MlpNeurons => {
@@ -315,18 +408,40 @@ impl Job {
             };
             return mlp_neurons(&inputs, NeuronResults { neurons: out, resid }, options);
         }
+        let queries_and_keys = &mut None;
         let inputs = FactoredAttention {
             resid_pre: input("resid_pre"),
             resid_mid: input("resid_mid"),
-            pattern: input("pattern").into(),
-            heads: match self.inputs.iter().find(|input| input.0 == "value_output") {
-                Some((_, value_output)) => Heads::ValueOutput(view(value_output)),
+            pattern: self.pattern(queries_and_keys),
+            heads: match self.get("value_output") {
+                Some(value_output) => Heads::ValueOutput(view(value_output)),
                 None => Heads::Values { values: input("values"), w_o: input("w_o"), prepared: None },
             },
             scale: None,
-            leave_out_masked: false,
+            leave_out_masked: self.leave_out_masked,
         };
         attention_factored(&inputs, AttentionResults { attn: out, resid, one_offs: &mut [] }, options)
+    }
+
+    /// The pattern, or what makes it, which is then in `queries_and_keys`.
+    pub fn pattern<'a>(&'a self, queries_and_keys: &'a mut Option<QueriesAndKeys<'a>>) -> Coefficients<'a> {
+        if let Some(pattern) = self.get("pattern") {
+            return view(pattern).into();
+        }
+        let Scoring { score_scale, soft_cap, causal, window, first_query } = self.scoring;
+        Coefficients::Softmax(queries_and_keys.insert(QueriesAndKeys {
+            score_scale,
+            soft_cap,
+            causal,
+            window,
+            first_query,
+            slopes: self.get("slopes").map(view),
+            sinks: self.get("sinks").map(view),
+            mask: self.get("mask").map(view),
+            query_positions: self.get("query_positions").map(view_integers),
+            key_positions: self.get("key_positions").map(view_integers),
+            ..QueriesAndKeys::new(view(self.input("queries")), view(self.input("keys")))
+        }))
     }
 
     /// Does it, with results of this type in this layout, and sees that nothing else was written.

@@ -141,8 +141,9 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
         let starts = || std::iter::once(&0).chain(&ends);
         let block = starts().zip(&ends).map(|(start, end)| end - start).max().unwrap_or(0);
         let largest_row = |schedule: &Schedule<'_>| (0..whole.items).map(|item| schedule.lines_of_row(item)).max();
-        let bytes_in_f64: usize =
-            schedules.iter().map(|schedule| largest_row(schedule).unwrap_or(0)).sum::<usize>() * size_of::<Line<f64>>();
+        let lines_of_whole =
+            schedules.iter().map(|schedule| largest_row(schedule).unwrap_or(0)).fold(0, usize::saturating_add);
+        let bytes_in_f64 = lines_of_whole.saturating_mul(size_of::<Line<f64>>());
         let block_in_f64 = (BYTES_IN_F64 / bytes_in_f64.max(1)).clamp(1, block.clamp(1, STRIP));
         for schedule in &schedules {
             let lines_of_block = |(&start, &end): (&usize, &usize)| {

@@ -63,7 +63,7 @@ impl<N: Arithmetic> PanelReader<N> {
         starts: &[*const u8; LANES],
     ) {
         self.current = number.min(self.read.len() - 1);
-        let addresses = Some(starts.map(|start| start.addr()));
+        let addresses = Some(starts.map(<*const u8>::addr));
         if self.read[self.current] == addresses {
             return;
         }

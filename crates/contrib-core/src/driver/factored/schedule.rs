@@ -167,7 +167,8 @@ impl<N: Arithmetic> Memory<N> {
             let (visible, lines) = self.rows.span(number, (index, span));
             let own = &mut to[span.parts.start..];
             let (begins, ends) = (visible.start * LANES, (visible.end * LANES).min(span.parts.len()));
-            let of_zero = of_zero(schedule.plan, norm);
+            // Rounded as those are that have a line.
+            let of_zero = N::of(of_zero(schedule.plan, norm)).to_f64();
             own[..begins].fill(of_zero);
             let (from, len) = (lines.as_ptr().cast(), lines.len() * LANES);
             assert!(begins + len <= own.len(), "a span ends less than a line before the end");

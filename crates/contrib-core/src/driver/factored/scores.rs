@@ -183,7 +183,8 @@ impl<N: Arithmetic> Scores<'_, N> {
             }
             for (lane, (score, added)) in scores.0.iter_mut().zip(added.0).enumerate() {
                 let key = if lane < count { plan.key_positions.get(keys.start + lane, item) } else { -1 };
-                if plan.allows(query, key) {
+                // What a mask does not allow may have a score that is no number.
+                if plan.allows(query, key) && added != f64::NEG_INFINITY {
                     if plan.slopes.is_some() {
                         *score += slope * (key as f64 - query as f64);
                     }
@@ -200,17 +201,26 @@ impl<N: Arithmetic> Scores<'_, N> {
     fn of_span(&self, numbers: Option<&Numbers>, item: usize) -> Option<f64> {
         let numbers = numbers?;
         let offset = numbers.parts.offset(self.span.0) + numbers.batch.offset(item);
-        // SAFETY: there is an element for each span.
-        Some(
-            with_element!(numbers.dtype, T => unsafe { numbers.data.cast::<T>().wrapping_offset(offset).read() }.to_f64()),
-        )
+        with_element!(numbers.dtype, T => {
+            // SAFETY: there is an element for each span, of this type.
+            Some(unsafe { numbers.data.cast::<T>().wrapping_offset(offset).read() }.to_f64())
+        })
     }
 }
 
 /// Makes `cap * tanh(score / cap)` of scores.
 fn soften(scores: &mut [f64; LANES], cap: f64) {
+    /// Below it the terms of the series after the fourth are less than a rounding, and above it differences of exponentials
+    /// lose no more than two digits.
+    const SMALL: f64 = 0.01;
     let exponentials = exponentials(scores.map(|score| -2.0 * (score / cap).abs()));
     for (score, exponential) in scores.iter_mut().zip(exponentials) {
-        *score = (cap * (1.0 - exponential) / (1.0 + exponential)).copysign(*score);
+        let ratio = *score / cap;
+        *score = if ratio.abs() < SMALL {
+            let square = ratio * ratio;
+            *score * (1.0 + square * (-1.0 / 3.0 + square * (2.0 / 15.0 - square * (17.0 / 315.0))))
+        } else {
+            (cap * (1.0 - exponential) / (1.0 + exponential)).copysign(*score)
+        };
     }
 }
