@@ -440,9 +440,11 @@ impl SoftmaxGroup {
             coefficients: Coefficients::Softmax(queries_and_keys),
             directions: match &self.projection {
                 None => Directions::Vectors(view(&self.directions)),
-                Some(projection) => {
-                    Directions::Projected { values: view(&self.directions), projection: view(projection) }
-                }
+                Some(projection) => Directions::Projected {
+                    values: view(&self.directions),
+                    projection: view(projection),
+                    prepared: None,
+                },
             },
             scale: None,
             leave_out_zeros: self.leave_out_zeros,

@@ -59,13 +59,14 @@ macro_rules! options {
 /// `CONTRIB_ERROR_INTERNAL`, a bug, after which they may have been written): `CONTRIB_ERROR_NULL_POINTER`,
 /// `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
 /// `_TOO_LARGE`, `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
-/// `CONTRIB_ERROR_TOP_K`, `_FLAGS`, `_NUMBER`, and `_CONFLICT` for fields that rule each other out. A field without another
+/// `CONTRIB_ERROR_TOP_K`, `_PREPARED`, `_FLAGS`, `_NUMBER`, and `_CONFLICT` for fields that rule each other out. A field without another
 /// that it needs, such as `projection` without coefficients or `counts` without `indices`, is a
 /// `CONTRIB_ERROR_NULL_POINTER` of the one that is missing.
 ///
 /// # Safety
-/// Pointers are null or point to what the types say, structs with a `struct_size` to as many bytes; every element that a
-/// tensor's shape and strides reach may be read, and for outputs written by this call alone.
+/// Pointers are null or point to what the types say, structs with a `struct_size` to as many bytes; contexts and prepared
+/// projections are alive; every element that a tensor's shape and strides reach may be read, and for outputs written by this
+/// call alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_group_contributions(
     whole: *const contrib_tensor,

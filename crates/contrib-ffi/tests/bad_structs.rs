@@ -13,6 +13,9 @@ use contrib::groups::contrib_group;
 use contrib::neurons::{contrib_neurons_inputs, contrib_neurons_results};
 use contrib::operations::{contrib_attention_factored, contrib_group_contributions, contrib_mlp_neurons};
 use contrib::options::contrib_options;
+use contrib::prepared_projection::{
+    contrib_prepared_projection, contrib_prepared_projection_free, contrib_prepared_projection_new,
+};
 use contrib::queries_and_keys::contrib_queries_and_keys;
 use contrib::status::*;
 use contrib::tensor::contrib_tensor;
@@ -168,13 +171,13 @@ fn groups_of_no_possible_size_or_of_different_sizes_are_found() {
 #[test]
 fn groups_of_a_later_version_work_where_what_is_unknown_is_zero() {
     let expected = small(Function::Groups).results_of_run();
-    for size in [24, 25, 32, 39, 40, 48, 56, 60, 64, 65, 72, 96, 103, 104, 105, 112, 4096] {
+    for size in [24, 25, 32, 39, 40, 48, 56, 60, 64, 65, 72, 96, 103, 104, 105, 111, 112, 113, 120, 4096] {
         let mut call = small(Function::Groups);
         let groups = Groups::new(&mut call, [size, size], size);
         goes_well_by("zeros", &mut call, |_| groups.run());
         assert_eq!(call.results(), expected);
         // A field that is cut in two is not known.
-        let known = (size - size % 8).min(104);
+        let known = (size - size % 8).min(112);
         for byte in [known, size - 1, size + known, 2 * size - 1] {
             let mut call = small(Function::Groups);
             let mut groups = Groups::new(&mut call, [size, size], size);
@@ -193,7 +196,7 @@ fn groups_of_a_later_version_work_where_what_is_unknown_is_zero() {
 #[test]
 fn groups_of_any_version_have_the_fields_that_their_size_holds() {
     let expected = small(Function::Groups).results_of_run();
-    for size in [24, 32, 40, 56, 64, 100, 104, 120] {
+    for size in [24, 32, 40, 56, 64, 100, 104, 112, 120] {
         let coefficients_of_shape = |shape: &mut [i64; 2], check: &dyn Fn(*const contrib_tensor)| {
             // Coefficients of 1 change dense parts to factored ones, and nothing else.
             let mut ones = [1.0_f32; 8];
@@ -321,8 +324,8 @@ const SIZED: [Sized; 5] = [
     Sized {
         function: Function::AttentionFactored,
         name: "inputs",
-        known: 80,
-        bytes: |structs, size| of_size(structs.attention_inputs, size, 80),
+        known: 88,
+        bytes: |structs, size| of_size(structs.attention_inputs, size, 88),
         run: |structs, start| run_attention(start.cast(), &raw const structs.attention_results),
     },
     Sized {
@@ -425,7 +428,7 @@ fn structs_of_inputs_and_results_cannot_be_null() {
 fn of_two_fields_that_say_the_same_one_at_most_is_given() {
     type Change = fn(&mut contrib_attention_inputs, *const contrib_tensor);
     #[rustfmt::skip]
-    let rows: [(Change, contrib_status, &str); 7] = [
+    let rows: [(Change, contrib_status, &str); 8] = [
         (|inputs, tensor| inputs.queries_and_keys = tensor.cast(), CONTRIB_ERROR_CONFLICT,
             "pattern: expected none where there is queries_and_keys, got both"),
         (|inputs, _| inputs.pattern = ptr::null(), CONTRIB_ERROR_NULL_POINTER,
@@ -440,6 +443,11 @@ fn of_two_fields_that_say_the_same_one_at_most_is_given() {
             "w_o: expected a pointer, as there must be without value_output, got NULL"),
         (|inputs, _| (inputs.values, inputs.w_o) = (ptr::null(), ptr::null()), CONTRIB_ERROR_NULL_POINTER,
             "values: expected a pointer, as there must be without value_output, got NULL"),
+        (|inputs, tensor| {
+            (inputs.values, inputs.w_o, inputs.value_output) = (ptr::null(), ptr::null(), tensor);
+            inputs.prepared = ptr::dangling();
+        }, CONTRIB_ERROR_CONFLICT,
+            "prepared: expected none where there is value_output, got both"),
     ];
     // What is given twice is not read.
     for (change, status, sentence) in rows {
@@ -551,6 +559,100 @@ fn one_offs_may_be_null_where_there_are_none() {
     let empty = contrib_one_off { part: ptr::null(), out: ptr::null() };
     let sentence = Some("one_offs[0].part: expected a pointer, got NULL");
     fails(CONTRIB_ERROR_NULL_POINTER, sentence, &raw const empty, 1);
+}
+
+/// A tensor of ones with these extents.
+fn ones(numbers: &[f32], shape: &mut [i64]) -> contrib_tensor {
+    assert!(shape.iter().product::<i64>() as usize <= numbers.len());
+    let (ndim, shape) = (shape.len() as i32, shape.as_mut_ptr());
+    let mut tensor = small(Function::Contributions).arg("whole").tensor();
+    (tensor.data, tensor.ndim, tensor.shape) = (numbers.as_ptr().cast_mut().cast(), ndim, shape);
+    (tensor.strides, tensor.byte_offset) = (ptr::null_mut(), 0);
+    tensor
+}
+
+#[test]
+fn projections_that_cannot_be_prepared_leave_the_pointer_alone() {
+    let numbers = [1.0_f32; 24];
+    let (mut shape, mut one_axis) = ([2, 3, 4], [4]);
+    let (projection, vector) = (ones(&numbers, &mut shape), ones(&numbers, &mut one_axis));
+    let canary = ptr::without_provenance_mut::<contrib_prepared_projection>(0x5a5a);
+    let fails = |projection: *const contrib_tensor, options: &contrib_options, status, sentence: &str| {
+        let mut prepared = canary;
+        // SAFETY: the tensor is null or alive, and the pointer may be written.
+        let found = unsafe { contrib_prepared_projection_new(projection, options, &raw mut prepared) };
+        assert_eq!((found, message().as_str(), prepared), (status, sentence, canary));
+    };
+    let options = plain_options();
+    fails(ptr::null(), &options, CONTRIB_ERROR_NULL_POINTER, "projection: expected a pointer, got NULL");
+    fails(&raw const vector, &options, CONTRIB_ERROR_RANK, "projection: expected [p.., r, d], got [4]");
+    let options = contrib_options { norm: 0.5, ..options };
+    let sentence = "norm: expected a number >= 1 or infinity, got 0.5";
+    fails(&raw const projection, &options, CONTRIB_ERROR_NORM, sentence);
+    // SAFETY: the tensor is alive; null is allowed.
+    unsafe {
+        let status = contrib_prepared_projection_new(&raw const projection, ptr::null(), ptr::null_mut());
+        assert_eq!(status, CONTRIB_ERROR_NULL_POINTER);
+        assert_eq!(message(), "out: expected a pointer, got NULL");
+        contrib_prepared_projection_free(ptr::null_mut());
+    }
+}
+
+#[test]
+fn what_was_prepared_of_another_tensor_is_found() {
+    let (numbers, others) = ([1.0_f32; 24], [1.0_f32; 24]);
+    let mut shapes = ([2, 3, 4], [2, 3, 4], [2], [2, 3], [4], [2]);
+    let (own, other) = (ones(&numbers, &mut shapes.0), ones(&others, &mut shapes.1));
+    let (coefficients, values, whole) =
+        (ones(&numbers, &mut shapes.2), ones(&numbers, &mut shapes.3), ones(&numbers, &mut shapes.4));
+    let results = [7.0_f32; 2];
+    let out = ones(&results, &mut shapes.5);
+    let mut prepared = ptr::null_mut();
+    // SAFETY: the tensor is alive, and the pointer may be written.
+    assert_eq!(unsafe { contrib_prepared_projection_new(&raw const own, ptr::null(), &raw mut prepared) }, CONTRIB_OK);
+    let group = contrib_group {
+        coefficients: &raw const coefficients,
+        projection: &raw const other,
+        prepared,
+        ..dense_group(&raw const values, &raw const out)
+    };
+    let run = |group: &contrib_group| {
+        // SAFETY: the group and what it points to are alive.
+        unsafe { contrib_group_contributions(&raw const whole, group, 1, ptr::null()) }
+    };
+    assert_eq!(run(&group), CONTRIB_ERROR_PREPARED);
+    let sentence = "groups[0].prepared: expected what was prepared of groups[0].projection, ";
+    assert!(message().starts_with(sentence), "{}", message());
+    let without = contrib_group { projection: ptr::null(), ..group };
+    assert_eq!(run(&without), CONTRIB_ERROR_NULL_POINTER);
+    assert_eq!(message(), "groups[0].projection: expected a pointer, as there must be with prepared, got NULL");
+
+    let mut call = small(Function::AttentionFactored);
+    let structs = Structs::of(&mut call);
+    let inputs = contrib_attention_inputs { prepared, ..structs.attention_inputs };
+    fails_by("another w_o", &mut call, CONTRIB_ERROR_PREPARED, None, |_| {
+        run_attention(&raw const inputs, &raw const structs.attention_results)
+    });
+    assert!(message().starts_with("prepared: expected what was prepared of w_o, "), "{}", message());
+    // SAFETY: it was made above, and is freed once.
+    unsafe { contrib_prepared_projection_free(prepared) };
+}
+
+#[test]
+fn attention_has_the_same_bits_with_a_prepared_w_o() {
+    let expected = small(Function::AttentionFactored).results_of_run();
+    let mut call = small(Function::AttentionFactored);
+    let structs = Structs::of(&mut call);
+    let mut prepared = ptr::null_mut();
+    // SAFETY: the tensor is alive, and the pointer may be written.
+    let status =
+        unsafe { contrib_prepared_projection_new(structs.attention_inputs.w_o, ptr::null(), &raw mut prepared) };
+    assert_eq!(status, CONTRIB_OK);
+    let inputs = contrib_attention_inputs { prepared, ..structs.attention_inputs };
+    goes_well_by("prepared", &mut call, |_| run_attention(&raw const inputs, &raw const structs.attention_results));
+    assert_eq!(call.results(), expected);
+    // SAFETY: it was made above, and is freed once.
+    unsafe { contrib_prepared_projection_free(prepared) };
 }
 
 #[test]

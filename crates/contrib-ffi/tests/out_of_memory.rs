@@ -11,6 +11,7 @@ use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_S
 use contrib::context::{contrib_context, contrib_context_free, contrib_context_new};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM};
 use contrib::operations::contrib_contributions;
+use contrib::prepared_projection::{contrib_prepared_projection_free, contrib_prepared_projection_new};
 use contrib::status::{
     CONTRIB_ERROR_NORM, CONTRIB_ERROR_NULL_POINTER, CONTRIB_ERROR_OUT_OF_MEMORY, CONTRIB_OK, contrib_status,
 };
@@ -280,12 +281,15 @@ enum Case {
     FirstCall,
     /// A context of so many threads is made, used and freed.
     Context { threads: usize },
+    /// The matrices of heads are prepared on so many threads, and freed.
+    Prepared { threads: usize },
 }
 
 impl Case {
     fn all() -> Vec<Case> {
         let mut all = vec![Case::FirstCall];
         all.extend([0, 1, 2].map(|threads| Case::Context { threads }));
+        all.extend([1, 2].map(|threads| Case::Prepared { threads }));
         for function in Function::ALL {
             for (index, &form) in FORMS.iter().chain(own_forms(function)).enumerate() {
                 let mut add = |kind, size, threads| all.push(Case::Call { function, kind, size, threads, form });
@@ -337,6 +341,7 @@ impl Case {
                 }
             }
             Case::Context { threads } => check_context(threads, refusal, first),
+            Case::Prepared { threads } => check_prepared(threads, refusal, first),
         }
     }
 }
@@ -353,6 +358,7 @@ impl fmt::Display for Case {
             }
             Case::FirstCall => f.write_str("the call that starts the shared threads"),
             Case::Context { threads } => write!(f, "a context of {threads} threads"),
+            Case::Prepared { threads } => write!(f, "matrices prepared by {threads} threads"),
         }
     }
 }
@@ -503,6 +509,39 @@ fn check_context(threads: usize, refusal: Refusal, first: usize) {
         restore(&mut call, &blank);
         call.context = context.get();
         assert!(call.results_of_run() == expected, "the call after it gives other results");
+        if EXPLAINS.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+}
+
+fn check_prepared(threads: usize, refusal: Refusal, first: usize) {
+    let mut call = Call::random(Function::AttentionFactored, Kind::F32, Size::Large);
+    let context = common::Context::new(threads);
+    call.context = context.get();
+    let (options, w_o) = (call.options(), call.arg("w_o").tensor());
+    for request in first.. {
+        forget_message();
+        say(&Line::Try(request));
+        let mut prepared = ptr::null_mut();
+        let (status, is_refused) = refusal.of(request, || {
+            // SAFETY: tensor and options are the call's own, and the pointer may be written.
+            unsafe { contrib_prepared_projection_new(&raw const w_o, &raw const options, &raw mut prepared) }
+        });
+        if is_refused {
+            say(&Line::Refused);
+        }
+        assert_eq!(prepared.is_null(), status != CONTRIB_OK, "an object where there was an error");
+        // SAFETY: null, or made above and freed once.
+        unsafe { contrib_prepared_projection_free(prepared) };
+        if status != CONTRIB_OK {
+            assert_eq!(status, CONTRIB_ERROR_OUT_OF_MEMORY, "{}", message());
+            assert!(message().ends_with("bytes of working memory could not be allocated"), "{}", message());
+        }
+        if !is_refused {
+            assert_eq!(status, CONTRIB_OK, "no request was refused: {}", message());
+            break;
+        }
         if EXPLAINS.load(Ordering::Relaxed) {
             break;
         }

@@ -23,7 +23,8 @@
 //!     for each factored group                                                                             [schedule]
 //!         for each whole: signs or doubles, sorted elements           threads share them                  [wholes]
 //!         for each span of parts that share W, such as a head         threads share them                  [task]
-//!             pack W; project the signs of all wholes back: U = S W'  matrix product
+//!             pack W, unless it is prepared
+//!             project the signs of all wholes back: U = S W'          matrix product
 //!             with queries Q and keys K: coefficients, into the rows                                      [scores]
 //!                 for each panel of 16 keys: scores = Q K'            matrix product
 //!                 for each row: softmax
@@ -55,11 +56,14 @@ mod excess;
 mod kernels;
 mod materialise;
 mod panels;
+mod prepared;
 mod rows;
 mod schedule;
 mod scores;
 mod task;
 mod wholes;
+
+pub(crate) use prepared::PreparedMatrices;
 
 use super::memory::{Shared, buffer, uninit};
 use super::normalise::Normaliser;
