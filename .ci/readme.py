@@ -28,9 +28,18 @@ def main():
         main_c = folder / "main.c"
         main_c.write_text(
             "#include <contrib.h>\n#include <math.h>\n#include <stdio.h>\nint main(void) {\n"
-            + block("c")
+            + block("c", "float whole")
             + "return fabs(contributions[0] - 12.0 / 17) < 1e-6 ? 0 : 1;\n}\n"
         )
+        attention_c = folder / "attention.c"
+        attention_c.write_text(
+            "#include <contrib.h>\ncontrib_status largest_of(int64_t pos, const void *q, const void *k, const void *v,\n"
+            "const void *w_o, const float *before, const float *after, float *largest, int64_t *which, float *stream) {\n"
+            + block("c", "contrib_attention_inputs")
+            + "return status;\n}\n"
+        )
+        strict = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+        run("cc", *strict, "-Iinclude", "-c", attention_c, "-o", folder / "attention.o")
         (link,) = [line for line in block("sh", "-Iinclude").splitlines() if line.startswith("cc ")]
         run("sh", "-c", link.replace("main.c", f"'{main_c}'").replace("-o main", f"-o '{folder}/main'"))
         run(folder / "main")

@@ -41,10 +41,9 @@ expect() {
 
 # A model of 2 layers, 2 heads and 3 tokens, and the same broken in one way for each file name.
 python3 - <<'PYTHON' || exit 2
-import json, random, struct
+import json, math, random, struct
 
-LAYERS, HEADS, POS, D = 2, 2, 3, 4
-random.seed(1)
+LAYERS, HEADS, POS, D, KV_HEADS, D_HEAD = 2, 2, 3, 4, 1, 2
 
 
 def tensors():
@@ -66,6 +65,40 @@ def tensors():
     return made
 
 
+def add_queries_and_keys(made):
+    """With the pattern that they make, for a scale of 0.75."""
+    for i in range(LAYERS):
+        queries = [random.uniform(-2, 2) for _ in range(POS * HEADS * D_HEAD)]
+        keys = [random.uniform(-2, 2) for _ in range(POS * KV_HEADS * D_HEAD)]
+        made[f"queries.{i}"] = ["F32", [POS, HEADS, D_HEAD], queries]
+        made[f"keys.{i}"] = ["F32", [POS, KV_HEADS, D_HEAD], keys]
+        pattern = []
+        for head in range(HEADS):
+            for pos in range(POS):
+                weights = [math.exp(0.75 * sum(queries[(pos * HEADS + head) * D_HEAD + d] * keys[key * D_HEAD + d]
+                                               for d in range(D_HEAD))) if key <= pos else 0 for key in range(POS)]
+                pattern += [weight / sum(weights) for weight in weights]
+        made[f"pattern.{i}"] = ["F32", [HEADS, POS, POS], pattern]
+
+
+def with_queries_and_keys(change=lambda made: None):
+    def add_and_change(made):
+        random.seed(3)
+        add_queries_and_keys(made)
+        change(made)
+    return add_and_change
+
+
+def without(kind):
+    return lambda made: [made.pop(f"{kind}.{i}") for i in range(LAYERS)]
+
+
+def without_queries_and_keys(made):
+    without("queries")(made)
+    without("keys")(made)
+
+
+OF_ATTENTION = {"n_kv_heads": str(KV_HEADS), "d_head": str(D_HEAD), "scale": "0.75"}
 METADATA = {
     "model": "tiny & <unreal>", "prompt": "a \"b\"\n<c>", "n_layers": str(LAYERS), "n_heads": str(HEADS),
     "d_model": str(D), "tokens": json.dumps(["a", " \"b\"\n\u0007", "<c>&\U0001F600 a token too long for its column"]),
@@ -75,6 +108,7 @@ FORMATS = {"F32": "f", "F16": "e", "F64": "d", "I32": "i"}
 
 
 def write(name, change_tensors=None, metadata=None, change_header=None, keep=None):
+    random.seed(1)
     contents = tensors()
     if change_tensors:
         change_tensors(contents)
@@ -103,6 +137,14 @@ def raw(name, header, length=None):
 
 write("good")
 write("half", lambda t: [entry.__setitem__(0, "F16") for entry in t.values()])
+write("from_scores", with_queries_and_keys(), OF_ATTENTION)
+write("from_pattern", with_queries_and_keys(without_queries_and_keys))
+write("scores_alone", with_queries_and_keys(without("pattern")), OF_ATTENTION)
+write("no_keys", with_queries_and_keys(lambda t: t.pop("keys.1")), OF_ATTENTION)
+write("bad_keys", with_queries_and_keys(lambda t: t["keys.1"].__setitem__(1, [POS, D_HEAD, KV_HEADS])), OF_ATTENTION)
+write("no_kv_heads", with_queries_and_keys(), {"d_head": str(D_HEAD)})
+for number, scale in enumerate(["0", "-1", "inf", "nan", "0.5x", ""]):
+    write(f"scale_{number}", with_queries_and_keys(), {**OF_ATTENTION, "scale": scale})
 write("one_part_nan", lambda t: t["mlp_out.1"][2].__setitem__(5, float("nan")))
 write("moved_nan", lambda t: t["value_output.1"][2].__setitem__(5, float("nan")))
 write("no_tensor", lambda t: t.pop("pattern.1"))
@@ -166,6 +208,16 @@ for norm in 1 2 inf 2.5; do
     expect 0 'both say the same: passed' --compare --file "$bundled" --norm $norm
 done
 expect 0 'both say the same: passed' --compare --file good --threads 1
+expect 0 'both say the same: passed' --compare --file from_scores
+for file in from_scores from_pattern scores_alone; do
+    expect 0 'sum to 1: passed' --file $file --threshold 0 --picture same.svg
+    mv same.svg $file.svg
+    mv out $file.out
+done
+for file in from_pattern scores_alone; do
+    cmp -s from_scores.svg $file.svg && cmp -s from_scores.out $file.out
+    result "$file says other things than the same from queries and keys beside the pattern" $?
+done
 # 12 * 12 tokens * 9 heads * 576 numbers of 4 bytes.
 expect 0 ' 2985984 bytes' --compare --file "$bundled"
 for picture in bundled.svg token.svg all.svg none.svg tiny.svg; do
@@ -216,6 +268,13 @@ expect 2 'a control character in a string' --file json_nul
 expect 2 'expected a JSON object' --file json_list
 expect 2 'tensor pattern.1 is missing' --file no_tensor
 expect 2 'tensor resid_post is missing' --file no_resid_post
+expect 2 'tensor keys.1 is missing' --file no_keys
+expect 2 'keys.1: expected shape [3, 1, 2], got [3, 2, 1]' --file bad_keys
+expect 2 '__metadata__: n_kv_heads is missing' --file no_kv_heads
+for number in 0 1 2 3 4 5; do
+    expect 2 '__metadata__: scale: expected a number greater than 0' --file scale_$number
+done
+expect 2 '--compare: the file has no pattern' --compare --file scores_alone
 expect 2 'resid_mid.0: expected dtype F32, F16 or BF16, got I32' --file bad_dtype
 expect 2 'resid_mid.1: expected shape [3, 4], got [4, 3]' --file bad_shape
 expect 2 'value_output.0: expected shape [3, 2, 4], got [3, 8]' --file bad_rank

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const THREADS: [usize; 2] = [1, 2];
 const NORMS: [(&str, Norm); 2] = [("1", Norm::ONE), ("2", Norm::TWO)];
-const GIVEN: [(&str, Given); 1] = [("pattern", Given::Pattern)];
+const GIVEN: [(&str, Given); 2] = [("pattern", Given::Pattern), ("queries and keys", Given::QueriesAndKeys)];
 
 const PROMPTS: [(Model, &[usize]); 3] =
     [(SMOLLM2, &[64, 128, 512, 1024, 2048]), (GPT2, &[64, 128, 512, 1024]), (LLAMA3, &[128, 256])];

@@ -5,8 +5,8 @@ import ctypes
 
 import numpy as np
 
-from common import (aligned, begin, careful, check, context, contrib, largest_difference, load_torch, medians, options,
-                    print_table, require, results, tensor, torch_call)
+from common import (Tensor, aligned, begin, careful, check, context, contrib, largest_difference, load_torch, medians,
+                    options, print_table, require, results, tensor, torch_call)
 
 THREADS = 2
 NORM = 1
@@ -16,11 +16,34 @@ TOKENS_OF_TORCH = 128
 # How far from contrib's a contribution may be, for each part of a query. In f32 arithmetic a proximity is off by up to some
 # millionth of the sum of all, where that is mostly the stream's, and those of all parts mostly in the same direction.
 AGREEMENT = 1e-6
+# `CONTRIB_ATTENTION_SUM_HEADS`.
+SUM_HEADS = 1
+POINTER = ctypes.POINTER(Tensor)
 
 
 class Shape(ctypes.Structure):
     """`attention_shape` in loops.c."""
     _fields_ = [(name, ctypes.c_int64) for name in ("queries", "keys", "heads", "kv_heads", "d_head", "d")]
+
+
+class AttentionInputs(ctypes.Structure):
+    """`contrib_attention_inputs`."""
+    _fields_ = [("struct_size", ctypes.c_size_t), ("resid_pre", POINTER), ("resid_mid", POINTER), ("pattern", POINTER),
+                ("queries_and_keys", ctypes.c_void_p), ("values", POINTER), ("w_o", POINTER), ("value_output", POINTER),
+                ("scale", POINTER), ("flags", ctypes.c_uint64)]
+
+
+class AttentionResults(ctypes.Structure):
+    """`contrib_attention_results`."""
+    _fields_ = [("struct_size", ctypes.c_size_t), ("out_attn", POINTER), ("indices", POINTER), ("counts", POINTER),
+                ("left_out", POINTER), ("above", ctypes.c_double), ("out_resid", POINTER),
+                ("one_offs", ctypes.c_void_p), ("n_one_offs", ctypes.c_size_t), ("flags", ctypes.c_uint64)]
+
+
+def sized(struct):
+    """A pointer to a struct that says its own size."""
+    struct.struct_size = ctypes.sizeof(struct)
+    return ctypes.pointer(struct)
 
 
 class Attention:
@@ -59,8 +82,11 @@ class Attention:
         return self.pattern.size * self.shape.d
 
     def call_contrib(self, norm, context):
-        inputs, outputs = map(tensor, self.inputs), map(tensor, (self.out_attn, self.out_resid))
-        arguments = (*inputs, None, *outputs, options(norm, context))
+        pre, mid, pattern, values, w_o = map(tensor, self.inputs)
+        inputs = AttentionInputs(resid_pre=pre, resid_mid=mid, pattern=pattern, values=values, w_o=w_o)
+        results = AttentionResults(out_attn=tensor(self.out_attn), out_resid=tensor(self.out_resid))
+        results.flags = SUM_HEADS if self.out_attn.ndim == 3 else 0
+        arguments = (sized(inputs), sized(results), options(norm, context))
         return lambda: check(contrib.contrib_attention_factored(*arguments))
 
     def call_loop(self, library, norm, threads):

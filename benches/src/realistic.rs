@@ -71,6 +71,8 @@ pub struct Activations {
     pub(crate) resid_mid: Vec<f32>,
     /// `[head, pos, key_pos]`, causal.
     pub(crate) pattern: Vec<f32>,
+    /// `[pos, head, d_head]`
+    queries: Vec<f32>,
     /// `[key_pos, kv_head, d_head]`
     pub(crate) keys: Vec<f32>,
     pub(crate) values: Vec<f32>,
@@ -136,6 +138,7 @@ impl Activations {
             resid_pre: stream(&channels, pos, key_pos),
             resid_mid: Vec::new(),
             pattern: softmax(scores, pos, key_pos),
+            queries,
             keys,
             values: values(model, key_pos),
             w_o: w_o(model, &channels),
@@ -163,6 +166,7 @@ impl Activations {
             resid_pre,
             resid_mid,
             pattern: softmax(scores(model, tokens, tokens, &queries, &keys), tokens, tokens),
+            queries,
             keys,
             values,
             w_o,
@@ -211,12 +215,13 @@ impl Activations {
     pub fn run(&mut self, given: Given, options: &Options<'_>) {
         let Model { heads, kv_heads, d_head, d_model, .. } = self.model;
         let (pos, key_pos) = (self.pos, self.key_pos);
+        let queries_and_keys = QueriesAndKeys::causal(
+            Tensor::new(&self.queries, &[1, pos, heads, d_head]).unwrap(),
+            Tensor::new(&self.keys, &[1, key_pos, kv_heads, d_head]).unwrap(),
+        );
         let pattern = match given {
             Given::Pattern => Tensor::new(&self.pattern, &[1, heads, pos, key_pos]).unwrap().into(),
-            Given::QueriesAndKeys => Coefficients::Softmax(QueriesAndKeys::causal(
-                Tensor::new(&self.queries, &[1, pos, heads, d_head]).unwrap(),
-                Tensor::new(&self.keys, &[1, key_pos, kv_heads, d_head]).unwrap(),
-            )),
+            Given::QueriesAndKeys => Coefficients::Softmax(&queries_and_keys),
         };
         let inputs = FactoredAttention {
             resid_pre: Tensor::new(&self.resid_pre, &[1, pos, d_model]).unwrap(),

@@ -10,7 +10,4 @@
 /* Dies where the call failed. */
 void check_call(contrib_status status, const char *call);
 
-/* float32 in main memory, row-major. */
-contrib_tensor tensor_of(const float *data, int64_t *shape, int32_t n_dims);
-
 #endif

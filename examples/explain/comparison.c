@@ -69,16 +69,12 @@ static void dense_attention(const struct model *model, size_t index, const float
 {
     const struct layer *layer = &model->layers[index];
     int64_t n_pos = (int64_t)model->n_pos, n_heads = (int64_t)model->n_heads, d_model = (int64_t)model->d_model;
-    int64_t resid_shape[] = { BATCH, n_pos, d_model };
-    int64_t decomposed_shape[] = { BATCH, n_pos, n_pos, n_heads, d_model };
 
-    contrib_tensor resid_pre = tensor_of(layer->resid_pre, resid_shape, 3);
-    contrib_tensor resid_mid = tensor_of(layer->resid_mid, resid_shape, 3);
-    contrib_tensor decomposed_attn = tensor_of(parts, decomposed_shape, 5);
-    contrib_tensor c_attn = tensor_of(out->attn, decomposed_shape, 4);
-    contrib_tensor c_resid_pre = tensor_of(out->resid_pre, resid_shape, 2);
-
-    check_call(contrib_attention(&resid_pre, &resid_mid, &decomposed_attn, &c_attn, &c_resid_pre, options),
+    check_call(contrib_attention(CONTRIB_TENSOR(layer->resid_pre, CONTRIB_F32, BATCH, n_pos, d_model),
+                                 CONTRIB_TENSOR(layer->resid_mid, CONTRIB_F32, BATCH, n_pos, d_model),
+                                 CONTRIB_TENSOR(parts, CONTRIB_F32, BATCH, n_pos, n_pos, n_heads, d_model),
+                                 CONTRIB_TENSOR(out->attn, CONTRIB_F32, BATCH, n_pos, n_pos, n_heads),
+                                 CONTRIB_TENSOR(out->resid_pre, CONTRIB_F32, BATCH, n_pos), options),
                "contrib_attention");
 }
 
@@ -96,7 +92,7 @@ static struct cost run(const struct model *model, size_t index, bool dense, cons
         called = now();
         dense_attention(model, index, parts, options, out);
     } else {
-        contributions_attention(model, index, options, out);
+        contributions_attention(model, index, true, options, out);
     }
     double end = now();
     cost.call_seconds = end - called;

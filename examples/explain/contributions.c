@@ -17,69 +17,73 @@ static struct layer_contributions layer_new(size_t n_pos, size_t n_heads)
     };
 }
 
-void contributions_attention(const struct model *model, size_t index, const contrib_options *options,
+void contributions_attention(const struct model *model, size_t index, bool from_pattern, const contrib_options *options,
                              struct layer_contributions *out)
 {
     const struct layer *layer = &model->layers[index];
     int64_t n_pos = (int64_t)model->n_pos, n_heads = (int64_t)model->n_heads, d_model = (int64_t)model->d_model;
-    int64_t resid_shape[] = { BATCH, n_pos, d_model };
-    int64_t pattern_shape[] = { BATCH, n_heads, n_pos, n_pos };
-    int64_t value_output_shape[] = { BATCH, n_pos, n_heads, d_model };
-    int64_t c_attn_shape[] = { BATCH, n_pos, n_pos, n_heads };
+    int64_t n_kv_heads = (int64_t)model->n_kv_heads, d_head = (int64_t)model->d_head;
+    contrib_queries_and_keys queries_and_keys = CONTRIB_QUERIES_AND_KEYS_INIT;
+    contrib_attention_inputs inputs = CONTRIB_ATTENTION_INPUTS_INIT;
+    contrib_attention_results results = CONTRIB_ATTENTION_RESULTS_INIT;
 
-    contrib_tensor resid_pre = tensor_of(layer->resid_pre, resid_shape, 3);
-    contrib_tensor resid_mid = tensor_of(layer->resid_mid, resid_shape, 3);
-    contrib_tensor pattern = tensor_of(layer->pattern, pattern_shape, 4);
-    contrib_tensor value_output = tensor_of(layer->value_output, value_output_shape, 4);
-    contrib_tensor c_attn = tensor_of(out->attn, c_attn_shape, 4);
-    contrib_tensor c_resid_pre = tensor_of(out->resid_pre, resid_shape, 2);
-
-    /* No w_o, which value_output has in it already, and no extras: nothing but the heads was added to the stream. */
-    check_call(contrib_attention_factored(&resid_pre, &resid_mid, &pattern, &value_output, NULL, NULL, &c_attn,
-                                          &c_resid_pre, options),
-               "contrib_attention_factored");
+    inputs.resid_pre = CONTRIB_TENSOR(layer->resid_pre, CONTRIB_F32, BATCH, n_pos, d_model);
+    inputs.resid_mid = CONTRIB_TENSOR(layer->resid_mid, CONTRIB_F32, BATCH, n_pos, d_model);
+    queries_and_keys.queries = CONTRIB_TENSOR(layer->queries, CONTRIB_F32, BATCH, n_pos, n_heads, d_head);
+    queries_and_keys.keys = CONTRIB_TENSOR(layer->keys, CONTRIB_F32, BATCH, n_pos, n_kv_heads, d_head);
+    queries_and_keys.score_scale = model->score_scale;
+    queries_and_keys.flags = CONTRIB_CAUSAL;
+    /* (No `if`: what CONTRIB_TENSOR makes is gone at the end of the branch.) */
+    inputs.pattern =
+        from_pattern ? CONTRIB_TENSOR(layer->pattern, CONTRIB_F32, BATCH, n_heads, n_pos, n_pos) : NULL;
+    inputs.queries_and_keys = from_pattern ? NULL : &queries_and_keys;
+    /* In place of values and w_o, their products. */
+    inputs.value_output = CONTRIB_TENSOR(layer->value_output, CONTRIB_F32, BATCH, n_pos, n_heads, d_model);
+    results.out_attn = CONTRIB_TENSOR(out->attn, CONTRIB_F32, BATCH, n_pos, n_pos, n_heads);
+    results.out_resid = CONTRIB_TENSOR(out->resid_pre, CONTRIB_F32, BATCH, n_pos);
+    check_call(contrib_attention_factored(&inputs, &results, options), "contrib_attention_factored");
 }
 
 static void measure_mlp(const struct model *model, size_t index, const contrib_options *options,
                         struct layer_contributions *out)
 {
     const struct layer *layer = &model->layers[index];
-    int64_t shape[] = { BATCH, (int64_t)model->n_pos, (int64_t)model->d_model };
+    int64_t n_pos = (int64_t)model->n_pos, d_model = (int64_t)model->d_model;
 
-    contrib_tensor resid_mid = tensor_of(layer->resid_mid, shape, 3);
-    contrib_tensor resid_post = tensor_of(layer->resid_post, shape, 3);
-    contrib_tensor mlp_out = tensor_of(layer->mlp_out, shape, 3);
     /* An output has the axes of its parts, without the vectors' own. */
-    contrib_tensor c_mlp = tensor_of(out->mlp, shape, 2);
-    contrib_tensor c_resid_mid = tensor_of(out->resid_mid, shape, 2);
-
-    check_call(contrib_mlp(&resid_mid, &resid_post, &mlp_out, &c_mlp, &c_resid_mid, options), "contrib_mlp");
+    check_call(contrib_mlp(CONTRIB_TENSOR(layer->resid_mid, CONTRIB_F32, BATCH, n_pos, d_model),
+                           CONTRIB_TENSOR(layer->resid_post, CONTRIB_F32, BATCH, n_pos, d_model),
+                           CONTRIB_TENSOR(layer->mlp_out, CONTRIB_F32, BATCH, n_pos, d_model),
+                           CONTRIB_TENSOR(out->mlp, CONTRIB_F32, BATCH, n_pos),
+                           CONTRIB_TENSOR(out->resid_mid, CONTRIB_F32, BATCH, n_pos), options),
+               "contrib_mlp");
 }
 
 /*
- * The contributions to one representation at every position: `blocks` and what the residual stream kept. (A threshold
- * in the options of the calls above would do the same at once, but here what was measured is shown too.)
+ * The contributions to one representation at every position: `n_blocks` of them and what the residual stream kept. (A
+ * threshold in the options of the calls above would do the same at once, but here what was measured is shown too.)
  */
-static void keep_above(double threshold, int64_t *shape, int32_t n_dims, const float *blocks, const float *residual,
+static void keep_above(double threshold, size_t n_pos, size_t n_blocks, const float *blocks, const float *residual,
                        float *kept_blocks, float *kept_residual, const contrib_options *options)
 {
-    contrib_tensor c_blocks = tensor_of(blocks, shape, n_dims), out_blocks = tensor_of(kept_blocks, shape, n_dims);
-    contrib_tensor c_residual = tensor_of(residual, shape, 2), out_residual = tensor_of(kept_residual, shape, 2);
+    int64_t pos = (int64_t)n_pos, count = (int64_t)n_blocks;
 
-    check_call(contrib_threshold_and_renormalise(&c_blocks, &c_residual, threshold, &out_blocks, &out_residual,
-                                                 options),
+    check_call(contrib_threshold_and_renormalise(CONTRIB_TENSOR(blocks, CONTRIB_F32, pos, count),
+                                                 CONTRIB_TENSOR(residual, CONTRIB_F32, pos), threshold,
+                                                 CONTRIB_TENSOR(kept_blocks, CONTRIB_F32, pos, count),
+                                                 CONTRIB_TENSOR(kept_residual, CONTRIB_F32, pos), options),
                "contrib_threshold_and_renormalise");
 }
 
 static void measure_layer(const struct model *model, size_t index, double threshold, const contrib_options *options,
                           struct layer_contributions *all, struct layer_contributions *kept)
 {
-    int64_t shape[] = { BATCH, (int64_t)model->n_pos, (int64_t)model->n_pos, (int64_t)model->n_heads };
+    size_t n_pos = model->n_pos;
 
-    contributions_attention(model, index, options, all);
+    contributions_attention(model, index, !model->has_queries_and_keys, options, all);
     measure_mlp(model, index, options, all);
-    keep_above(threshold, shape, 4, all->attn, all->resid_pre, kept->attn, kept->resid_pre, options);
-    keep_above(threshold, shape, 2, all->mlp, all->resid_mid, kept->mlp, kept->resid_mid, options);
+    keep_above(threshold, n_pos, n_pos * model->n_heads, all->attn, all->resid_pre, kept->attn, kept->resid_pre, options);
+    keep_above(threshold, n_pos, 1, all->mlp, all->resid_mid, kept->mlp, kept->resid_mid, options);
 }
 
 struct contributions contributions_measure(const struct model *model, const struct settings *settings)

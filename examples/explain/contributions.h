@@ -5,6 +5,7 @@
 #include "model.h"
 
 #include <contrib.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* One layer's contributions, of all positions. Those of one whole sum to 1. */
@@ -38,8 +39,9 @@ struct sum_check {
 /* Dies where a call of contrib fails. */
 struct contributions contributions_measure(const struct model *model, const struct settings *settings);
 
-/* Attention alone, of one layer: writes `attn` and `resid_pre` of `out`. */
-void contributions_attention(const struct model *model, size_t index, const contrib_options *options,
+/* Attention alone, of one layer, from its pattern or else from its queries and keys, whichever the model must have then:
+ * writes `attn` and `resid_pre` of `out`. */
+void contributions_attention(const struct model *model, size_t index, bool from_pattern, const contrib_options *options,
                              struct layer_contributions *out);
 
 /* The contribution of `head` moving `key_pos` to `pos`. */

@@ -179,6 +179,8 @@ static bool explain(const struct model *model, const struct flags *flags, size_t
 
 static bool compare(const struct model *model, const struct settings *settings)
 {
+    if (!model->has_pattern)
+        die("--compare: the file has no pattern, of which the vectors are made");
     struct comparison comparison = comparison_measure(model, settings);
 
     return report_comparison(model, settings, &comparison);

@@ -3,6 +3,7 @@
 
 #include "die.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,32 @@ static void read_next_tokens(const struct safetensors *file, struct model *model
     json_free(&list);
 }
 
+/* By what inner products of queries and keys are multiplied; a file need not say it. */
+static double read_scale(const struct safetensors *file)
+{
+    const char *text = safetensors_find_metadata(file, "scale");
+    char *end;
+
+    if (text == NULL)
+        return 0;
+    double scale = strtod(text, &end);
+    if (end == text || *end != '\0' || !(scale > 0) || isinf(scale))
+        die("%s: __metadata__: scale: expected a number greater than 0", file->path);
+    return scale;
+}
+
+/* Queries and keys are what attention is explained from. A file without them has to have the pattern. */
+static void read_shape_of_attention(const struct safetensors *file, struct model *model)
+{
+    model->has_queries_and_keys = safetensors_has(file, "queries.0");
+    model->has_pattern = !model->has_queries_and_keys || safetensors_has(file, "pattern.0");
+    if (model->has_queries_and_keys) {
+        model->n_kv_heads = read_count(file, "n_kv_heads");
+        model->d_head = read_count(file, "d_head");
+        model->score_scale = read_scale(file);
+    }
+}
+
 static float *read_of_layer(const struct safetensors *file, const char *what, size_t layer, size_t n_dims,
                             const size_t *shape)
 {
@@ -88,6 +115,8 @@ static float *read_of_layer(const struct safetensors *file, const char *what, si
 static void read_layers(const struct safetensors *file, struct model *model)
 {
     const size_t resid_shape[] = { model->n_pos, model->d_model };
+    const size_t queries_shape[] = { model->n_pos, model->n_heads, model->d_head };
+    const size_t keys_shape[] = { model->n_pos, model->n_kv_heads, model->d_head };
     const size_t pattern_shape[] = { model->n_heads, model->n_pos, model->n_pos };
     const size_t value_output_shape[] = { model->n_pos, model->n_heads, model->d_model };
 
@@ -97,7 +126,12 @@ static void read_layers(const struct safetensors *file, struct model *model)
         layer->resid_pre = read_of_layer(file, "resid_pre", i, 2, resid_shape);
         layer->resid_mid = read_of_layer(file, "resid_mid", i, 2, resid_shape);
         layer->mlp_out = read_of_layer(file, "mlp_out", i, 2, resid_shape);
-        layer->pattern = read_of_layer(file, "pattern", i, 3, pattern_shape);
+        if (model->has_queries_and_keys) {
+            layer->queries = read_of_layer(file, "queries", i, 3, queries_shape);
+            layer->keys = read_of_layer(file, "keys", i, 3, keys_shape);
+        }
+        if (model->has_pattern)
+            layer->pattern = read_of_layer(file, "pattern", i, 3, pattern_shape);
         layer->value_output = read_of_layer(file, "value_output", i, 3, value_output_shape);
         if (i > 0)
             model->layers[i - 1].resid_post = layer->resid_pre;
@@ -122,6 +156,7 @@ struct model model_load(const struct safetensors *file)
             file->n_tensors);
     read_tokens(file, &model);
     read_next_tokens(file, &model);
+    read_shape_of_attention(file, &model);
     read_layers(file, &model);
     return model;
 }
@@ -151,6 +186,8 @@ void model_free(struct model *model)
         free(model->layers[i].resid_pre);
         free(model->layers[i].resid_mid);
         free(model->layers[i].mlp_out);
+        free(model->layers[i].queries);
+        free(model->layers[i].keys);
         free(model->layers[i].pattern);
         free(model->layers[i].value_output);
     }

@@ -4,6 +4,7 @@
 
 #include "safetensors.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct layer {
@@ -11,7 +12,9 @@ struct layer {
     float *resid_mid;        /* [pos, d_model] */
     float *mlp_out;          /* [pos, d_model] */
     const float *resid_post; /* [pos, d_model]: the next layer's resid_pre */
-    float *pattern;          /* [head, pos, key_pos] */
+    float *queries;          /* [pos, head, d_head], or NULL */
+    float *keys;             /* [key_pos, kv_head, d_head], or NULL */
+    float *pattern;          /* [head, pos, key_pos], or NULL where there are queries and keys */
     float *value_output;     /* [key_pos, head, d_model]: the value times the head's slice of W_O */
 };
 
@@ -24,6 +27,9 @@ struct model {
     char *name;
     char *prompt;
     size_t n_layers, n_heads, n_pos, d_model;
+    bool has_queries_and_keys, has_pattern; /* one of them, or both */
+    size_t n_kv_heads, d_head;              /* of keys */
+    double score_scale;                     /* 0: 1 / sqrt(d_head) */
     char **tokens;                  /* [pos] */
     struct next_token *next_tokens; /* what the model expects after the last token, likeliest first */
     size_t n_next_tokens;

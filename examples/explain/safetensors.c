@@ -164,7 +164,7 @@ struct safetensors safetensors_load(const char *path)
     return file;
 }
 
-const char *safetensors_metadata(const struct safetensors *file, const char *key)
+const char *safetensors_find_metadata(const struct safetensors *file, const char *key)
 {
     const struct json *metadata = json_member(&file->header, METADATA);
 
@@ -172,10 +172,19 @@ const char *safetensors_metadata(const struct safetensors *file, const char *key
         die("%s: %s is missing", file->path, METADATA);
     const struct json *value = json_member(metadata, key);
     if (value == NULL)
-        die("%s: %s: %s is missing", file->path, METADATA, key);
+        return NULL;
     if (value->kind != JSON_STRING)
         die("%s: %s: %s: expected a string", file->path, METADATA, key);
     return value->string;
+}
+
+const char *safetensors_metadata(const struct safetensors *file, const char *key)
+{
+    const char *value = safetensors_find_metadata(file, key);
+
+    if (value == NULL)
+        die("%s: %s: %s is missing", file->path, METADATA, key);
+    return value;
 }
 
 /* IEEE binary16: 1 sign, 5 exponent and 10 fraction bits. Every value is exact in float32. */
@@ -202,12 +211,18 @@ static float from_single(uint32_t bits)
     return value;
 }
 
+/* NULL where there is none. */
 static const struct tensor *find(const struct safetensors *file, const char *name)
 {
     for (size_t i = 0; i < file->n_tensors; i++)
         if (strcmp(file->tensors[i].name, name) == 0)
             return &file->tensors[i];
-    die("%s: tensor %s is missing", file->path, name);
+    return NULL;
+}
+
+bool safetensors_has(const struct safetensors *file, const char *name)
+{
+    return find(file, name) != NULL;
 }
 
 /* "[12, 576]" */
@@ -225,6 +240,8 @@ static const char *shape_text(size_t n_dims, const size_t *shape, char *text, si
 float *safetensors_read(const struct safetensors *file, const char *name, size_t n_dims, const size_t *shape)
 {
     const struct tensor *tensor = find(file, name);
+    if (tensor == NULL)
+        die("%s: tensor %s is missing", file->path, name);
     bool is_half = strcmp(tensor->dtype, "F16") == 0, is_bfloat = strcmp(tensor->dtype, "BF16") == 0;
     char expected[256], got[256];
 

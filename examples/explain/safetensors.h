@@ -4,6 +4,7 @@
 
 #include "json.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define MAX_DIMS 8
@@ -30,6 +31,12 @@ struct safetensors safetensors_load(const char *path);
 
 /* The string under `key` in __metadata__; dies where there is none. */
 const char *safetensors_metadata(const struct safetensors *file, const char *key);
+
+/* The same; NULL where there is none. */
+const char *safetensors_find_metadata(const struct safetensors *file, const char *key);
+
+/* Whether there is a tensor with this name. */
+bool safetensors_has(const struct safetensors *file, const char *name);
 
 /* The values of the tensor, the caller's to free; dies unless it has this shape and a known float type. */
 float *safetensors_read(const struct safetensors *file, const char *name, size_t n_dims, const size_t *shape);

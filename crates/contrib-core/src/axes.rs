@@ -17,6 +17,11 @@ pub(crate) fn count(extents: &[usize]) -> usize {
 }
 
 impl Axes {
+    /// Takes the last axis away: its extent and stride.
+    pub(crate) fn pop(&mut self) -> Option<(usize, isize)> {
+        self.extents.pop().zip(self.strides.pop())
+    }
+
     /// Row-major axes: the last one contiguous.
     pub(crate) fn row_major(shape: &[usize]) -> Self {
         let mut strides = List::from_fn(shape.len(), |_| 1_isize);

@@ -56,7 +56,7 @@ pub enum Coefficients<'a> {
     /// The numbers themselves: `[p.., v..]`.
     Given(Tensor<'a>),
     /// The softmax of what queries and keys give, over the last of the axes `p..`.
-    Softmax(QueriesAndKeys<'a>),
+    Softmax(&'a QueriesAndKeys<'a>),
 }
 
 impl<'a> From<Tensor<'a>> for Coefficients<'a> {

@@ -106,8 +106,8 @@ impl<'a> Indices<'a> {
     }
 
     /// The same integers, seen as this tensor.
-    pub(crate) const fn seen_as(&self, view: Tensor<'a>) -> Self {
-        Indices { view, index_type: self.index_type }
+    pub(crate) const fn seen_as(&self, view: &Tensor<'a>) -> Self {
+        Indices { view: *view, index_type: self.index_type }
     }
 }
 

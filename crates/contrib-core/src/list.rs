@@ -36,6 +36,12 @@ impl<T: Copy + Default> List<T> {
         self.items[self.len] = item;
         self.len += 1;
     }
+
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.last().copied()?;
+        self.len -= 1;
+        Some(last)
+    }
 }
 
 impl<T> Deref for List<T> {

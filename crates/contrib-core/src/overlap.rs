@@ -19,6 +19,7 @@
 
 use crate::list::MAX_NDIM;
 use crate::tensor::Tensor;
+use smallvec::SmallVec;
 
 /// Steps after which a search gives up.
 const MAX_STEPS: usize = 100_000;
@@ -65,25 +66,28 @@ pub(crate) fn find_alias<'a>(
     inputs: &(impl Iterator<Item = &'a Tensor<'a>> + Clone),
     outputs: &(impl Iterator<Item = &'a Tensor<'a>> + Clone),
 ) -> Result<Option<Alias>, OutOfMemory> {
-    if inputs.clone().chain(outputs.clone()).nth(FEW).is_none() {
-        return Ok(find_among_few(inputs, outputs));
+    let [few_inputs, few_outputs] = [few(inputs.clone()), few(outputs.clone())];
+    if few_inputs.len() + few_outputs.len() <= FEW {
+        return Ok(find_among_few(&few_inputs, &few_outputs));
     }
     find_among_many(inputs, outputs)
 }
 
+/// At most the first tensors, one more than are [`FEW`]. They take no heap.
+fn few<'a>(tensors: impl Iterator<Item = &'a Tensor<'a>>) -> SmallVec<[&'a Tensor<'a>; FEW + 1]> {
+    tensors.take(FEW + 1).collect()
+}
+
 /// Compares all pairs.
-fn find_among_few<'a>(
-    inputs: &(impl Iterator<Item = &'a Tensor<'a>> + Clone),
-    outputs: &(impl Iterator<Item = &'a Tensor<'a>> + Clone),
-) -> Option<Alias> {
-    outputs.clone().enumerate().find_map(|(output, tensor)| {
-        let shares = |other: &'a Tensor<'a>| overlap(tensor, other);
+fn find_among_few(inputs: &[&Tensor<'_>], outputs: &[&Tensor<'_>]) -> Option<Alias> {
+    outputs.iter().enumerate().find_map(|(output, tensor)| {
+        let shares = |other: &&Tensor<'_>| overlap(tensor, other);
         let with = if overlaps_itself(tensor) {
             Some(Other::Itself)
-        } else if let Some(input) = inputs.clone().position(shares) {
+        } else if let Some(input) = inputs.iter().position(shares) {
             Some(Other::Input(input))
         } else {
-            outputs.clone().take(output).position(shares).map(Other::Output)
+            outputs[..output].iter().position(shares).map(Other::Output)
         };
         with.map(|with| Alias { output, with })
     })
@@ -499,7 +503,8 @@ mod tests {
         let among_many = find_among_many(&inputs.iter(), &outputs.iter()).unwrap();
         let comparisons = COMPARISONS.get() - before;
         if inputs.len() + outputs.len() < 200 {
-            assert_eq!(among_many, find_among_few(&inputs.iter(), &outputs.iter()));
+            let [inputs, outputs] = [inputs, outputs].map(|tensors| tensors.iter().collect::<Vec<_>>());
+            assert_eq!(among_many, find_among_few(&inputs, &outputs));
         }
         assert_eq!(among_many, find_alias(&inputs.iter(), &outputs.iter()).unwrap());
         (among_many, comparisons)

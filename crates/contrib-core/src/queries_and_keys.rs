@@ -44,7 +44,7 @@ pub struct QueriesAndKeys<'a> {
     pub score_scale: Option<f64>,
     /// What no score exceeds in magnitude, greater than 0.
     pub soft_cap: Option<f64>,
-    /// What a score gains for each position that its key is after its query (ALiBi).
+    /// What a score gains for each position that its key is after its query (`ALiBi`).
     pub slopes: Option<Tensor<'a>>,
     /// Scores of a key of which nothing is added to the stream.
     pub sinks: Option<Tensor<'a>>,

@@ -418,22 +418,26 @@ impl SoftmaxGroup {
         }
     }
 
-    fn factored(&self) -> FactoredParts<'_> {
+    fn queries_and_keys(&self) -> QueriesAndKeys<'_> {
         let Scoring { score_scale, soft_cap, causal, window, first_query } = self.scoring;
+        QueriesAndKeys {
+            score_scale,
+            soft_cap,
+            causal,
+            window,
+            first_query,
+            slopes: self.slopes.as_ref().map(view),
+            sinks: self.sinks.as_ref().map(view),
+            mask: self.mask.as_ref().map(view),
+            query_positions: self.query_positions.as_ref().map(view_integers),
+            key_positions: self.key_positions.as_ref().map(view_integers),
+            ..QueriesAndKeys::new(view(&self.queries), view(&self.keys))
+        }
+    }
+
+    fn factored<'a>(&'a self, queries_and_keys: &'a QueriesAndKeys<'a>) -> FactoredParts<'a> {
         FactoredParts {
-            coefficients: Coefficients::Softmax(QueriesAndKeys {
-                score_scale,
-                soft_cap,
-                causal,
-                window,
-                first_query,
-                slopes: self.slopes.as_ref().map(view),
-                sinks: self.sinks.as_ref().map(view),
-                mask: self.mask.as_ref().map(view),
-                query_positions: self.query_positions.as_ref().map(view_integers),
-                key_positions: self.key_positions.as_ref().map(view_integers),
-                ..QueriesAndKeys::new(view(&self.queries), view(&self.keys))
-            }),
+            coefficients: Coefficients::Softmax(queries_and_keys),
             directions: match &self.projection {
                 None => Directions::Vectors(view(&self.directions)),
                 Some(projection) => {
@@ -537,6 +541,8 @@ fn check_groups(seed: u64, kind: Option<Kind>) -> Result<(), TestCaseError> {
     let of_whole = whole.to_f64();
     let dense = Stored::from_fn(kind_of_whole, Layout::row_major(&shape), |i| 0.6 * of_whole[i]);
     let groups = [0, 1].map(|_| SoftmaxGroup::random(random, &batch, &base, kind));
+    let given = groups.each_ref().map(SoftmaxGroup::queries_and_keys);
+    let factored = |index: usize| Parts::Factored(groups[index].factored(&given[index]));
     let options = Options::default().norm(Norm::new(norm).unwrap());
     let blank = |shape: &[usize]| Stored::blank(Kind::F64, Layout::row_major(shape));
     let shapes = groups.each_ref().map(|group| [&group.parts[..], &batch].concat());
@@ -544,7 +550,7 @@ fn check_groups(seed: u64, kind: Option<Kind>) -> Result<(), TestCaseError> {
     let mut out_dense = blank(&batch);
     {
         let [first, second] = outs.each_mut().map(view_mut);
-        let group = |index: usize, out| Group { parts: Parts::Factored(groups[index].factored()), out };
+        let group = |index: usize, out| Group { parts: factored(index), out };
         let mut all = [
             group(0, Out::Each(first)),
             Group::dense(view(&dense), view_mut(&mut out_dense)),
@@ -623,9 +629,9 @@ fn check_groups(seed: u64, kind: Option<Kind>) -> Result<(), TestCaseError> {
             }),
         };
         let mut all = [
-            Group { parts: Parts::Factored(groups[0].factored()), out: to },
+            Group { parts: factored(0), out: to },
             Group::dense(view(&dense), view_mut(&mut dense_again)),
-            Group { parts: Parts::Factored(groups[1].factored()), out: Out::Each(view_mut(&mut second)) },
+            Group { parts: factored(1), out: Out::Each(view_mut(&mut second)) },
         ];
         group_contributions(&view(&whole), &mut all, &options).unwrap();
     }

@@ -82,8 +82,8 @@ impl Found {
         };
         same("contributions", &found, &expected)?;
         let expected: Vec<i64> = (0..room).map(|slot| greater.get(slot).map_or(-1, |&part| part as i64)).collect();
-        same("indices", &&integers(&self.indices)[item * room..][..room], &expected)?;
-        same("count", &integers(&self.counts)[item], &count)?;
+        same("indices", &&self.indices.integers()[item * room..][..room], &expected)?;
+        same("count", &self.counts.integers()[item], &count)?;
         let found = self.left_out.to_f64()[item];
         // A rounding of the sum for each number at most, and of the result.
         let allowed = self.left_out.kind().rounding(left_out) + all.len() as f64 * f64::EPSILON * left_out;
@@ -344,8 +344,8 @@ fn of_equal_contributions_those_with_the_first_indices_stay() {
                 let mut resid = blank(&[1, 1]);
                 job.run_factored(found.out(0.0, summed_axes), view_mut(&mut resid), &options(norm)).unwrap();
                 let first: Vec<i64> = (0..room as i64).collect();
-                assert_eq!(integers(&found.indices), first, "norm {norm}, {form:?}");
-                assert_eq!(integers(&found.counts), [parts], "norm {norm}, {form:?}");
+                assert_eq!(found.indices.integers(), first, "norm {norm}, {form:?}");
+                assert_eq!(found.counts.integers(), [parts], "norm {norm}, {form:?}");
                 let left_out = (parts as usize - room) as f64 * all[0];
                 assert!((found.left_out.to_f64()[0] - left_out).abs() < 1e-14, "norm {norm}, {form:?}");
             }
@@ -380,7 +380,7 @@ fn where_contributions_are_nan_none_is_greater_and_what_is_left_out_is_nan() {
                             assert!(all[2].iter().all(|number| number.is_nan()) && !all[1][0].is_nan(), "{name}");
                             (0..3).for_each(|item| found.check(item, &all[item], above, &name));
                             assert!(found.left_out.to_f64()[2].is_nan(), "{name}");
-                            assert_eq!(integers(&found.counts)[2], 0, "{name}");
+                            assert_eq!(found.counts.integers()[2], 0, "{name}");
                         }
                     }
                 }

@@ -63,7 +63,7 @@ pub unsafe extern "C" fn contrib_context_free(context: *mut contrib_context) {
 /// `context` is null or alive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_context_threads(context: *const contrib_context) -> usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the context is null or alive.
     unsafe { context.as_ref() }.map_or(0, |context| context.0.threads())
 }
 
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn contrib_context_limit_instruction_set(
     instruction_set: i32,
 ) -> contrib_status {
     guard(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: the context is null or alive.
         let context = unsafe { context.as_mut() }.ok_or(Failure::Null(Argument::named("context")))?;
         let limit = InstructionSet::ALL.into_iter().find(|&set| number(set) == instruction_set);
         let limit = limit.ok_or(Failure::InstructionSet { got: instruction_set })?;
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn contrib_context_limit_instruction_set(
 /// `context` is null or alive.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_context_instruction_set(context: *const contrib_context) -> i32 {
-    // SAFETY: the caller's promise.
+    // SAFETY: the context is null or alive.
     number(unsafe { context.as_ref() }.map_or_else(InstructionSet::best, |context| context.0.instruction_set()))
 }
 

@@ -1,8 +1,8 @@
 //! The C API of contrib: `include/contrib.h` is generated from this crate, and every function is a thin wrapper over
 //! one of [`contrib_core`].
 //!
-//! A call goes through here once: the caller's pointers become checked views ([`tensor`], [`groups`],
-//! [`attention_extras`], [`options`]), the operation runs inside a guard that no panic passes ([`status`]), and what
+//! A call goes through here once: the caller's pointers become checked views ([`tensor`], [`queries_and_keys`], [`groups`],
+//! [`attention`], [`neurons`], [`options`]), the operation runs inside a guard that no panic passes ([`status`]), and what
 //! went wrong comes back as a number and a sentence.
 
 #![allow(
@@ -11,12 +11,15 @@
 )]
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
-pub mod attention_extras;
+pub mod attention;
 pub mod context;
 pub mod groups;
+pub mod neurons;
 pub mod operations;
 pub mod options;
+pub mod queries_and_keys;
 mod sized_struct;
 pub mod status;
 pub mod tensor;
 pub mod version;
+mod wanted;

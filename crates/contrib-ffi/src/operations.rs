@@ -1,16 +1,18 @@
 //! The operations, one function each: inputs, then outputs, then options.
 
-use crate::attention_extras::{self, contrib_attention_extras};
+use crate::attention::{self, contrib_attention_inputs, contrib_attention_results};
 use crate::groups::{self, contrib_group};
+use crate::neurons::{self, contrib_neurons_inputs, contrib_neurons_results};
 use crate::options::{self, contrib_options};
-use crate::status::{contrib_status, guard, with_names};
-use crate::tensor::{contrib_tensor, indices, input, output};
-use contrib_core::{Argument, FactoredAttention, Heads, MlpNeurons};
+use crate::queries_and_keys;
+use crate::status::{contrib_status, guard};
+use crate::tensor::{contrib_tensor, input, output};
+use contrib_core::{Argument, AttentionResults};
 
 /// Reads the inputs of a call into views of the same names.
 macro_rules! inputs {
     ($($name:ident),*) => {
-        // SAFETY: the promise of the exported function's caller.
+        // SAFETY: the contract of the exported function.
         $(let $name = unsafe { input(Argument::named(stringify!($name)), $name)? };)*
     };
 }
@@ -18,7 +20,7 @@ macro_rules! inputs {
 /// Reads the outputs of a call into views of the same names.
 macro_rules! outputs {
     ($($name:ident),*) => {
-        // SAFETY: the promise of the exported function's caller.
+        // SAFETY: the contract of the exported function.
         $(let mut $name = unsafe { output(Argument::named(stringify!($name)), $name)? };)*
     };
 }
@@ -26,7 +28,7 @@ macro_rules! outputs {
 /// Reads the options of a call.
 macro_rules! options {
     ($name:ident) => {
-        // SAFETY: the promise of the exported function's caller.
+        // SAFETY: the contract of the exported function.
         let $name = unsafe { options::read($name)? };
     };
 }
@@ -36,7 +38,8 @@ macro_rules! options {
 ///
 /// `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]`, given as they are or as coefficients
 /// and directions, and results `[p.., v..]` or fewer, with part axes of its own: see `contrib_group`. Every tensor has
-/// its own dtype: float32, float64, float16 or bfloat16, but for indices. For the norm n of the options:
+/// its own dtype: float32, float64, float16 or bfloat16; indices, counts and positions are int32 or int64. For the norm n
+/// of the options:
 ///
 /// ```text
 /// distance(p, v)     = || parts[p, v, :] - whole[v, :] + 1e-6 ||_n
@@ -56,12 +59,13 @@ macro_rules! options {
 /// `CONTRIB_ERROR_INTERNAL`, a bug, after which they may have been written): `CONTRIB_ERROR_NULL_POINTER`,
 /// `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
 /// `_TOO_LARGE`, `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
-/// `CONTRIB_ERROR_TOP_K`, and `_FLAGS`; a group with `projection`, `scale` or
-/// `CONTRIB_GROUP_LEAVE_OUT_ZEROS` and no `coefficients` is a `CONTRIB_ERROR_NULL_POINTER`.
+/// `CONTRIB_ERROR_TOP_K`, `_FLAGS`, `_NUMBER`, and `_CONFLICT` for fields that rule each other out. A field without another
+/// that it needs, such as `projection` without coefficients or `counts` without `indices`, is a
+/// `CONTRIB_ERROR_NULL_POINTER` of the one that is missing.
 ///
 /// # Safety
-/// Pointers are null or point to what the types say; every element that a tensor's shape and strides reach may be
-/// read, and for outputs written by this call alone.
+/// Pointers are null or point to what the types say, structs with a `struct_size` to as many bytes; every element that a
+/// tensor's shape and strides reach may be read, and for outputs written by this call alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_group_contributions(
     whole: *const contrib_tensor,
@@ -71,8 +75,12 @@ pub unsafe extern "C" fn contrib_group_contributions(
 ) -> contrib_status {
     guard(|| {
         inputs!(whole);
-        // SAFETY: the caller's promise.
-        let mut groups = unsafe { groups::read(groups, n_groups)? };
+        // SAFETY: this function's contract.
+        let structs = unsafe { groups::read_structs(groups, n_groups)? };
+        // SAFETY: this function's contract.
+        let queries_and_keys = unsafe { groups::read_queries_and_keys(&structs)? };
+        // SAFETY: this function's contract.
+        let mut groups = unsafe { groups::read(&structs, &queries_and_keys)? };
         options!(options);
         contrib_core::group_contributions(&whole, &mut groups, &options)
             .map_err(|error| groups::with_names_of_fields(&error, n_groups).into())
@@ -158,70 +166,40 @@ pub unsafe extern "C" fn contrib_attention(
     })
 }
 
-/// As `contrib_attention`, from the pattern and the values of the heads: the vectors
-/// `[batch, pos, key_pos, head, d_model]` never exist in memory.
+/// As `contrib_attention`, from the pattern and the values of the heads, or from queries and keys: the vectors
+/// `[batch, pos, key_pos, head, d_model]` never exist in memory, and the pattern need not.
 ///
-/// | argument | shape |
-/// |---|---|
-/// | `resid_pre`, `resid_mid` | `[batch, pos, d_model]`: any queries, all or some or one that is new |
-/// | `pattern` | `[batch, head, pos, key_pos]`: how much each head attends to which token |
-/// | `values` | `[batch, key_pos, kv_head, d_head]`; where `w_o` is NULL, `[batch, key_pos, head, d_model]` |
-/// | `w_o` | `[head, d_head, d_model]`, or NULL |
-/// | `extras` | a scale, further parts, flags; or NULL |
-/// | `out_attn` | `[batch, pos, key_pos, head]`, or `[batch, pos, key_pos]`: summed over heads |
-/// | `out_resid` | `[batch, pos]` |
+/// `inputs` says what is given, `results` what is wanted and where it goes; neither may be NULL. For each position of each
+/// batch item, the contributions of attention, whether they are written or not, `out_resid` and the results of `one_offs`
+/// together sum to 1.
 ///
-/// Head h uses the values of key-value head h / (head / kv_head): as many as there are heads, fewer (grouped queries),
-/// or one (multi-query attention). head * d_head need not be d_model. Where `w_o` is NULL, `values` are what each head
-/// would write for each token, the products of both, which a caller may keep between decoding steps.
-///
-/// A part whose pattern is 0 is the zero vector, whatever its value; it counts unless it is left out. For each position
-/// of each batch item, `out_attn`, `out_resid` and the results of the extras together sum to 1. Every tensor has its
-/// own dtype.
-///
-/// Beside the outputs some 15 MB of memory are needed for each thread, and what three copies of a head's `w_o` take. Outputs must not
-/// overlap an input, one another, or themselves. May be called from many threads at once.
+/// Beside inputs and outputs some 15 MB of memory are needed for each thread, and what three copies of a head's `w_o` take.
+/// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once.
 ///
 /// Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the
-/// heads, `CONTRIB_ERROR_FLAGS` where a flag of the extras is not known.
+/// heads.
 ///
 /// # Safety
-/// As for `contrib_group_contributions`; `extras` is null or points to a struct of the size that it says, and its
-/// `one_offs` to as many structs as it says.
+/// As for `contrib_group_contributions`; `one_offs` is null or points to as many structs as `results` says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_attention_factored(
-    resid_pre: *const contrib_tensor,
-    resid_mid: *const contrib_tensor,
-    pattern: *const contrib_tensor,
-    values: *const contrib_tensor,
-    w_o: *const contrib_tensor,
-    extras: *const contrib_attention_extras,
-    out_attn: *const contrib_tensor,
-    out_resid: *const contrib_tensor,
+    inputs: *const contrib_attention_inputs,
+    results: *const contrib_attention_results,
     options: *const contrib_options,
 ) -> contrib_status {
     guard(|| {
-        inputs!(resid_pre, resid_mid, pattern, values);
-        let heads = if w_o.is_null() {
-            Heads::ValueOutput(values)
-        } else {
-            inputs!(w_o);
-            Heads::Values { values, w_o }
-        };
-        // SAFETY: the caller's promise.
-        let mut extras = unsafe { attention_extras::read(extras)? };
-        outputs!(out_attn, out_resid);
+        // SAFETY: this function's contract.
+        let inputs = unsafe { attention::read_struct(inputs)? };
+        // SAFETY: this function's contract.
+        let queries_and_keys = unsafe { queries_and_keys::read(Argument::named, inputs.queries_and_keys)? };
+        // SAFETY: this function's contract.
+        let (inputs, mut results) =
+            unsafe { (attention::read_inputs(&inputs, queries_and_keys.as_ref())?, attention::read_results(results)?) };
         options!(options);
-        let (scale, leave_out_masked) = (extras.scale, extras.leave_out_masked);
-        let inputs = FactoredAttention { resid_pre, resid_mid, pattern, heads, scale, leave_out_masked };
-        contrib_core::attention_factored(&inputs, &mut extras.one_offs, &mut out_attn, &mut out_resid, &options)
-            .map_err(|error| with_names(&error, name_of_values).into())
+        let attention::Results { attn, resid, ref mut one_offs } = results;
+        let results = AttentionResults { attn, resid, one_offs };
+        Ok(contrib_core::attention_factored(&inputs, results, &options)?)
     })
-}
-
-/// The name that C callers know where the core has one of its own: for values without `w_o`.
-fn name_of_values(argument: Argument) -> Argument {
-    if argument == Argument::named("value_output") { Argument::named("values") } else { argument }
 }
 
 /// What the MLP, and the residual stream before it, contribute to the residual stream after it.
@@ -283,48 +261,25 @@ pub unsafe extern "C" fn contrib_decomposed_mlp(
 /// As `contrib_decomposed_mlp`, from the activations and the output vectors of the neurons: the vectors
 /// `[v.., hidden, d_model]` never exist in memory.
 ///
-/// | argument | shape |
-/// |---|---|
-/// | `resid_mid`, `resid_post` | `[v.., d_model]`, with any batch axes or none |
-/// | `activations` | `[v.., hidden]`: what each neuron's output vector is multiplied by |
-/// | `w_out` | `[hidden, d_model]`; one that is stored as `[d_model, hidden]` has the strides `{1, hidden}` |
-/// | `out_neurons` | `[v.., hidden]`; with `out_indices` `[v.., k]`: the k largest, the largest first |
-/// | `out_indices` | `[v.., k]`, int32 or int64: which neurons those are; or NULL: all neurons |
-/// | `out_resid` | `[v..]` |
-///
-/// For each batch item, the contributions of all neurons, whether they are among the largest or not, and `out_resid`
-/// together sum to 1. Of equal neurons the first comes first. Every tensor has its own dtype.
+/// `inputs` says what is given, `results` what is wanted and where it goes; neither may be NULL. For each batch item, the
+/// contributions of all neurons, whether they are written or not, and `out_resid` together sum to 1.
 ///
 /// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once. Errors: see
-/// `contrib_group_contributions`; and `CONTRIB_ERROR_TOP_K` where k is above hidden, or the indices' dtype
-/// cannot count the neurons.
+/// `contrib_group_contributions`.
 ///
 /// # Safety
 /// As for `contrib_group_contributions`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_mlp_neurons(
-    resid_mid: *const contrib_tensor,
-    resid_post: *const contrib_tensor,
-    activations: *const contrib_tensor,
-    w_out: *const contrib_tensor,
-    out_neurons: *const contrib_tensor,
-    out_indices: *const contrib_tensor,
-    out_resid: *const contrib_tensor,
+    inputs: *const contrib_neurons_inputs,
+    results: *const contrib_neurons_results,
     options: *const contrib_options,
 ) -> contrib_status {
     guard(|| {
-        inputs!(resid_mid, resid_post, activations, w_out);
-        outputs!(out_neurons);
-        let mut out_indices = if out_indices.is_null() {
-            None
-        } else {
-            // SAFETY: the caller's promise.
-            Some(unsafe { indices(Argument::named("out_indices"), out_indices)? })
-        };
-        outputs!(out_resid);
+        // SAFETY: this function's contract.
+        let (inputs, results) = unsafe { (neurons::read_inputs(inputs)?, neurons::read_results(results)?) };
         options!(options);
-        let inputs = MlpNeurons { resid_mid, resid_post, activations, w_out };
-        Ok(contrib_core::mlp_neurons(&inputs, &mut out_neurons, out_indices.as_mut(), &mut out_resid, &options)?)
+        Ok(contrib_core::mlp_neurons(&inputs, results, &options)?)
     })
 }
 

@@ -40,12 +40,12 @@ pub(crate) unsafe fn read<'a>(options: *const contrib_options) -> Result<Options
     if options.is_null() {
         return Ok(Options::default());
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: they are not null, so that they point to as many bytes as they say.
     let (options, _) = unsafe { sized_struct::read(OPTIONS, options, contrib_options::FIRST_SIZE)? };
     let read = Options::default().norm(Norm::new(options.norm)?).threshold(options.threshold);
     if options.threshold.is_nan() {
         return Err(Failure::of(Argument::named("threshold"), Cause::InvalidThreshold));
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the context is null or alive.
     Ok(unsafe { options.context.as_ref() }.map_or(read, |context| read.context(context.get())))
 }

@@ -29,7 +29,7 @@ pub(crate) unsafe fn read<T: SizedStruct>(
     least: usize,
 ) -> Result<(T, usize), Failure> {
     let start = start.cast::<u8>();
-    // SAFETY: the caller's promise; whoever says that a struct is smaller than its size field is not read further.
+    // SAFETY: there are as many bytes as the size says, and a size that says less than itself is not read further.
     let size = unsafe { start.cast::<usize>().read_unaligned() };
     if !(least..=MAX_STRUCT_SIZE).contains(&size) {
         return Err(Failure::StructSize { argument, expected: least, got: size });
@@ -37,7 +37,7 @@ pub(crate) unsafe fn read<T: SizedStruct>(
     // Half a pointer is none: bytes of a field that the size cuts in two count as unknown.
     let grown = size.min(size_of::<T>()) - T::FIRST_SIZE;
     let known = T::FIRST_SIZE + grown - grown % size_of::<usize>();
-    // SAFETY: the caller's promise: `known` is not above `size`.
+    // SAFETY: there are `size` bytes, and `known` is not above `size`.
     let unknown = unsafe { slice::from_raw_parts(start.add(known), size - known) };
     if unknown.iter().any(|&byte| byte != 0) {
         return Err(Failure::UnknownField { argument, known });
@@ -48,4 +48,16 @@ pub(crate) unsafe fn read<T: SizedStruct>(
         start.copy_to_nonoverlapping(read.as_mut_ptr().cast(), known);
         Ok((read.assume_init(), size))
     }
+}
+
+/// A struct that must be given, of the first version or later.
+///
+/// # Safety
+/// `start` is null or points to as many bytes as the `usize` there says, which need not be aligned.
+pub(crate) unsafe fn read_given<T: SizedStruct>(argument: Argument, start: *const T) -> Result<T, Failure> {
+    if start.is_null() {
+        return Err(Failure::Null(argument));
+    }
+    // SAFETY: it is not null, so that it points to as many bytes as it says.
+    unsafe { read(argument, start, T::FIRST_SIZE) }.map(|(read, _)| read)
 }

@@ -21,9 +21,12 @@ pub const CONTRIB_ERROR_NULL_POINTER: contrib_status = 100;
 pub const CONTRIB_ERROR_STRUCT_SIZE: contrib_status = 101;
 /// A struct is larger than this version of the library knows, and what it does not know is not zero.
 pub const CONTRIB_ERROR_UNKNOWN_FIELD: contrib_status = 102;
+/// Two fields are given of which only one may be.
+pub const CONTRIB_ERROR_CONFLICT: contrib_status = 103;
 /// A tensor is on a device whose memory the host cannot read.
 pub const CONTRIB_ERROR_DEVICE: contrib_status = 200;
-/// A tensor's dtype is not float32, float64, float16 or bfloat16, or for indices int32 or int64, with one lane.
+/// A tensor's dtype is not float32, float64, float16 or bfloat16, or for indices, counts and positions int32 or int64,
+/// with one lane.
 pub const CONTRIB_ERROR_DTYPE: contrib_status = 201;
 /// A tensor has a negative number of axes, or more than 16.
 pub const CONTRIB_ERROR_NDIM: contrib_status = 202;
@@ -45,11 +48,12 @@ pub const CONTRIB_ERROR_OVERLAP: contrib_status = 302;
 pub const CONTRIB_ERROR_SELF_OVERLAP: contrib_status = 303;
 /// A number of key-value heads that does not divide the number of heads.
 pub const CONTRIB_ERROR_HEADS: contrib_status = 304;
-/// More of the largest parts are asked for than there are, or there are more parts than the indices' dtype can count.
+/// More of the largest parts are asked for than there are, or there are more parts than the dtype of indices or counts can
+/// count.
 pub const CONTRIB_ERROR_TOP_K: contrib_status = 305;
 /// The norm is NaN or less than 1.
 pub const CONTRIB_ERROR_NORM: contrib_status = 400;
-/// The threshold is NaN.
+/// A threshold is NaN.
 pub const CONTRIB_ERROR_THRESHOLD: contrib_status = 401;
 /// More threads than a context can have.
 pub const CONTRIB_ERROR_TOO_MANY_THREADS: contrib_status = 402;
@@ -57,6 +61,9 @@ pub const CONTRIB_ERROR_TOO_MANY_THREADS: contrib_status = 402;
 pub const CONTRIB_ERROR_INSTRUCTION_SET: contrib_status = 403;
 /// A flag that this version of the library does not know, or one that another field rules out.
 pub const CONTRIB_ERROR_FLAGS: contrib_status = 404;
+/// A number that a field cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a first query
+/// below -1, sums over more part axes than there are.
+pub const CONTRIB_ERROR_NUMBER: contrib_status = 405;
 /// Working memory could not be allocated.
 pub const CONTRIB_ERROR_OUT_OF_MEMORY: contrib_status = 500;
 /// A bug in the library, caught before it could reach the caller. Outputs may have been written.
@@ -82,6 +89,7 @@ pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
         CONTRIB_ERROR_NULL_POINTER,
         CONTRIB_ERROR_STRUCT_SIZE,
         CONTRIB_ERROR_UNKNOWN_FIELD,
+        CONTRIB_ERROR_CONFLICT,
         CONTRIB_ERROR_DEVICE,
         CONTRIB_ERROR_DTYPE,
         CONTRIB_ERROR_NDIM,
@@ -100,6 +108,7 @@ pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
         CONTRIB_ERROR_TOO_MANY_THREADS,
         CONTRIB_ERROR_INSTRUCTION_SET,
         CONTRIB_ERROR_FLAGS,
+        CONTRIB_ERROR_NUMBER,
         CONTRIB_ERROR_OUT_OF_MEMORY,
         CONTRIB_ERROR_INTERNAL,
     )
@@ -124,6 +133,10 @@ pub(crate) enum Failure {
     Null(Argument),
     /// A pointer that must not be null where this other field or flag is given.
     NullBeside { argument: Argument, with: &'static str },
+    /// A pointer that must not be null where this other field is.
+    NullWithout { argument: Argument, other: &'static str },
+    /// Two fields of which only one may be given.
+    Conflict { argument: Argument, other: Argument },
     /// A tensor with axes but no extents.
     NullShape(Argument),
     /// A struct that says it is smaller than it can be, or than another that must have its size.
@@ -151,7 +164,10 @@ impl Failure {
 
     fn status(&self) -> contrib_status {
         match self {
-            Failure::Null(_) | Failure::NullBeside { .. } | Failure::NullShape(_) => CONTRIB_ERROR_NULL_POINTER,
+            Failure::Null(_) | Failure::NullBeside { .. } | Failure::NullWithout { .. } | Failure::NullShape(_) => {
+                CONTRIB_ERROR_NULL_POINTER
+            }
+            Failure::Conflict { .. } => CONTRIB_ERROR_CONFLICT,
             Failure::StructSize { .. } => CONTRIB_ERROR_STRUCT_SIZE,
             Failure::UnknownField { .. } => CONTRIB_ERROR_UNKNOWN_FIELD,
             Failure::Device { .. } => CONTRIB_ERROR_DEVICE,
@@ -170,8 +186,9 @@ impl Failure {
                 Cause::Overlap { .. } => CONTRIB_ERROR_OVERLAP,
                 Cause::OverlapsItself => CONTRIB_ERROR_SELF_OVERLAP,
                 Cause::Heads { .. } => CONTRIB_ERROR_HEADS,
-                Cause::TopK { .. } => CONTRIB_ERROR_TOP_K,
+                Cause::TopK { .. } | Cause::IndexType { .. } => CONTRIB_ERROR_TOP_K,
                 Cause::InvalidNorm { .. } => CONTRIB_ERROR_NORM,
+                Cause::InvalidNumber { .. } => CONTRIB_ERROR_NUMBER,
                 Cause::InvalidThreshold => CONTRIB_ERROR_THRESHOLD,
                 Cause::TooManyThreads { .. } => CONTRIB_ERROR_TOO_MANY_THREADS,
                 Cause::OutOfMemory { .. } => CONTRIB_ERROR_OUT_OF_MEMORY,
@@ -195,6 +212,12 @@ impl fmt::Display for Failure {
             Failure::Null(argument) => write!(f, "{argument}: expected a pointer, got NULL"),
             Failure::NullBeside { argument, with } => {
                 write!(f, "{argument}: expected a pointer, as there must be with {with}, got NULL")
+            }
+            Failure::NullWithout { argument, other } => {
+                write!(f, "{argument}: expected a pointer, as there must be without {other}, got NULL")
+            }
+            Failure::Conflict { argument, other } => {
+                write!(f, "{argument}: expected none where there is {other}, got both")
             }
             Failure::NullShape(argument) => write!(f, "{argument}: expected a shape for its axes, got NULL"),
             Failure::StructSize { argument, expected, got } => {

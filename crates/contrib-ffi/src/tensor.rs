@@ -1,7 +1,7 @@
 //! A caller's tensor, read field by field into a checked view.
 
 use crate::status::Failure;
-use contrib_core::{Argument, Cause, DType, Error, IndexType, IndicesMut, MAX_NDIM, Tensor, TensorMut};
+use contrib_core::{Argument, Cause, DType, Error, IndexType, Indices, IndicesMut, MAX_NDIM, Tensor, TensorMut};
 use std::ffi::c_void;
 
 /// `device_type` of ordinary memory (DLPack's `kDLCPU`).
@@ -13,7 +13,7 @@ pub const CONTRIB_DEVICE_ROCM_HOST: i32 = 11;
 /// `device_type` of CUDA's managed memory (DLPack's `kDLCUDAManaged`).
 pub const CONTRIB_DEVICE_CUDA_MANAGED: i32 = 13;
 
-/// `code` of int32 and int64 (DLPack's `kDLInt`), which indices are written as.
+/// `code` of int32 and int64 (DLPack's `kDLInt`), which indices, counts and positions are.
 pub const CONTRIB_DTYPE_INT: u8 = 0;
 /// `code` of float16, float32 and float64 (DLPack's `kDLFloat`).
 pub const CONTRIB_DTYPE_FLOAT: u8 = 2;
@@ -21,11 +21,12 @@ pub const CONTRIB_DTYPE_FLOAT: u8 = 2;
 pub const CONTRIB_DTYPE_BFLOAT: u8 = 4;
 
 /// The type of a tensor's elements, laid out as DLPack's `DLDataType`: float32 is `{CONTRIB_DTYPE_FLOAT, 32, 1}`,
-/// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`. Indices are int64, `{CONTRIB_DTYPE_INT, 64, 1}`, or int32.
+/// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`. Indices, counts and positions are int64, `{CONTRIB_DTYPE_INT, 64, 1}`, or
+/// int32. `CONTRIB_F32` and its like are all that there are.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct contrib_dtype {
-    /// `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`; for indices `CONTRIB_DTYPE_INT`.
+    /// `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`; for integers `CONTRIB_DTYPE_INT`.
     pub code: u8,
     /// 16, 32 or 64 for `CONTRIB_DTYPE_FLOAT`; 16 for `CONTRIB_DTYPE_BFLOAT`; 32 or 64 for `CONTRIB_DTYPE_INT`.
     pub bits: u8,
@@ -34,7 +35,7 @@ pub struct contrib_dtype {
 }
 
 /// A view of a tensor, laid out as DLPack's `DLTensor`, so that a `DLTensor *` can be passed as it is. The library
-/// neither keeps nor frees anything that it points to, and reads it only during the call.
+/// neither keeps nor frees anything that it points to, and reads it only during the call. `CONTRIB_TENSOR` makes one.
 ///
 /// Input strides may be zero (broadcast), negative, or in any order. No two elements of an output may share memory,
 /// with each other or with an input. `data` needs no more alignment than its elements, and may be NULL where an
@@ -117,13 +118,47 @@ impl<T> Fields<T> {
 /// The view of an input.
 ///
 /// # Safety
-/// `tensor` is null, or points to a tensor whose `shape` and `strides` are null or have `ndim` numbers, and whose
-/// elements may be read for `'a`.
+/// - `tensor` is null, or points to a tensor whose `shape` and `strides` are null or have `ndim` numbers.
+/// - Its elements may be read for `'a`.
 pub(crate) unsafe fn input<'a>(argument: Argument, tensor: *const contrib_tensor) -> Result<Tensor<'a>, Failure> {
-    // SAFETY: the caller's promise.
+    // SAFETY: this function's contract.
     let fields = unsafe { fields(argument, tensor)? };
-    // SAFETY: the caller's promise.
+    // SAFETY: the elements may be read, and shape and strides are those that they were said to have.
     unsafe { Tensor::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
+        .map_err(|error| Error::new(argument, *error.cause()).into())
+}
+
+/// The view of an input that need not be there.
+///
+/// # Safety
+/// As for [`input`].
+pub(crate) unsafe fn optional<'a>(
+    argument: Argument,
+    tensor: *const contrib_tensor,
+) -> Result<Option<Tensor<'a>>, Failure> {
+    if tensor.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the same contract.
+    unsafe { input(argument, tensor) }.map(Some)
+}
+
+/// The view of an input of positions that need not be there.
+///
+/// # Safety
+/// As for [`input`].
+pub(crate) unsafe fn optional_positions<'a>(
+    argument: Argument,
+    tensor: *const contrib_tensor,
+) -> Result<Option<Indices<'a>>, Failure> {
+    if tensor.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: this function's contract.
+    let fields = unsafe { fields(argument, tensor)? };
+    // SAFETY: the elements may be read, and shape and strides are those that they were said to have.
+    unsafe { Indices::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
+        .map(Some)
         .map_err(|error| Error::new(argument, *error.cause()).into())
 }
 
@@ -132,21 +167,21 @@ pub(crate) unsafe fn input<'a>(argument: Argument, tensor: *const contrib_tensor
 /// # Safety
 /// As for [`input`], and the elements may be written, by the call alone.
 pub(crate) unsafe fn output<'a>(argument: Argument, tensor: *const contrib_tensor) -> Result<TensorMut<'a>, Failure> {
-    // SAFETY: the caller's promise.
+    // SAFETY: this function's contract.
     let fields = unsafe { fields(argument, tensor)? };
-    // SAFETY: the caller's promise.
+    // SAFETY: the elements may be written, and shape and strides are those that they were said to have.
     unsafe { TensorMut::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
         .map_err(|error| Error::new(argument, *error.cause()).into())
 }
 
-/// The view of an output that indices are written to.
+/// The view of an output that indices or counts are written to.
 ///
 /// # Safety
 /// As for [`output`].
 pub(crate) unsafe fn indices<'a>(argument: Argument, tensor: *const contrib_tensor) -> Result<IndicesMut<'a>, Failure> {
-    // SAFETY: the caller's promise.
+    // SAFETY: this function's contract.
     let fields = unsafe { fields(argument, tensor)? };
-    // SAFETY: the caller's promise.
+    // SAFETY: the elements may be written, and shape and strides are those that they were said to have.
     unsafe { IndicesMut::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
         .map_err(|error| Error::new(argument, *error.cause()).into())
 }
@@ -158,7 +193,7 @@ unsafe fn fields<T: ElementType>(argument: Argument, tensor: *const contrib_tens
     if tensor.is_null() {
         return Err(Failure::Null(argument));
     }
-    // SAFETY: the caller's promise; the struct itself need not be aligned.
+    // SAFETY: it is not null, so that it points to a tensor, which need not be aligned.
     let tensor = unsafe { tensor.read_unaligned() };
     if !matches!(
         tensor.device_type,
@@ -179,7 +214,7 @@ unsafe fn fields<T: ElementType>(argument: Argument, tensor: *const contrib_tens
     }
     let mut shape = [0; MAX_NDIM];
     for (axis, extent) in shape[..ndim].iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
+        // SAFETY: `shape` is not null, so that it has `ndim` numbers.
         let got = unsafe { tensor.shape.add(axis).read_unaligned() };
         if got < 0 {
             return fail(Cause::NegativeExtent { axis, got });
@@ -190,7 +225,7 @@ unsafe fn fields<T: ElementType>(argument: Argument, tensor: *const contrib_tens
     if ndim > 0 && !tensor.strides.is_null() {
         let strides = strides.insert([0; MAX_NDIM]);
         for (axis, stride) in strides[..ndim].iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
+            // SAFETY: `strides` is not null, so that it has `ndim` numbers.
             let got = unsafe { tensor.strides.add(axis).read_unaligned() };
             *stride = isize::try_from(got).map_err(|_| Failure::of(argument, Cause::SizeOverflow))?;
         }

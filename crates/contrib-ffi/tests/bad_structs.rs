@@ -3,12 +3,17 @@
 mod common;
 
 use common::harm::{fails_by, goes_well_by};
-use common::{Arg, Call, Function, dense_group, message, plain_options, small};
-use contrib::attention_extras::{contrib_attention_extras, contrib_one_off};
+use common::{
+    Arg, Call, Function, NO_ATTENTION_INPUTS, NO_ATTENTION_RESULTS, NO_NEURONS_RESULTS, NO_QUERIES_AND_KEYS,
+    dense_group, message, plain_options, small,
+};
+use contrib::attention::{contrib_attention_inputs, contrib_attention_results, contrib_one_off};
 use contrib::context::{contrib_context, contrib_context_free, contrib_context_new, contrib_context_threads};
 use contrib::groups::contrib_group;
-use contrib::operations::{contrib_attention_factored, contrib_group_contributions};
+use contrib::neurons::{contrib_neurons_inputs, contrib_neurons_results};
+use contrib::operations::{contrib_attention_factored, contrib_group_contributions, contrib_mlp_neurons};
 use contrib::options::contrib_options;
+use contrib::queries_and_keys::contrib_queries_and_keys;
 use contrib::status::*;
 use contrib::tensor::contrib_tensor;
 use std::ptr;
@@ -163,13 +168,13 @@ fn groups_of_no_possible_size_or_of_different_sizes_are_found() {
 #[test]
 fn groups_of_a_later_version_work_where_what_is_unknown_is_zero() {
     let expected = small(Function::Groups).results_of_run();
-    for size in [24, 25, 32, 39, 40, 48, 56, 60, 64, 65, 72, 4096] {
+    for size in [24, 25, 32, 39, 40, 48, 56, 60, 64, 65, 72, 96, 103, 104, 105, 112, 4096] {
         let mut call = small(Function::Groups);
         let groups = Groups::new(&mut call, [size, size], size);
         goes_well_by("zeros", &mut call, |_| groups.run());
         assert_eq!(call.results(), expected);
         // A field that is cut in two is not known.
-        let known = (size - size % 8).min(64);
+        let known = (size - size % 8).min(104);
         for byte in [known, size - 1, size + known, 2 * size - 1] {
             let mut call = small(Function::Groups);
             let mut groups = Groups::new(&mut call, [size, size], size);
@@ -188,7 +193,7 @@ fn groups_of_a_later_version_work_where_what_is_unknown_is_zero() {
 #[test]
 fn groups_of_any_version_have_the_fields_that_their_size_holds() {
     let expected = small(Function::Groups).results_of_run();
-    for size in [24, 32, 40, 56, 64, 100] {
+    for size in [24, 32, 40, 56, 64, 100, 104, 120] {
         let coefficients_of_shape = |shape: &mut [i64; 2], check: &dyn Fn(*const contrib_tensor)| {
             // Coefficients of 1 change dense parts to factored ones, and nothing else.
             let mut ones = [1.0_f32; 8];
@@ -245,52 +250,275 @@ fn groups_may_be_null_where_there_are_none() {
     assert!(message().starts_with("groups: "), "{}", message());
 }
 
-/// Runs a small call of factored attention with these extras.
-fn run_with_extras(call: &mut Call, extras: *const contrib_attention_extras) -> contrib_status {
-    let tensors: Vec<contrib_tensor> = call.args.iter_mut().flatten().map(Arg::tensor).collect();
-    let [pre, mid, pattern, values, w_o, out_attn, out_resid] =
-        [0, 1, 2, 3, 4, 5, 6].map(|number| &raw const tensors[number]);
-    // SAFETY: the tensors are alive, and the extras as the test has made them.
-    unsafe { contrib_attention_factored(pre, mid, pattern, values, w_o, extras, out_attn, out_resid, &plain_options()) }
+/// The structs of a small call, and the tensors that they point to.
+struct Structs {
+    attention_inputs: contrib_attention_inputs,
+    attention_results: contrib_attention_results,
+    neurons_inputs: contrib_neurons_inputs,
+    neurons_results: contrib_neurons_results,
+    tensors: Vec<contrib_tensor>,
 }
 
-const NO_EXTRAS: contrib_attention_extras = contrib_attention_extras {
-    struct_size: size_of::<contrib_attention_extras>(),
-    scale: ptr::null(),
-    one_offs: ptr::null(),
-    n_one_offs: 0,
-    flags: 0,
-};
+impl Structs {
+    /// Those of a call of factored attention, or of neurons.
+    fn of(call: &mut Call) -> Self {
+        let tensors: Vec<contrib_tensor> = call.args.iter_mut().flatten().map(Arg::tensor).collect();
+        let tensor = |number: usize| tensors.get(number).map_or(ptr::null(), ptr::from_ref);
+        let [pattern, values, w_o] = [2, 3, 4].map(tensor);
+        let struct_size = size_of::<contrib_neurons_inputs>();
+        let [resid_mid, resid_post, activations, w_out] = [0, 1, 2, 3].map(tensor);
+        Structs {
+            attention_inputs: contrib_attention_inputs {
+                resid_pre: tensor(0),
+                resid_mid: tensor(1),
+                pattern,
+                values,
+                w_o,
+                ..NO_ATTENTION_INPUTS
+            },
+            attention_results: contrib_attention_results {
+                out_attn: tensor(5),
+                out_resid: tensor(6),
+                ..NO_ATTENTION_RESULTS
+            },
+            neurons_inputs: contrib_neurons_inputs { struct_size, resid_mid, resid_post, activations, w_out },
+            neurons_results: contrib_neurons_results {
+                out_neurons: tensor(4),
+                out_resid: tensor(5),
+                ..NO_NEURONS_RESULTS
+            },
+            tensors,
+        }
+    }
+}
+
+/// Runs a call of factored attention with these structs.
+fn run_attention(inputs: *const contrib_attention_inputs, results: *const contrib_attention_results) -> contrib_status {
+    // SAFETY: the structs are null or as the test has made them, and their tensors are alive.
+    unsafe { contrib_attention_factored(inputs, results, &plain_options()) }
+}
+
+/// Runs a call of neurons with these structs.
+fn run_neurons(inputs: *const contrib_neurons_inputs, results: *const contrib_neurons_results) -> contrib_status {
+    // SAFETY: as above.
+    unsafe { contrib_mlp_neurons(inputs, results, &plain_options()) }
+}
+
+/// Calls of a function in which one struct is of any size.
+struct Sized {
+    function: Function,
+    /// The argument that the struct is.
+    name: &'static str,
+    /// Its size.
+    known: usize,
+    /// Its bytes, where it says that it has this size.
+    bytes: fn(&Structs, usize) -> Vec<u8>,
+    /// Runs the call with this struct and the others as they are.
+    run: fn(&Structs, *const u8) -> contrib_status,
+}
+
+const SIZED: [Sized; 5] = [
+    Sized {
+        function: Function::AttentionFactored,
+        name: "inputs",
+        known: 80,
+        bytes: |structs, size| of_size(structs.attention_inputs, size, 80),
+        run: |structs, start| run_attention(start.cast(), &raw const structs.attention_results),
+    },
+    Sized {
+        function: Function::AttentionFactored,
+        name: "results",
+        known: 80,
+        bytes: |structs, size| of_size(structs.attention_results, size, 80),
+        run: |structs, start| run_attention(&raw const structs.attention_inputs, start.cast()),
+    },
+    Sized {
+        function: Function::MlpNeurons,
+        name: "inputs",
+        known: 40,
+        bytes: |structs, size| of_size(structs.neurons_inputs, size, 40),
+        run: |structs, start| run_neurons(start.cast(), &raw const structs.neurons_results),
+    },
+    Sized {
+        function: Function::MlpNeurons,
+        name: "results",
+        known: 56,
+        bytes: |structs, size| of_size(structs.neurons_results, size, 56),
+        run: |structs, start| run_neurons(&raw const structs.neurons_inputs, start.cast()),
+    },
+    Sized {
+        function: Function::AttentionFactored,
+        name: "queries_and_keys",
+        known: 104,
+        bytes: |_, size| of_size(NO_QUERIES_AND_KEYS, size, 104),
+        run: |structs, start| {
+            let (pattern, queries_and_keys) = (ptr::null(), start.cast());
+            let inputs = contrib_attention_inputs { pattern, queries_and_keys, ..structs.attention_inputs };
+            run_attention(&raw const inputs, &raw const structs.attention_results)
+        },
+    },
+];
 
 #[test]
-fn extras_of_no_possible_size_are_found() {
-    for size in [0, 1, 8, 24, 39, 4097, isize::MAX as usize, usize::MAX] {
-        let extras = of_size(NO_EXTRAS, size, 40);
-        let sentence = format!("extras: expected a struct_size from 40 to 4096, the same for all, got {size}");
+fn structs_of_inputs_and_results_of_no_possible_size_are_found() {
+    for Sized { function, name, known, bytes, run } in SIZED {
+        for size in [0, 1, 8, 24, known - 1, 4097, isize::MAX as usize, usize::MAX] {
+            let mut call = small(function);
+            let structs = Structs::of(&mut call);
+            let bytes = bytes(&structs, size);
+            let sentence = format!("{name}: expected a struct_size from {known} to 4096, the same for all, got {size}");
+            fails_by(name, &mut call, CONTRIB_ERROR_STRUCT_SIZE, Some(&sentence), |_| run(&structs, bytes.as_ptr()));
+        }
+    }
+}
+
+#[test]
+fn structs_of_a_later_version_work_where_what_is_unknown_is_zero() {
+    for Sized { function, name, known, bytes, run } in SIZED {
+        let expected = small(function).results_of_run();
+        for size in [known, known + 1, known + 8, 4096] {
+            let mut call = small(function);
+            let structs = Structs::of(&mut call);
+            // At an odd address, as any struct may be.
+            let mut bytes = [vec![0], bytes(&structs, size)].concat();
+            if name == "queries_and_keys" {
+                let sentence = Some("queries: expected a pointer, got NULL");
+                fails_by("zeros", &mut call, CONTRIB_ERROR_NULL_POINTER, sentence, |_| {
+                    run(&structs, bytes[1..].as_ptr())
+                });
+            } else {
+                goes_well_by("zeros", &mut call, |_| run(&structs, bytes[1..].as_ptr()));
+                assert_eq!(call.results(), expected);
+            }
+            for byte in [known, size - 1].into_iter().filter(|byte| (known..size).contains(byte)) {
+                bytes[1 + byte] = 1;
+                let sentence = format!("{name}: expected zeros after the {known} bytes that this version knows");
+                let mut call = small(function);
+                let structs = Structs::of(&mut call);
+                fails_by("no zero", &mut call, CONTRIB_ERROR_UNKNOWN_FIELD, Some(&sentence), |_| {
+                    run(&structs, bytes[1..].as_ptr())
+                });
+                bytes[1 + byte] = 0;
+            }
+        }
+    }
+}
+
+#[test]
+fn structs_of_inputs_and_results_cannot_be_null() {
+    for Sized { function, name, run, .. } in SIZED {
+        let mut call = small(function);
+        let structs = Structs::of(&mut call);
+        let sentence = match name {
+            "queries_and_keys" => {
+                "pattern: expected a pointer, as there must be without queries_and_keys, got NULL".to_owned()
+            }
+            name => format!("{name}: expected a pointer, got NULL"),
+        };
+        fails_by("NULL", &mut call, CONTRIB_ERROR_NULL_POINTER, Some(&sentence), |_| run(&structs, ptr::null()));
+    }
+    assert_eq!(run_attention(ptr::null(), ptr::null()), CONTRIB_ERROR_NULL_POINTER);
+    assert_eq!(run_neurons(ptr::null(), ptr::null()), CONTRIB_ERROR_NULL_POINTER);
+}
+
+#[test]
+fn of_two_fields_that_say_the_same_one_at_most_is_given() {
+    type Change = fn(&mut contrib_attention_inputs, *const contrib_tensor);
+    #[rustfmt::skip]
+    let rows: [(Change, contrib_status, &str); 7] = [
+        (|inputs, tensor| inputs.queries_and_keys = tensor.cast(), CONTRIB_ERROR_CONFLICT,
+            "pattern: expected none where there is queries_and_keys, got both"),
+        (|inputs, _| inputs.pattern = ptr::null(), CONTRIB_ERROR_NULL_POINTER,
+            "pattern: expected a pointer, as there must be without queries_and_keys, got NULL"),
+        (|inputs, tensor| inputs.value_output = tensor, CONTRIB_ERROR_CONFLICT,
+            "values: expected none where there is value_output, got both"),
+        (|inputs, tensor| (inputs.value_output, inputs.values) = (tensor, ptr::null()), CONTRIB_ERROR_CONFLICT,
+            "w_o: expected none where there is value_output, got both"),
+        (|inputs, _| inputs.values = ptr::null(), CONTRIB_ERROR_NULL_POINTER,
+            "values: expected a pointer, as there must be without value_output, got NULL"),
+        (|inputs, _| inputs.w_o = ptr::null(), CONTRIB_ERROR_NULL_POINTER,
+            "w_o: expected a pointer, as there must be without value_output, got NULL"),
+        (|inputs, _| (inputs.values, inputs.w_o) = (ptr::null(), ptr::null()), CONTRIB_ERROR_NULL_POINTER,
+            "values: expected a pointer, as there must be without value_output, got NULL"),
+    ];
+    // What is given twice is not read.
+    for (change, status, sentence) in rows {
         let mut call = small(Function::AttentionFactored);
-        fails_by("size", &mut call, CONTRIB_ERROR_STRUCT_SIZE, Some(&sentence), |call| {
-            run_with_extras(call, extras.as_ptr().cast())
+        let structs = Structs::of(&mut call);
+        let mut inputs = structs.attention_inputs;
+        change(&mut inputs, &raw const structs.tensors[0]);
+        fails_by(sentence, &mut call, status, Some(sentence), |_| {
+            run_attention(&raw const inputs, &raw const structs.attention_results)
         });
     }
 }
 
 #[test]
-fn extras_of_a_later_version_work_where_what_is_unknown_is_zero() {
-    let expected = small(Function::AttentionFactored).results_of_run();
-    for size in [40, 41, 48, 4096] {
-        // At an odd address, as any struct may be.
-        let mut extras = [vec![0], of_size(NO_EXTRAS, size, 40)].concat();
+fn coefficients_and_queries_and_keys_of_one_group_are_found() {
+    let nothing = NO_QUERIES_AND_KEYS;
+    let mut call = small(Function::Groups);
+    let tensors: Vec<contrib_tensor> = call.args.iter_mut().flatten().map(Arg::tensor).collect();
+    let group = contrib_group {
+        coefficients: &raw const tensors[0],
+        queries_and_keys: &raw const nothing,
+        ..dense_group(&raw const tensors[1], &raw const tensors[3])
+    };
+    let run = |group: &contrib_group| {
+        // SAFETY: the group and what it points to are alive.
+        unsafe { contrib_group_contributions(&raw const tensors[0], group, 1, ptr::null()) }
+    };
+    let sentence = "groups[0].coefficients: expected none where there is groups[0].queries_and_keys, got both";
+    fails_by("both", &mut call, CONTRIB_ERROR_CONFLICT, Some(sentence), |_| run(&group));
+    let group = contrib_group { coefficients: ptr::null(), ..group };
+    let sentence = "groups[0].queries: expected a pointer, got NULL";
+    fails_by("no queries", &mut call, CONTRIB_ERROR_NULL_POINTER, Some(sentence), |_| run(&group));
+    let nothing = contrib_queries_and_keys { struct_size: 8, ..nothing };
+    let group = contrib_group { queries_and_keys: &raw const nothing, ..group };
+    let sentence = "groups[0].queries_and_keys: expected a struct_size from 104 to 4096, the same for all, got 8";
+    fails_by("size", &mut call, CONTRIB_ERROR_STRUCT_SIZE, Some(sentence), |_| run(&group));
+    let nothing = contrib_queries_and_keys { struct_size: 104, flags: 4, ..nothing };
+    let group = contrib_group { queries_and_keys: &raw const nothing, ..group };
+    let sentence = "groups[0].queries_and_keys.flags: expected none but the flags 0x1 that this version knows, got 0x4";
+    fails_by("flags", &mut call, CONTRIB_ERROR_FLAGS, Some(sentence), |_| run(&group));
+}
+
+#[test]
+fn fields_of_results_that_mean_nothing_without_another_are_found() {
+    type Change = fn(&mut contrib_attention_results, *const contrib_tensor);
+    #[rustfmt::skip]
+    let rows: [(Change, &str); 8] = [
+        (|results, tensor| results.counts = tensor, "indices: expected a pointer, as there must be with counts"),
+        (|results, tensor| (results.counts, results.left_out) = (tensor, tensor),
+            "indices: expected a pointer, as there must be with counts"),
+        (|results, tensor| results.left_out = tensor, "counts: expected a pointer, as there must be with left_out"),
+        (|results, tensor| (results.indices, results.left_out) = (tensor, tensor),
+            "counts: expected a pointer, as there must be with left_out"),
+        (|results, tensor| (results.indices, results.counts) = (tensor, tensor),
+            "left_out: expected a pointer, as there must be with counts"),
+        (|results, _| results.above = 0.5,
+            "counts: expected a pointer, as there must be with above"),
+        (|results, tensor| (results.indices, results.above) = (tensor, -0.5),
+            "counts: expected a pointer, as there must be with above"),
+        (|results, _| results.above = f64::NAN,
+            "counts: expected a pointer, as there must be with above"),
+    ];
+    for (change, sentence) in rows {
         let mut call = small(Function::AttentionFactored);
-        goes_well_by("zeros", &mut call, |call| run_with_extras(call, extras[1..].as_ptr().cast()));
-        assert_eq!(call.results(), expected);
-        if size > 40 {
-            extras[size] = 1;
-            let sentence = Some("extras: expected zeros after the 40 bytes that this version knows");
-            let mut call = small(Function::AttentionFactored);
-            fails_by("no zero", &mut call, CONTRIB_ERROR_UNKNOWN_FIELD, sentence, |call| {
-                run_with_extras(call, extras[1..].as_ptr().cast())
-            });
-        }
+        let structs = Structs::of(&mut call);
+        let mut results = structs.attention_results;
+        change(&mut results, &raw const structs.tensors[0]);
+        let sentence = format!("{sentence}, got NULL");
+        fails_by(&sentence, &mut call, CONTRIB_ERROR_NULL_POINTER, Some(&sentence), |_| {
+            run_attention(&raw const structs.attention_inputs, &raw const results)
+        });
+
+        let contrib_attention_results { indices, counts, left_out, above, .. } = results;
+        let mut call = small(Function::MlpNeurons);
+        let structs = Structs::of(&mut call);
+        let results = contrib_neurons_results { indices, counts, left_out, above, ..structs.neurons_results };
+        fails_by(&sentence, &mut call, CONTRIB_ERROR_NULL_POINTER, Some(&sentence), |_| {
+            run_neurons(&raw const structs.neurons_inputs, &raw const results)
+        });
     }
 }
 
@@ -298,27 +526,31 @@ fn extras_of_a_later_version_work_where_what_is_unknown_is_zero() {
 fn one_offs_may_be_null_where_there_are_none() {
     let expected = small(Function::AttentionFactored).results_of_run();
     for one_offs in [ptr::null(), ptr::dangling()] {
-        let extras = contrib_attention_extras { one_offs, ..NO_EXTRAS };
         let mut call = small(Function::AttentionFactored);
-        goes_well_by("none", &mut call, |call| run_with_extras(call, &raw const extras));
+        let structs = Structs::of(&mut call);
+        let results = contrib_attention_results { one_offs, ..structs.attention_results };
+        goes_well_by("none", &mut call, |_| run_attention(&raw const structs.attention_inputs, &raw const results));
         assert_eq!(call.results(), expected);
     }
-    let fails = |status, sentence, extras: &contrib_attention_extras| {
+    let fails = |status, sentence, one_offs, n_one_offs| {
         let mut call = small(Function::AttentionFactored);
-        fails_by("one_offs", &mut call, status, sentence, |call| run_with_extras(call, extras));
+        let structs = Structs::of(&mut call);
+        let results = contrib_attention_results { one_offs, n_one_offs, ..structs.attention_results };
+        fails_by("one_offs", &mut call, status, sentence, |_| {
+            run_attention(&raw const structs.attention_inputs, &raw const results)
+        });
     };
     for n_one_offs in [1, 2, usize::MAX] {
-        let extras = contrib_attention_extras { n_one_offs, ..NO_EXTRAS };
-        fails(CONTRIB_ERROR_NULL_POINTER, Some("one_offs: expected a pointer, got NULL"), &extras);
+        let sentence = Some("one_offs: expected a pointer, got NULL");
+        fails(CONTRIB_ERROR_NULL_POINTER, sentence, ptr::null(), n_one_offs);
     }
     for n_one_offs in [usize::MAX, usize::MAX / 16, isize::MAX as usize / 16, 1 << 48] {
-        let extras = contrib_attention_extras { one_offs: ptr::dangling(), n_one_offs, ..NO_EXTRAS };
-        fails(CONTRIB_ERROR_OUT_OF_MEMORY, None, &extras);
+        fails(CONTRIB_ERROR_OUT_OF_MEMORY, None, ptr::dangling(), n_one_offs);
         assert!(message().starts_with("one_offs: "), "{}", message());
     }
     let empty = contrib_one_off { part: ptr::null(), out: ptr::null() };
-    let extras = contrib_attention_extras { one_offs: &raw const empty, n_one_offs: 1, ..NO_EXTRAS };
-    fails(CONTRIB_ERROR_NULL_POINTER, Some("one_offs[0].part: expected a pointer, got NULL"), &extras);
+    let sentence = Some("one_offs[0].part: expected a pointer, got NULL");
+    fails(CONTRIB_ERROR_NULL_POINTER, sentence, &raw const empty, 1);
 }
 
 #[test]

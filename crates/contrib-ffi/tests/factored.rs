@@ -3,27 +3,24 @@
 mod common;
 
 use common::harm::{fails, gives_the_same, goes_well};
-use common::{Arg, Call, Function, Size, dense_group, message, plain_options, small};
-use contrib::attention_extras::CONTRIB_ATTENTION_LEAVE_OUT_MASKED;
+use common::{Arg, Call, Function, Size, dense_group, is_integer, message, plain_options, small};
+use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, contrib_group};
 use contrib::operations::contrib_group_contributions;
 use contrib::status::{CONTRIB_ERROR_OUT_OF_MEMORY, CONTRIB_ERROR_SHAPE, CONTRIB_OK};
 use contrib_testing::{Kind, Layout, Stored};
 
 /// The functions that take factored parts.
-const FACTORED: [Function; 5] = [
+const FACTORED: [Function; 8] = [
     Function::FactoredGroups,
     Function::AttentionFactored,
     Function::AttentionExtras,
+    Function::AttentionFromScores,
+    Function::SparseAttention,
     Function::MlpNeurons,
     Function::StrongestNeurons,
+    Function::SparseNeurons,
 ];
-
-/// The indices that were written, of either type.
-fn indices(stored: &Stored) -> Vec<i64> {
-    let index = |bits| if stored.kind() == Kind::F32 { i64::from(bits as u32 as i32) } else { bits as i64 };
-    stored.bits().into_iter().map(index).collect()
-}
 
 /// Takes a tensor away.
 fn remove(call: &mut Call, name: &str) {
@@ -46,15 +43,20 @@ fn assert_near(found: &[f64], expected: &[f64], error: f64, what: &str) {
 
 #[test]
 fn all_results_of_a_whole_sum_to_1() {
-    for (function, wholes) in
-        [(Function::AttentionFactored, 4), (Function::AttentionExtras, 9), (Function::MlpNeurons, 3)]
-    {
+    for (function, wholes) in [
+        (Function::AttentionFactored, 4),
+        (Function::AttentionExtras, 9),
+        (Function::AttentionFromScores, 4),
+        (Function::SparseAttention, 4),
+        (Function::MlpNeurons, 3),
+        (Function::SparseNeurons, 3),
+    ] {
         for flags in [0, 1] {
             let mut call = Call::random(function, Kind::F64, Size::Small);
-            call.flags = flags;
+            call.choices.flags = flags;
             goes_well("sum", &mut call);
             let mut sums = vec![0.0; wholes];
-            for output in call.outputs() {
+            for output in call.contributions() {
                 // The axes of the batch come first.
                 let results = output.to_f64();
                 let of_one = results.len() / wholes;
@@ -92,17 +94,17 @@ fn the_strongest_neurons_are_the_largest_of_all_with_indices_of_either_type() {
         let shape = call.output("out_neurons").layout.shape.clone();
         let (tokens, neurons) = (shape[0], call.arg("activations").shape()[1] as usize);
         let mut all = Call::random(Function::StrongestNeurons, Kind::F32, size);
-        remove(&mut all, "out_indices");
+        remove(&mut all, "indices");
         replace(&mut all, "out_neurons", Kind::F64, &[tokens, neurons]);
         goes_well("all", &mut all);
         let contributions = all.output("out_neurons").to_f64();
         for k in [0, 1, 2, shape[1], neurons] {
             check_strongest(&contributions, tokens, k, |kind| {
                 replace(&mut call, "out_neurons", Kind::F64, &[tokens, k]);
-                replace(&mut call, "out_indices", kind, &[tokens, k]);
+                replace(&mut call, "indices", kind, &[tokens, k]);
                 goes_well("strongest", &mut call);
                 assert_eq!(call.output("out_resid").bits(), all.output("out_resid").bits());
-                (call.output("out_neurons").to_f64(), indices(call.output("out_indices")))
+                (call.output("out_neurons").to_f64(), call.output("indices").integers())
             });
         }
     }
@@ -124,8 +126,137 @@ fn the_strongest_parts_of_a_group_with_two_part_axes_have_row_major_indices() {
         replace(&mut call, "groups[0].out", Kind::F64, &[5, 7]);
         replace(&mut call, "groups[0].indices", kind, &[5, 7]);
         goes_well("strongest", &mut call);
-        (call.output("groups[0].out").to_f64(), indices(call.output("groups[0].indices")))
+        (call.output("groups[0].out").to_f64(), call.output("groups[0].indices").integers())
     });
+}
+
+/// What is sparse, in rows of so much room: for each the row's contributions, indices, count, and what is left out.
+type Rows = Vec<(Vec<f64>, Vec<i64>, i64, f64)>;
+
+fn rows(call: &Call, out: &str, list: &str, room: usize) -> Rows {
+    let name = |field: &str| format!("{list}{field}");
+    let contributions = call.output(out).to_f64();
+    let indices = call.output(&name("indices")).integers();
+    let counts = call.output(&name("counts")).integers();
+    let left_out = call.output(&name("left_out")).to_f64();
+    let row = |index: usize| {
+        let range = index * room..(index + 1) * room;
+        (contributions[range.clone()].to_vec(), indices[range].to_vec(), counts[index], left_out[index])
+    };
+    (0..counts.len()).map(row).collect()
+}
+
+/// Compares rows with all contributions, those of each row one after the other.
+fn check_rows(rows: &Rows, all: &[f64], above: f64, room: usize, what: &str) {
+    let parts = all.len() / rows.len();
+    for (row, (contributions, indices, count, left_out)) in rows.iter().enumerate() {
+        let all = &all[row * parts..][..parts];
+        let mut greater: Vec<usize> = (0..parts).filter(|&part| all[part] > above).collect();
+        assert_eq!(*count, greater.len() as i64, "{what}, row {row}");
+        greater.sort_by(|&a, &b| all[b].total_cmp(&all[a]));
+        greater.truncate(room);
+        greater.sort_unstable();
+        let mut expected: Vec<i64> = greater.iter().map(|&part| part as i64).collect();
+        expected.resize(room, -1);
+        assert_eq!(*indices, expected, "{what}, row {row}");
+        for (found, index) in contributions.iter().zip(indices) {
+            let expected = usize::try_from(*index).map_or(0.0, |part| all[part]);
+            assert_eq!(found.to_bits(), expected.to_bits(), "{what}, row {row}");
+        }
+        let others: f64 = (0..parts).filter(|part| !greater.contains(part)).map(|part| all[part]).sum();
+        assert!((left_out - others).abs() <= 1e-6, "{what}, row {row}: {left_out} are left out, not {others}");
+    }
+}
+
+#[test]
+fn sparse_neurons_are_those_of_all_that_are_above_a_number() {
+    for size in [Size::Small, Size::Large] {
+        let mut all = Call::random(Function::MlpNeurons, Kind::F32, size);
+        let mut call = Call::random(Function::SparseNeurons, Kind::F32, size);
+        for name in ["resid_mid", "resid_post", "activations", "w_out"] {
+            let number = all.number(name);
+            all.place(number, call.output(name).clone());
+        }
+        let shape = call.output("activations").layout.shape.clone();
+        replace(&mut all, "out_neurons", Kind::F64, &shape);
+        replace(&mut all, "out_resid", Kind::F32, &shape[..1]);
+        goes_well("all", &mut all);
+        let contributions = all.output("out_neurons").to_f64();
+        for above in [-1.0, 0.0, 0.001, 0.02, 0.2, 2.0] {
+            for (room, integers) in [(0, Kind::F32), (2, Kind::F64), (7, Kind::F32)] {
+                replace(&mut call, "out_neurons", Kind::F64, &[shape[0], room]);
+                replace(&mut call, "indices", integers, &[shape[0], room]);
+                replace(&mut call, "counts", integers, &shape[..1]);
+                replace(&mut call, "left_out", Kind::F64, &shape[..1]);
+                call.choices.above = above;
+                goes_well("sparse", &mut call);
+                assert_eq!(call.output("out_resid").bits(), all.output("out_resid").bits());
+                let rows = rows(&call, "out_neurons", "", room);
+                check_rows(&rows, &contributions, above, room, &format!("above {above}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn sparse_attention_has_indices_of_keys_and_heads_or_of_keys() {
+    for size in [Size::Small, Size::Large] {
+        for summed in [false, true] {
+            let flags = if summed { CONTRIB_ATTENTION_SUM_HEADS } else { 0 };
+            let mut all = Call::random(Function::AttentionFactored, Kind::F32, size);
+            let pattern = all.arg("pattern").shape().clone();
+            let [batch, heads, pos, keys] = [0, 1, 2, 3].map(|axis| pattern[axis] as usize);
+            replace(&mut all, "out_attn", Kind::F64, &[batch, pos, keys, heads][..if summed { 3 } else { 4 }]);
+            all.choices.result_flags = flags;
+            goes_well("all", &mut all);
+            let contributions = all.output("out_attn").to_f64();
+            let mut call = Call::random(Function::SparseAttention, Kind::F32, size);
+            call.choices.result_flags = flags;
+            for (above, room) in [(-1.0, 3), (0.01, 5), (0.05, 2), (0.5, 1)] {
+                replace(&mut call, "out_attn", Kind::F64, &[batch, pos, room]);
+                replace(&mut call, "indices", Kind::F64, &[batch, pos, room]);
+                replace(&mut call, "left_out", Kind::F64, &[batch, pos]);
+                call.choices.above = above;
+                goes_well("sparse", &mut call);
+                assert_eq!(call.output("out_resid").bits(), all.output("out_resid").bits());
+                let rows = rows(&call, "out_attn", "", room);
+                check_rows(&rows, &contributions, above, room, &format!("above {above}"));
+            }
+            // The largest, in the same places: of those the row has room for, ordered by size.
+            remove(&mut call, "counts");
+            remove(&mut call, "left_out");
+            call.choices.above = 0.0;
+            check_strongest(&contributions, batch * pos, 2, |kind| {
+                replace(&mut call, "out_attn", Kind::F64, &[batch, pos, 2]);
+                replace(&mut call, "indices", kind, &[batch, pos, 2]);
+                goes_well("strongest", &mut call);
+                (call.output("out_attn").to_f64(), call.output("indices").integers())
+            });
+        }
+    }
+}
+
+#[test]
+fn the_largest_sums_of_a_group_are_taken_over_its_leading_part_axes() {
+    let make = || Call::random(Function::FactoredGroups, Kind::F32, Size::Large);
+    for (summed_axes, shape) in [(1, &[12, 5][..]), (2, &[5])] {
+        let mut all = make();
+        remove(&mut all, "groups[0].indices");
+        replace(&mut all, "groups[0].out", Kind::F64, shape);
+        all.choices.flags = CONTRIB_GROUP_SUM;
+        goes_well("sums", &mut all);
+        let parts_first = all.output("groups[0].out").to_f64();
+        let sums: Vec<f64> =
+            (0..5).flat_map(|whole| parts_first.iter().skip(whole).step_by(5).copied().collect::<Vec<_>>()).collect();
+        let mut call = make();
+        call.choices.summed_axes = summed_axes;
+        check_strongest(&sums, 5, 1, |kind| {
+            replace(&mut call, "groups[0].out", Kind::F64, &[5, 1]);
+            replace(&mut call, "groups[0].indices", kind, &[5, 1]);
+            goes_well("largest", &mut call);
+            (call.output("groups[0].out").to_f64(), call.output("groups[0].indices").integers())
+        });
+    }
 }
 
 #[test]
@@ -138,6 +269,7 @@ fn a_sum_over_heads_is_the_sum_of_what_each_head_contributes() {
                 let [batch, heads, pos, keys] = [0, 1, 2, 3].map(|axis| pattern[axis] as usize);
                 let shape = [batch, pos, keys, heads];
                 replace(&mut call, "out_attn", Kind::F64, &shape[..if per_head { 4 } else { 3 }]);
+                call.choices.result_flags = if per_head { 0 } else { CONTRIB_ATTENTION_SUM_HEADS };
                 goes_well("heads", &mut call);
                 (call.output("out_attn").to_f64(), call.output("out_resid").bits(), heads)
             };
@@ -155,7 +287,7 @@ fn a_group_can_be_summed_over_any_of_its_leading_part_axes() {
         let mut call = Call::random(Function::FactoredGroups, Kind::F32, Size::Large);
         remove(&mut call, "groups[0].indices");
         replace(&mut call, "groups[0].out", Kind::F64, shape);
-        call.flags = flags;
+        call.choices.flags = flags;
         call
     };
     let results = |shape: &[usize], flags| {
@@ -192,7 +324,7 @@ fn dense_parts_can_be_summed_and_the_strongest_taken() {
             call.place(number, plain.stored[of_plain].clone());
         }
         replace(&mut call, "groups[1].out", Kind::F32, &[3]);
-        call.flags = flags;
+        call.choices.flags = flags;
         call
     };
     let mut sums = dense(CONTRIB_GROUP_SUM);
@@ -209,7 +341,7 @@ fn dense_parts_can_be_summed_and_the_strongest_taken() {
     let largest = |whole| f64::max(expected[whole], expected[3 + whole]);
     let found = strongest.output("groups[0].out").to_f64();
     assert_eq!(found, [largest(0), largest(1), largest(2)]);
-    for (whole, index) in indices(strongest.output("groups[0].indices")).into_iter().enumerate() {
+    for (whole, index) in strongest.output("groups[0].indices").integers().into_iter().enumerate() {
         assert_eq!(expected[index as usize * 3 + whole], found[whole]);
     }
 }
@@ -225,12 +357,13 @@ fn what_is_masked_counts_unless_it_is_left_out() {
             let number = call.number(coefficients);
             let (zeros, elements) = (call.stored[number].to_f64(), call.stored[number].elements());
             assert!(zeros.contains(&0.0) && zeros.iter().any(|&coefficient| coefficient > 0.0), "{elements:?}");
-            call.flags = flags;
+            call.choices.flags = flags;
             if function == Function::FactoredGroups {
                 remove(&mut call, "groups[0].indices");
                 replace(&mut call, out, Kind::F64, &[5, 3]);
             } else {
                 replace(&mut call, out, Kind::F64, &[3, 3, 2, 2]);
+                call.choices.result_flags = 0;
             }
             goes_well("masked", &mut call);
             let mut contributions = call.output(out).to_f64();
@@ -321,7 +454,7 @@ fn a_threshold_in_the_call_gives_what_thresholding_afterwards_gives() {
                 after.place(number, of(values, shapes[number]));
                 after.place(2 + number, Stored::blank(Kind::F64, Layout::row_major(shapes[number])));
             }
-            after.threshold = cut;
+            after.choices.threshold = cut;
             goes_well("afterwards", &mut after);
             // With 0 in the options there is no threshold.
             let found = results(cut);
@@ -343,6 +476,9 @@ fn a_threshold_is_taken_before_sums_and_before_the_strongest() {
     let results = |function, out: &str, shape: &[usize]| {
         let mut call = Call::random(function, Kind::F64, Size::Small);
         replace(&mut call, out, Kind::F64, shape);
+        if out == "out_attn" {
+            call.choices.result_flags = if shape.len() == 4 { 0 } else { CONTRIB_ATTENTION_SUM_HEADS };
+        }
         call.options_threshold = cut;
         goes_well("threshold", &mut call);
         call.output(out).to_f64()
@@ -376,7 +512,8 @@ fn every_function_of_factored_parts_takes_tensors_of_different_types() {
         assert_eq!(plain.run(), CONTRIB_OK);
         for odd in 0..function.inputs() {
             let mut call = Call::random(function, Kind::F16, Size::Small);
-            for number in (0..function.inputs()).filter(|&number| number != odd) {
+            let are_numbers = |number: usize| !is_integer(function.arguments()[number]);
+            for number in (0..function.inputs()).filter(|&number| number != odd && are_numbers(number)) {
                 let wider = Stored::from_fn(
                     if number % 2 == 0 { Kind::F32 } else { Kind::F64 },
                     Layout::padded(&call.stored[number].layout.shape),
@@ -388,7 +525,7 @@ fn every_function_of_factored_parts_takes_tensors_of_different_types() {
                 call.place(number, wider);
             }
             goes_well("types", &mut call);
-            for (found, expected) in call.outputs().into_iter().zip(plain.outputs()) {
+            for (found, expected) in call.contributions().into_iter().zip(plain.contributions()) {
                 assert_near(&found.to_f64(), &expected.to_f64(), 1e-3, &format!("{function:?}"));
             }
         }
@@ -411,7 +548,7 @@ fn more_parts_than_can_be_counted_are_more_than_memory_can_hold() {
         let mut coefficients = [many.clone(), many.clone(), many.clone(), many.clone(), few_parts];
         let blank = |kind| [(); 5].map(|()| Stored::blank(kind, Layout::row_major(&[1])));
         let (mut outs, mut indices) = (blank(Kind::F32), blank(Kind::F64));
-        let (mut outs_of, mut indices_of) = (outs.each_mut().map(Arg::of), indices.each_mut().map(Arg::of_indices));
+        let (mut outs_of, mut indices_of) = (outs.each_mut().map(Arg::of), indices.each_mut().map(Arg::of_integers));
         let tensors = [&mut coefficients, &mut outs_of, &mut indices_of].map(|args| args.each_mut().map(Arg::tensor));
         let groups = [0, 1, 2, 3, 4].map(|index| {
             let [coefficients, out, indices] = tensors.each_ref().map(|tensors| &raw const tensors[index]);

@@ -2,9 +2,14 @@
 
 #![cfg(target_pointer_width = "64")]
 
-use contrib::attention_extras::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, contrib_attention_extras, contrib_one_off};
+use contrib::attention::{
+    CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS, contrib_attention_inputs,
+    contrib_attention_results, contrib_one_off,
+};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, contrib_group};
+use contrib::neurons::{contrib_neurons_inputs, contrib_neurons_results};
 use contrib::options::contrib_options;
+use contrib::queries_and_keys::{CONTRIB_CAUSAL, contrib_queries_and_keys};
 use contrib::status::contrib_status;
 use contrib::tensor::{CONTRIB_DTYPE_BFLOAT, CONTRIB_DTYPE_FLOAT, CONTRIB_DTYPE_INT, contrib_dtype, contrib_tensor};
 use std::mem::offset_of;
@@ -48,14 +53,70 @@ fn structs_that_can_grow_begin_with_their_size_and_keep_their_first_fields() {
     assert_eq!(offset_of!(contrib_group, scale), 40);
     assert_eq!(offset_of!(contrib_group, indices), 48);
     assert_eq!(offset_of!(contrib_group, flags), 56);
-    assert!(size_of::<contrib_group>() >= 64 && align_of::<contrib_group>() == 8);
+    assert_eq!(offset_of!(contrib_group, queries_and_keys), 64);
+    assert_eq!(offset_of!(contrib_group, counts), 72);
+    assert_eq!(offset_of!(contrib_group, left_out), 80);
+    assert_eq!(offset_of!(contrib_group, above), 88);
+    assert_eq!(offset_of!(contrib_group, summed_axes), 96);
+    assert!(size_of::<contrib_group>() >= 104 && align_of::<contrib_group>() == 8);
+}
 
-    assert_eq!(offset_of!(contrib_attention_extras, struct_size), 0);
-    assert_eq!(offset_of!(contrib_attention_extras, scale), 8);
-    assert_eq!(offset_of!(contrib_attention_extras, one_offs), 16);
-    assert_eq!(offset_of!(contrib_attention_extras, n_one_offs), 24);
-    assert_eq!(offset_of!(contrib_attention_extras, flags), 32);
-    assert!(size_of::<contrib_attention_extras>() >= 40 && align_of::<contrib_attention_extras>() == 8);
+#[test]
+fn structs_of_inputs_and_results_begin_with_their_size_and_keep_their_first_fields() {
+    assert_eq!(offset_of!(contrib_queries_and_keys, struct_size), 0);
+    assert_eq!(offset_of!(contrib_queries_and_keys, queries), 8);
+    assert_eq!(offset_of!(contrib_queries_and_keys, keys), 16);
+    assert_eq!(offset_of!(contrib_queries_and_keys, score_scale), 24);
+    assert_eq!(offset_of!(contrib_queries_and_keys, soft_cap), 32);
+    assert_eq!(offset_of!(contrib_queries_and_keys, slopes), 40);
+    assert_eq!(offset_of!(contrib_queries_and_keys, sinks), 48);
+    assert_eq!(offset_of!(contrib_queries_and_keys, mask), 56);
+    assert_eq!(offset_of!(contrib_queries_and_keys, query_positions), 64);
+    assert_eq!(offset_of!(contrib_queries_and_keys, key_positions), 72);
+    assert_eq!(offset_of!(contrib_queries_and_keys, first_query), 80);
+    assert_eq!(offset_of!(contrib_queries_and_keys, window), 88);
+    assert_eq!(offset_of!(contrib_queries_and_keys, flags), 96);
+    assert!(size_of::<contrib_queries_and_keys>() >= 104 && align_of::<contrib_queries_and_keys>() == 8);
+
+    assert_eq!(offset_of!(contrib_attention_inputs, struct_size), 0);
+    assert_eq!(offset_of!(contrib_attention_inputs, resid_pre), 8);
+    assert_eq!(offset_of!(contrib_attention_inputs, resid_mid), 16);
+    assert_eq!(offset_of!(contrib_attention_inputs, pattern), 24);
+    assert_eq!(offset_of!(contrib_attention_inputs, queries_and_keys), 32);
+    assert_eq!(offset_of!(contrib_attention_inputs, values), 40);
+    assert_eq!(offset_of!(contrib_attention_inputs, w_o), 48);
+    assert_eq!(offset_of!(contrib_attention_inputs, value_output), 56);
+    assert_eq!(offset_of!(contrib_attention_inputs, scale), 64);
+    assert_eq!(offset_of!(contrib_attention_inputs, flags), 72);
+    assert!(size_of::<contrib_attention_inputs>() >= 80 && align_of::<contrib_attention_inputs>() == 8);
+
+    assert_eq!(offset_of!(contrib_attention_results, struct_size), 0);
+    assert_eq!(offset_of!(contrib_attention_results, out_attn), 8);
+    assert_eq!(offset_of!(contrib_attention_results, indices), 16);
+    assert_eq!(offset_of!(contrib_attention_results, counts), 24);
+    assert_eq!(offset_of!(contrib_attention_results, left_out), 32);
+    assert_eq!(offset_of!(contrib_attention_results, above), 40);
+    assert_eq!(offset_of!(contrib_attention_results, out_resid), 48);
+    assert_eq!(offset_of!(contrib_attention_results, one_offs), 56);
+    assert_eq!(offset_of!(contrib_attention_results, n_one_offs), 64);
+    assert_eq!(offset_of!(contrib_attention_results, flags), 72);
+    assert!(size_of::<contrib_attention_results>() >= 80 && align_of::<contrib_attention_results>() == 8);
+
+    assert_eq!(offset_of!(contrib_neurons_inputs, struct_size), 0);
+    assert_eq!(offset_of!(contrib_neurons_inputs, resid_mid), 8);
+    assert_eq!(offset_of!(contrib_neurons_inputs, resid_post), 16);
+    assert_eq!(offset_of!(contrib_neurons_inputs, activations), 24);
+    assert_eq!(offset_of!(contrib_neurons_inputs, w_out), 32);
+    assert!(size_of::<contrib_neurons_inputs>() >= 40 && align_of::<contrib_neurons_inputs>() == 8);
+
+    assert_eq!(offset_of!(contrib_neurons_results, struct_size), 0);
+    assert_eq!(offset_of!(contrib_neurons_results, out_neurons), 8);
+    assert_eq!(offset_of!(contrib_neurons_results, indices), 16);
+    assert_eq!(offset_of!(contrib_neurons_results, counts), 24);
+    assert_eq!(offset_of!(contrib_neurons_results, left_out), 32);
+    assert_eq!(offset_of!(contrib_neurons_results, above), 40);
+    assert_eq!(offset_of!(contrib_neurons_results, out_resid), 48);
+    assert!(size_of::<contrib_neurons_results>() >= 56 && align_of::<contrib_neurons_results>() == 8);
 }
 
 #[test]
@@ -67,7 +128,8 @@ fn a_one_off_has_two_pointers() {
 
 #[test]
 fn flags_and_dtypes_keep_their_numbers() {
-    assert_eq!((CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, CONTRIB_ATTENTION_LEAVE_OUT_MASKED), (1, 2, 1));
+    assert_eq!((CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM), (1, 2));
+    assert_eq!((CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS, CONTRIB_CAUSAL), (1, 1, 1));
     assert_eq!((CONTRIB_DTYPE_INT, CONTRIB_DTYPE_FLOAT, CONTRIB_DTYPE_BFLOAT), (0, 2, 4));
 }
 

@@ -59,6 +59,18 @@ fn data_may_be_null_where_an_extent_is_zero() {
             &[2, 2, 3, 4], &[2, 2]]),
         (Function::AttentionExtras, &[&[3, 3, 4], &[3, 3, 4], &[3, 0, 3, 2], &[3, 2, 0, 4], &[3, 3, 4], &[3, 3, 4],
             &[3, 3, 4], &[3, 3, 2], &[3, 3], &[3, 3], &[3, 3]]),
+        (Function::AttentionFromScores, &[&[2, 2, 4], &[2, 2, 4], &[2, 2, 4, 0], &[2, 4, 2, 0], &[4], &[4],
+            &[2, 4, 2, 4], &[2, 2], &[2, 4], &[2, 4, 2, 2], &[4, 2, 4], &[2, 2, 4, 4], &[2, 2]]),
+        (Function::AttentionFromScores, &[&[2, 2, 4], &[2, 2, 4], &[2, 2, 4, 3], &[2, 0, 2, 3], &[4], &[4],
+            &[2, 4, 2, 0], &[2, 2], &[2, 0], &[2, 0, 2, 2], &[4, 2, 4], &[2, 2, 0, 4], &[2, 2]]),
+        (Function::AttentionFromScores, &[&[2, 0, 4], &[2, 0, 4], &[2, 0, 4, 3], &[2, 4, 2, 3], &[4], &[4],
+            &[2, 4, 0, 4], &[2, 0], &[2, 4], &[2, 4, 2, 2], &[4, 2, 4], &[2, 0, 4, 4], &[2, 0]]),
+        (Function::SparseAttention, &[&[2, 2, 4], &[2, 2, 4], &[2, 4, 2, 3], &[2, 3, 2, 3], &[4, 3, 4], &[2, 2, 0],
+            &[2, 2, 0], &[2, 2], &[2, 2], &[2, 2]]),
+        (Function::SparseAttention, &[&[2, 2, 4], &[2, 2, 4], &[2, 4, 2, 0], &[2, 0, 2, 3], &[4, 3, 4], &[2, 2, 0],
+            &[2, 2, 0], &[2, 2], &[2, 2], &[2, 2]]),
+        (Function::SparseNeurons, &[&[3, 4], &[3, 4], &[3, 0], &[0, 4], &[3, 0], &[3, 0], &[3], &[3], &[3]]),
+        (Function::SparseNeurons, &[&[0, 4], &[0, 4], &[0, 5], &[5, 4], &[0, 2], &[0, 2], &[0], &[0], &[0]]),
         (Function::MlpNeurons, &[&[3, 4], &[3, 4], &[3, 0], &[0, 4], &[3, 0], &[3]]),
         (Function::MlpNeurons, &[&[0, 4], &[0, 4], &[0, 5], &[5, 4], &[0, 5], &[0]]),
         (Function::StrongestNeurons, &[&[3, 4], &[3, 4], &[3, 5], &[5, 4], &[3, 0], &[3, 0], &[3]]),
@@ -133,6 +145,12 @@ fn strides_of_one_element_or_of_none_may_be_anything() {
             assert_eq!(results_where_said(&call), results_where_said(&plain), "{function:?}, stride {stride}");
 
             let mut call = make(&|_| 0);
+            if function == Function::GroupsFromScores {
+                // Of one query, and of all keys, there is one.
+                for name in ["groups[0].queries", "groups[0].projection"] {
+                    call.arg(name).shape()[1] = 1;
+                }
+            }
             call.args.iter_mut().flatten().for_each(|arg| arg.strides().fill(stride));
             goes_well(&format!("stride {stride} of nothing"), &mut call);
         }
@@ -218,9 +236,9 @@ fn structs_and_their_arrays_may_lie_at_odd_addresses() {
             // SAFETY: everything is alive, and pointers to it need no alignment.
             unsafe { contrib_group_contributions(tensors[0], pointer(&groups), 2, pointer(&options)) }
         } else {
-            let groups = function.groups(&tensors, call.flags);
+            let groups = function.groups(&tensors, &call.choices);
             // SAFETY: as above.
-            unsafe { function.call(&tensors, &groups, call.threshold, call.flags, pointer(&options)) }
+            unsafe { function.call(&tensors, &groups.groups, &call.choices, pointer(&options)) }
         };
         assert_eq!(status, CONTRIB_OK, "{function:?}: {}", message());
         assert_eq!(call.results(), small(function).results_of_run(), "{function:?}");

@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Call, Function, Size, message};
-use contrib::attention_extras::CONTRIB_ATTENTION_LEAVE_OUT_MASKED;
+use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS};
 use contrib::context::{contrib_context, contrib_context_free, contrib_context_new};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM};
 use contrib::operations::contrib_contributions;
@@ -192,30 +192,44 @@ fn own_forms(function: Function) -> &'static [Form] {
                 write_instead(call, "groups[0].out", &shape[..shape.len() - 1]);
                 remove(call, "groups[0].indices");
                 // The flags are those of this group alone.
-                call.flags = CONTRIB_GROUP_SUM;
+                call.choices.flags = CONTRIB_GROUP_SUM;
             }),
-            ("without zeros", |call| call.flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS),
+            ("without zeros", |call| call.choices.flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS),
         ],
-        Function::AttentionFactored => &[
-            ("value output", |call| {
-                let (mut shape, heads) = (shape(call, "values"), shape(call, "pattern")[1]);
-                shape.splice(2.., [heads, width(call)]);
-                read_instead(call, "values", &shape);
-                remove(call, "w_o");
-            }),
-            ("sums", |call| {
-                let shape = shape(call, "out_attn");
-                write_instead(call, "out_attn", &shape[..3]);
-            }),
-        ],
+        Function::AttentionFactored => &[("sums", |call| {
+            let shape = shape(call, "out_attn");
+            write_instead(call, "out_attn", &shape[..3]);
+            call.choices.result_flags = CONTRIB_ATTENTION_SUM_HEADS;
+        })],
         Function::AttentionExtras => &[
             ("without scale", |call| remove(call, "scale")),
-            ("without masked", |call| call.flags = CONTRIB_ATTENTION_LEAVE_OUT_MASKED),
+            ("without masked", |call| call.choices.flags = CONTRIB_ATTENTION_LEAVE_OUT_MASKED),
             ("each, without scale", |call| {
+                call.choices.result_flags = 0;
                 let (mut shape, heads) = (shape(call, "out_attn"), shape(call, "pattern")[1]);
                 shape.push(heads);
                 write_instead(call, "out_attn", &shape);
                 remove(call, "scale");
+            }),
+        ],
+        Function::AttentionFromScores => &[
+            ("queries and keys alone", |call| {
+                for name in ["slopes", "sinks", "mask", "query_positions", "key_positions"] {
+                    remove(call, name);
+                }
+            }),
+            ("without masked", |call| call.choices.flags = CONTRIB_ATTENTION_LEAVE_OUT_MASKED),
+        ],
+        Function::GroupsFromScores => &[
+            ("each head", |call| call.choices.summed_axes = 0),
+            ("without zeros", |call| call.choices.flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS),
+        ],
+        Function::SparseAttention => &[
+            ("sums", |call| call.choices.result_flags = CONTRIB_ATTENTION_SUM_HEADS),
+            ("largest", |call| {
+                remove(call, "counts");
+                remove(call, "left_out");
+                call.choices.above = 0.0;
             }),
         ],
         _ => &[],

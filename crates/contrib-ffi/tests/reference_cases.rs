@@ -27,7 +27,7 @@ fn named_call(case: &Case, inputs: fn(&[usize]) -> Layout, outputs: fn(&[usize])
     let results = RESULTS.iter().filter_map(|names| case.get(names.expected));
     tensors.extend(results.map(|array| Stored::blank(result_kind(case.kind), outputs(&array.shape))));
     let mut call = Call::new(Function::of(case.operation), tensors);
-    (call.norm, call.threshold) = (case.norm, case.threshold);
+    (call.norm, call.choices.threshold) = (case.norm, case.threshold);
     call
 }
 

@@ -26,6 +26,7 @@ fn statuses_keep_their_numbers_and_have_names() {
         (CONTRIB_ERROR_NULL_POINTER, 100, "CONTRIB_ERROR_NULL_POINTER"),
         (CONTRIB_ERROR_STRUCT_SIZE, 101, "CONTRIB_ERROR_STRUCT_SIZE"),
         (CONTRIB_ERROR_UNKNOWN_FIELD, 102, "CONTRIB_ERROR_UNKNOWN_FIELD"),
+        (CONTRIB_ERROR_CONFLICT, 103, "CONTRIB_ERROR_CONFLICT"),
         (CONTRIB_ERROR_DEVICE, 200, "CONTRIB_ERROR_DEVICE"),
         (CONTRIB_ERROR_DTYPE, 201, "CONTRIB_ERROR_DTYPE"),
         (CONTRIB_ERROR_NDIM, 202, "CONTRIB_ERROR_NDIM"),
@@ -44,6 +45,7 @@ fn statuses_keep_their_numbers_and_have_names() {
         (CONTRIB_ERROR_TOO_MANY_THREADS, 402, "CONTRIB_ERROR_TOO_MANY_THREADS"),
         (CONTRIB_ERROR_INSTRUCTION_SET, 403, "CONTRIB_ERROR_INSTRUCTION_SET"),
         (CONTRIB_ERROR_FLAGS, 404, "CONTRIB_ERROR_FLAGS"),
+        (CONTRIB_ERROR_NUMBER, 405, "CONTRIB_ERROR_NUMBER"),
         (CONTRIB_ERROR_OUT_OF_MEMORY, 500, "CONTRIB_ERROR_OUT_OF_MEMORY"),
         (CONTRIB_ERROR_INTERNAL, 900, "CONTRIB_ERROR_INTERNAL"),
     ];
@@ -113,7 +115,8 @@ fn large_calls_are_large_enough_for_threads() {
         let shapes = function.shapes(Size::Large)[..function.inputs()].iter();
         let largest = shapes.map(|shape| shape.iter().product::<usize>()).max().unwrap();
         let coefficients = function.arguments().iter().zip(function.shapes(Size::Large)).find_map(|(&name, shape)| {
-            let are_coefficients = ["groups[0].coefficients", "pattern", "activations"].contains(&name);
+            let are_coefficients =
+                ["groups[0].coefficients", "pattern", "activations", "mask", "groups[0].mask"].contains(&name);
             are_coefficients.then(|| shape.iter().product::<usize>())
         });
         let vector = function.shapes(Size::Large)[0].last().unwrap();

@@ -146,8 +146,8 @@ pub fn scores(query: &[f64], position: i64, keys: &[Key], scoring: &Scoring) -> 
     let mut scores = Vec::new();
     for key in keys {
         let mut product = 0.0;
-        for i in 0..query.len() {
-            product += query[i] * key.vector[i];
+        for (query, key) in query.iter().zip(&key.vector) {
+            product += query * key;
         }
         let mut score = scoring.scale * product;
         if let Some(cap) = scoring.soft_cap {

@@ -61,12 +61,16 @@ impl<'a> Normaliser<'a> {
             return false;
         }
         if total.is_infinite() {
-            proximities.iter_mut().for_each(|proximity| *proximity *= BEYOND);
+            for proximity in &mut *proximities {
+                *proximity *= BEYOND;
+            }
             total = self.sum(proximities);
         }
         self.share(proximities, total);
         if self.threshold != 0.0 {
-            proximities.iter_mut().for_each(|contribution| *contribution = kept(*contribution, self.threshold));
+            for contribution in &mut *proximities {
+                *contribution = kept(*contribution, self.threshold);
+            }
             let left = self.sum(proximities);
             self.share(proximities, left);
         }

@@ -67,14 +67,14 @@ impl Output {
     fn new(tensor: &Tensor<'_>, own: Range<usize>) -> Self {
         let ndim = tensor.shape().len();
         let batch = if own.start == 0 { own.end..ndim } else { 0..own.start };
-        let merged = tensor.axes.merged(own.clone());
-        let last = merged.extents.len().saturating_sub(1);
+        let mut outer = tensor.axes.merged(own.clone());
+        let (extent, stride) = outer.pop().unwrap_or((1, 0));
         Output {
             data: tensor.data(),
             dtype: tensor.dtype(),
-            outer: merged.merged(0..last),
-            extent: merged.extents.last().copied().unwrap_or(1),
-            stride: merged.strides.last().copied().unwrap_or(0),
+            outer,
+            extent,
+            stride,
             batch: tensor.axes.merged(batch),
             count: count(&tensor.shape()[own]),
         }

@@ -62,12 +62,12 @@ impl<N: Exponential> Kernel for Softmax<N> {
         // SAFETY: the processor has the instruction set. Scores are read and written below `lines` lines.
         unsafe {
             let mut largest_of_lanes = N::Lanes::<V>::splat(sink);
-            let mut line = 0;
-            while line < lines {
-                let own: N::Lanes<V> = LoadAs::load(scores.add(line * LANES));
+            let mut index = 0;
+            while index < lines {
+                let own: N::Lanes<V> = LoadAs::load(scores.add(index * LANES));
                 // NaN in either stays or is passed over: the sum below is NaN then.
                 largest_of_lanes = largest_of_lanes.max(own);
-                line += 1;
+                index += 1;
             }
             let mut numbers = [N::ZERO; LANES];
             largest_of_lanes.store(numbers.as_mut_ptr());
@@ -83,15 +83,15 @@ impl<N: Exponential> Kernel for Softmax<N> {
             }
             let largest_of_all = N::Lanes::<V>::splat(largest);
             let mut sums = V::Doubles::splat(0.0);
-            line = 0;
-            while line < lines {
-                let own: N::Lanes<V> = LoadAs::load(scores.add(line * LANES));
+            index = 0;
+            while index < lines {
+                let own: N::Lanes<V> = LoadAs::load(scores.add(index * LANES));
                 own.sub(largest_of_all).store(numbers.as_mut_ptr());
                 numbers = exponentials(numbers);
                 let own: N::Lanes<V> = LoadAs::load(numbers.as_ptr());
-                own.store(scores.add(line * LANES));
+                own.store(scores.add(index * LANES));
                 sums = sums.add(N::widened::<V>(own));
-                line += 1;
+                index += 1;
             }
             let mut totals = [0.0; LANES];
             sums.store(totals.as_mut_ptr());
@@ -102,11 +102,11 @@ impl<N: Exponential> Kernel for Softmax<N> {
                 lane += 1;
             }
             let share = V::Doubles::splat(if sum == 0.0 { 0.0 } else { 1.0 / sum });
-            line = 0;
-            while line < lines {
-                let own: N::Lanes<V> = LoadAs::load(scores.add(line * LANES));
-                N::narrowed::<V>(N::widened::<V>(own).mul(share)).store(scores.add(line * LANES));
-                line += 1;
+            index = 0;
+            while index < lines {
+                let own: N::Lanes<V> = LoadAs::load(scores.add(index * LANES));
+                N::narrowed::<V>(N::widened::<V>(own).mul(share)).store(scores.add(index * LANES));
+                index += 1;
             }
         }
     }

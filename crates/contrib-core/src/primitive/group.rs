@@ -12,6 +12,7 @@ use crate::indices::IndicesMut;
 use crate::list::{List, MAX_NDIM};
 use crate::options::Options;
 use crate::tensor::Tensor;
+use smallvec::SmallVec;
 
 /// A group whose shapes are compared with those of its whole.
 pub(super) struct CheckedGroup<'a> {
@@ -26,9 +27,14 @@ impl CheckedGroup<'_> {
         (self.name)(Place::Group(self.index, field))
     }
 
-    /// The plan of the group, once its shapes are found to agree.
+    /// Adds the plan of the group, once its shapes are found to agree. A plan that was returned would be copied more often.
     #[inline(never)]
-    pub(super) fn plan(&self, whole: &WholePlan, options: &Options<'_>) -> Result<GroupPlan, Error> {
+    pub(super) fn plan(
+        &self,
+        whole: &WholePlan,
+        options: &Options<'_>,
+        plans: &mut SmallVec<[GroupPlan; 2]>,
+    ) -> Result<(), Error> {
         match &self.group.parts {
             Parts::Dense(parts) => {
                 let whole_shape = self.whole.shape();
@@ -38,10 +44,11 @@ impl CheckedGroup<'_> {
                 let shape = &shape[..shape.len() - 1];
                 let part_axes = shape.len() + 1 - whole_shape.len();
                 let results = self.results(shape, part_axes, self.argument(Field::Parts))?;
-                Ok(GroupPlan::dense(parts, part_axes, results, whole, options))
+                plans.push(GroupPlan::dense(parts, part_axes, results, whole, options));
             }
-            Parts::Factored(factored) => self.plan_factored(factored, whole, options),
+            Parts::Factored(factored) => plans.push(self.plan_factored(factored, whole, options)?),
         }
+        Ok(())
     }
 
     #[inline(never)]

@@ -98,7 +98,7 @@ fn plan_groups(
         return Err(out_of_memory::<GroupPlan>(groups.len()));
     }
     for (index, group) in groups.iter().enumerate() {
-        plans.push(CheckedGroup { index, group, whole, name }.plan(whole_plan, options)?);
+        CheckedGroup { index, group, whole, name }.plan(whole_plan, options, plans)?;
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ impl CheckedGroup<'_> {
         let positions = |field, positions: &Option<Indices<'a>>, expected: &[usize]| match positions {
             None => Ok(None),
             Some(own) => broadcast_to(self.argument(field), own.as_tensor(), expected, of_keys)
-                .map(|view| Some(own.seen_as(view))),
+                .map(|view| Some(own.seen_as(&view))),
         };
         let expected = concatenated([&shape[part_axes - 1..part_axes], batch]);
         let key_positions = positions(Field::KeyPositions, &given.key_positions, &expected)?;

@@ -408,10 +408,11 @@ impl Job {
             };
             return mlp_neurons(&inputs, NeuronResults { neurons: out, resid }, options);
         }
+        let queries_and_keys = &mut None;
         let inputs = FactoredAttention {
             resid_pre: input("resid_pre"),
             resid_mid: input("resid_mid"),
-            pattern: self.pattern(),
+            pattern: self.pattern(queries_and_keys),
             heads: match self.get("value_output") {
                 Some(value_output) => Heads::ValueOutput(view(value_output)),
                 None => Heads::Values { values: input("values"), w_o: input("w_o") },
@@ -422,13 +423,13 @@ impl Job {
         attention_factored(&inputs, AttentionResults { attn: out, resid, one_offs: &mut [] }, options)
     }
 
-    /// The pattern, or what makes it.
-    pub fn pattern(&self) -> Coefficients<'_> {
+    /// The pattern, or what makes it, which is then in `queries_and_keys`.
+    pub fn pattern<'a>(&'a self, queries_and_keys: &'a mut Option<QueriesAndKeys<'a>>) -> Coefficients<'a> {
         if let Some(pattern) = self.get("pattern") {
             return view(pattern).into();
         }
         let Scoring { score_scale, soft_cap, causal, window, first_query } = self.scoring;
-        Coefficients::Softmax(QueriesAndKeys {
+        Coefficients::Softmax(queries_and_keys.insert(QueriesAndKeys {
             score_scale,
             soft_cap,
             causal,
@@ -440,7 +441,7 @@ impl Job {
             query_positions: self.get("query_positions").map(view_integers),
             key_positions: self.get("key_positions").map(view_integers),
             ..QueriesAndKeys::new(view(self.input("queries")), view(self.input("keys")))
-        })
+        }))
     }
 
     /// Does it, with results of this type in this layout, and sees that nothing else was written.

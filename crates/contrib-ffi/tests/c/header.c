@@ -17,13 +17,10 @@ int main(void) {
     contrib_status (*threshold)(const contrib_tensor *, const contrib_tensor *, double, const contrib_tensor *,
                                 const contrib_tensor *, const contrib_options *) = contrib_threshold_and_renormalise;
     contrib_status (*context_new)(size_t, contrib_context **) = contrib_context_new;
-    contrib_status (*attention_factored)(const contrib_tensor *, const contrib_tensor *, const contrib_tensor *,
-                                         const contrib_tensor *, const contrib_tensor *,
-                                         const contrib_attention_extras *, const contrib_tensor *,
-                                         const contrib_tensor *, const contrib_options *) = contrib_attention_factored;
-    contrib_status (*mlp_neurons)(const contrib_tensor *, const contrib_tensor *, const contrib_tensor *,
-                                  const contrib_tensor *, const contrib_tensor *, const contrib_tensor *,
-                                  const contrib_tensor *, const contrib_options *) = contrib_mlp_neurons;
+    contrib_status (*attention_factored)(const contrib_attention_inputs *, const contrib_attention_results *,
+                                         const contrib_options *) = contrib_attention_factored;
+    contrib_status (*mlp_neurons)(const contrib_neurons_inputs *, const contrib_neurons_results *,
+                                  const contrib_options *) = contrib_mlp_neurons;
     void (*context_free)(contrib_context *) = contrib_context_free;
     size_t (*context_threads)(const contrib_context *) = contrib_context_threads;
     contrib_status (*limit_instruction_set)(contrib_context *, int32_t) = contrib_context_limit_instruction_set;
@@ -38,6 +35,7 @@ int main(void) {
         CONTRIB_ERROR_NULL_POINTER,
         CONTRIB_ERROR_STRUCT_SIZE,
         CONTRIB_ERROR_UNKNOWN_FIELD,
+        CONTRIB_ERROR_CONFLICT,
         CONTRIB_ERROR_DEVICE,
         CONTRIB_ERROR_DTYPE,
         CONTRIB_ERROR_NDIM,
@@ -55,6 +53,7 @@ int main(void) {
         CONTRIB_ERROR_TOO_MANY_THREADS,
         CONTRIB_ERROR_INSTRUCTION_SET,
         CONTRIB_ERROR_FLAGS,
+        CONTRIB_ERROR_NUMBER,
         CONTRIB_ERROR_OUT_OF_MEMORY,
         CONTRIB_ERROR_INTERNAL,
     };
@@ -72,11 +71,16 @@ int main(void) {
     contrib_dtype float32 = {CONTRIB_DTYPE_FLOAT, 32, 1};
     contrib_dtype bfloat16 = {CONTRIB_DTYPE_BFLOAT, 16, 1};
     contrib_dtype int64 = {CONTRIB_DTYPE_INT, 64, 1};
-    uint64_t flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS | CONTRIB_GROUP_SUM | CONTRIB_ATTENTION_LEAVE_OUT_MASKED;
+    uint64_t flags[2] = {CONTRIB_GROUP_LEAVE_OUT_ZEROS | CONTRIB_GROUP_SUM,
+                         CONTRIB_ATTENTION_LEAVE_OUT_MASKED & CONTRIB_ATTENTION_SUM_HEADS & CONTRIB_CAUSAL};
     contrib_options options = CONTRIB_OPTIONS_INIT;
-    contrib_attention_extras extras = CONTRIB_ATTENTION_EXTRAS_INIT;
+    contrib_attention_inputs attention = CONTRIB_ATTENTION_INPUTS_INIT;
+    contrib_attention_results attention_results = CONTRIB_ATTENTION_RESULTS_INIT;
+    contrib_neurons_inputs neurons = CONTRIB_NEURONS_INPUTS_INIT;
+    contrib_neurons_results neurons_results = CONTRIB_NEURONS_RESULTS_INIT;
+    contrib_queries_and_keys queries_and_keys = CONTRIB_QUERIES_AND_KEYS_INIT;
     contrib_one_off one_off = {NULL, NULL};
-    contrib_group group = {sizeof(contrib_group), NULL, NULL, NULL, NULL, NULL, NULL, 0};
+    contrib_group group = CONTRIB_GROUP_INIT;
     contrib_context *context = NULL;
     const char *said = CONTRIB_VERSION_STRING;
     const char *linked;
@@ -96,8 +100,15 @@ int main(void) {
         options.threshold != 0.0) {
         return 2;
     }
-    if (extras.struct_size != sizeof(contrib_attention_extras) || extras.scale != NULL || extras.one_offs != NULL ||
-        extras.n_one_offs != 0 || extras.flags != 0 || flags != 3) {
+    if (attention.struct_size != sizeof(contrib_attention_inputs) || attention.pattern != NULL || attention.flags != 0 ||
+        attention_results.struct_size != sizeof(contrib_attention_results) || attention_results.above != 0.0 ||
+        attention_results.one_offs != NULL || attention_results.n_one_offs != 0 || attention_results.flags != 0 ||
+        neurons.struct_size != sizeof(contrib_neurons_inputs) || neurons.w_out != NULL ||
+        neurons_results.struct_size != sizeof(contrib_neurons_results) || neurons_results.out_resid != NULL ||
+        queries_and_keys.struct_size != sizeof(contrib_queries_and_keys) || queries_and_keys.score_scale != 0.0 ||
+        queries_and_keys.first_query != -1 || queries_and_keys.window != 0 || queries_and_keys.flags != 0 ||
+        group.struct_size != sizeof(contrib_group) || group.flags != 0 || group.summed_axes != 0 || flags[0] != 3 ||
+        flags[1] != 1) {
         return 12;
     }
     for (i = 1; i < sizeof statuses / sizeof *statuses; i++) {
@@ -126,15 +137,16 @@ int main(void) {
     if (group_contributions(NULL, NULL, 0, NULL) != CONTRIB_ERROR_NULL_POINTER ||
         contributions(NULL, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER ||
         threshold(NULL, NULL, 0.0, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER ||
-        mlp_neurons(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER) {
+        mlp_neurons(NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER) {
         return 6;
     }
-    extras.one_offs = &one_off;
-    extras.n_one_offs = 1;
+    attention.queries_and_keys = &queries_and_keys;
+    attention_results.one_offs = &one_off;
+    attention_results.n_one_offs = 1;
     if (group_contributions(NULL, &group, 1, &options) != CONTRIB_ERROR_NULL_POINTER ||
-        attention_factored(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER ||
-        attention_factored(NULL, NULL, NULL, NULL, NULL, &extras, NULL, NULL, &options) !=
-            CONTRIB_ERROR_NULL_POINTER) {
+        mlp_neurons(&neurons, &neurons_results, &options) != CONTRIB_ERROR_NULL_POINTER ||
+        attention_factored(NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER ||
+        attention_factored(&attention, &attention_results, &options) != CONTRIB_ERROR_NULL_POINTER) {
         return 13;
     }
     for (i = 0; i < sizeof operations / sizeof *operations; i++) {

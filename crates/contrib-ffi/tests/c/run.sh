@@ -30,6 +30,8 @@ done
 echo '#include <dlpack/dlpack.h>' | $CC ${CFLAGS-} -E -x c - > /dev/null 2>&1 ||
     fail "no <dlpack/dlpack.h>: install DLPack's header (on Debian: libdlpack-dev)"
 
+# More than most callers' own programs have.
+warnings='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-qual'
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 passed=0
@@ -49,7 +51,7 @@ test_program() {
             loaded) link_line=$system ;;
         esac
         # shellcheck disable=SC2086 # options are words
-        if $compiler -std="$2" -Wall -Wextra -Wpedantic -Werror ${CFLAGS-} -I"$root/include" \
+        if $compiler -std="$2" $warnings -Werror ${CFLAGS-} -I"$root/include" \
             "$root/crates/contrib-ffi/tests/c/$1" -x none $link_line -o "$work/program"; then
             "$work/program" "$libraries/$shared"
             status=$?
@@ -68,8 +70,9 @@ test_program() {
     done
 }
 
-for standard in c99 c11 c++17; do
+for standard in c99 c11 c++11 c++17; do
     test_program header.c $standard
+    test_program tensor.c $standard
     test_program factored.c $standard
 done
 for standard in c11 c++17; do

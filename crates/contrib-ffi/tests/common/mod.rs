@@ -4,15 +4,19 @@
 
 pub mod harm;
 
-use contrib::attention_extras::{contrib_attention_extras, contrib_one_off};
+use contrib::attention::{
+    CONTRIB_ATTENTION_SUM_HEADS, contrib_attention_inputs, contrib_attention_results, contrib_one_off,
+};
 use contrib::context::{contrib_context, contrib_context_free, contrib_context_new};
 use contrib::groups::contrib_group;
+use contrib::neurons::{contrib_neurons_inputs, contrib_neurons_results};
 use contrib::operations::{
     contrib_attention, contrib_attention_factored, contrib_contributions, contrib_contributions_with_one_off,
     contrib_decomposed_mlp, contrib_group_contributions, contrib_mlp, contrib_mlp_neurons,
     contrib_threshold_and_renormalise,
 };
 use contrib::options::contrib_options;
+use contrib::queries_and_keys::{CONTRIB_CAUSAL, contrib_queries_and_keys};
 use contrib::status::{CONTRIB_OK, contrib_last_error_message, contrib_status};
 use contrib::tensor::{
     CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_BFLOAT, CONTRIB_DTYPE_FLOAT, CONTRIB_DTYPE_INT, contrib_dtype, contrib_tensor,
@@ -37,7 +41,7 @@ pub struct Arg {
     pub byte_offset: u64,
 }
 
-// SAFETY: the address is only used in calls, whose promises are made there.
+// SAFETY: the address is only used in calls, which say how their contracts hold.
 unsafe impl Send for Arg {}
 
 /// Code, bits and lanes of an element type.
@@ -66,12 +70,12 @@ impl Arg {
         }
     }
 
-    /// This tensor as one of indices: of int32 in place of float32, or int64 in place of float64.
-    pub fn of_indices(stored: &mut Stored) -> Self {
+    /// This tensor as one of integers: of int32 in place of float32, or int64 in place of float64.
+    pub fn of_integers(stored: &mut Stored) -> Self {
         let bits = match stored.kind() {
             Kind::F32 => 32,
             Kind::F64 => 64,
-            other => panic!("no indices are as large as {other:?}"),
+            other => panic!("no integers are as large as {other:?}"),
         };
         Arg { dtype: (CONTRIB_DTYPE_INT, bits, 1), ..Self::of(stored) }
     }
@@ -153,8 +157,69 @@ pub const fn dense_group(parts: *const contrib_tensor, out: *const contrib_tenso
         scale: ptr::null(),
         indices: ptr::null(),
         flags: 0,
+        queries_and_keys: ptr::null(),
+        counts: ptr::null(),
+        left_out: ptr::null(),
+        above: 0.0,
+        summed_axes: 0,
     }
 }
+
+/// What `CONTRIB_QUERIES_AND_KEYS_INIT` says.
+pub const NO_QUERIES_AND_KEYS: contrib_queries_and_keys = contrib_queries_and_keys {
+    struct_size: size_of::<contrib_queries_and_keys>(),
+    queries: ptr::null(),
+    keys: ptr::null(),
+    score_scale: 0.0,
+    soft_cap: 0.0,
+    slopes: ptr::null(),
+    sinks: ptr::null(),
+    mask: ptr::null(),
+    query_positions: ptr::null(),
+    key_positions: ptr::null(),
+    first_query: -1,
+    window: 0,
+    flags: 0,
+};
+
+/// What `CONTRIB_ATTENTION_INPUTS_INIT` says.
+pub const NO_ATTENTION_INPUTS: contrib_attention_inputs = contrib_attention_inputs {
+    struct_size: size_of::<contrib_attention_inputs>(),
+    resid_pre: ptr::null(),
+    resid_mid: ptr::null(),
+    pattern: ptr::null(),
+    queries_and_keys: ptr::null(),
+    values: ptr::null(),
+    w_o: ptr::null(),
+    value_output: ptr::null(),
+    scale: ptr::null(),
+    flags: 0,
+};
+
+/// What `CONTRIB_ATTENTION_RESULTS_INIT` says.
+pub const NO_ATTENTION_RESULTS: contrib_attention_results = contrib_attention_results {
+    struct_size: size_of::<contrib_attention_results>(),
+    out_attn: ptr::null(),
+    indices: ptr::null(),
+    counts: ptr::null(),
+    left_out: ptr::null(),
+    above: 0.0,
+    out_resid: ptr::null(),
+    one_offs: ptr::null(),
+    n_one_offs: 0,
+    flags: 0,
+};
+
+/// What `CONTRIB_NEURONS_RESULTS_INIT` says.
+pub const NO_NEURONS_RESULTS: contrib_neurons_results = contrib_neurons_results {
+    struct_size: size_of::<contrib_neurons_results>(),
+    out_neurons: ptr::null(),
+    indices: ptr::null(),
+    counts: ptr::null(),
+    left_out: ptr::null(),
+    above: 0.0,
+    out_resid: ptr::null(),
+};
 
 /// The operations of the C API, some in more than one form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,13 +231,22 @@ pub enum Function {
     OneOff,
     Attention,
     AttentionFactored,
-    /// Factored attention from what each head would write, with all extras, summed over heads.
+    /// Factored attention from what each head would write, with a scale and further parts, summed over heads.
     AttentionExtras,
+    /// Factored attention from queries and keys, with all that scores can be made of.
+    AttentionFromScores,
+    /// Those contributions of factored attention that are above a number.
+    SparseAttention,
     Mlp,
     DecomposedMlp,
     MlpNeurons,
     /// The strongest of the neurons.
     StrongestNeurons,
+    /// The neurons above a number.
+    SparseNeurons,
+    /// A group of factored parts from queries and keys, summed over the first part axis, above a number; and a group of
+    /// dense parts.
+    GroupsFromScores,
     Threshold,
 }
 
@@ -186,7 +260,7 @@ pub enum Size {
 }
 
 impl Function {
-    pub const ALL: [Function; 12] = [
+    pub const ALL: [Function; 16] = [
         Function::Groups,
         Function::FactoredGroups,
         Function::Contributions,
@@ -194,10 +268,14 @@ impl Function {
         Function::Attention,
         Function::AttentionFactored,
         Function::AttentionExtras,
+        Function::AttentionFromScores,
+        Function::SparseAttention,
         Function::Mlp,
         Function::DecomposedMlp,
         Function::MlpNeurons,
         Function::StrongestNeurons,
+        Function::SparseNeurons,
+        Function::GroupsFromScores,
         Function::Threshold,
     ];
 
@@ -239,7 +317,7 @@ impl Function {
                 "resid_pre",
                 "resid_mid",
                 "pattern",
-                "values",
+                "value_output",
                 "scale",
                 "one_offs[0].part",
                 "one_offs[1].part",
@@ -248,12 +326,68 @@ impl Function {
                 "one_offs[0].out",
                 "one_offs[1].out",
             ],
+            Function::AttentionFromScores => &[
+                "resid_pre",
+                "resid_mid",
+                "queries",
+                "keys",
+                "slopes",
+                "sinks",
+                "mask",
+                "query_positions",
+                "key_positions",
+                "values",
+                "w_o",
+                "out_attn",
+                "out_resid",
+            ],
+            Function::SparseAttention => &[
+                "resid_pre",
+                "resid_mid",
+                "pattern",
+                "values",
+                "w_o",
+                "out_attn",
+                "indices",
+                "counts",
+                "left_out",
+                "out_resid",
+            ],
             Function::Mlp => &["resid_mid", "resid_post", "mlp_out", "out_mlp", "out_resid"],
             Function::DecomposedMlp => &["resid_mid", "resid_post", "decomposed_mlp_out", "out_neurons", "out_resid"],
             Function::MlpNeurons => &["resid_mid", "resid_post", "activations", "w_out", "out_neurons", "out_resid"],
             Function::StrongestNeurons => {
-                &["resid_mid", "resid_post", "activations", "w_out", "out_neurons", "out_indices", "out_resid"]
+                &["resid_mid", "resid_post", "activations", "w_out", "out_neurons", "indices", "out_resid"]
             }
+            Function::SparseNeurons => &[
+                "resid_mid",
+                "resid_post",
+                "activations",
+                "w_out",
+                "out_neurons",
+                "indices",
+                "counts",
+                "left_out",
+                "out_resid",
+            ],
+            Function::GroupsFromScores => &[
+                "whole",
+                "groups[0].queries",
+                "groups[0].keys",
+                "groups[0].slopes",
+                "groups[0].sinks",
+                "groups[0].mask",
+                "groups[0].query_positions",
+                "groups[0].key_positions",
+                "groups[0].parts",
+                "groups[0].projection",
+                "groups[1].parts",
+                "groups[0].out",
+                "groups[0].indices",
+                "groups[0].counts",
+                "groups[0].left_out",
+                "groups[1].out",
+            ],
             Function::Threshold => &["c_blocks", "c_residual", "out_blocks", "out_residual"],
         }
     }
@@ -262,10 +396,11 @@ impl Function {
     pub const fn inputs(self) -> usize {
         match self {
             Function::Contributions | Function::Threshold => 2,
-            Function::MlpNeurons | Function::StrongestNeurons => 4,
-            Function::AttentionFactored => 5,
+            Function::MlpNeurons | Function::StrongestNeurons | Function::SparseNeurons => 4,
+            Function::AttentionFactored | Function::SparseAttention => 5,
             Function::FactoredGroups => 6,
             Function::AttentionExtras => 7,
+            Function::AttentionFromScores | Function::GroupsFromScores => 11,
             _ => 3,
         }
     }
@@ -276,12 +411,25 @@ impl Function {
             Function::FactoredGroups => {
                 &["groups[0].coefficients", "groups[0].projection", "groups[0].scale", "groups[0].indices"]
             }
-            Function::AttentionFactored => &["w_o"],
             Function::AttentionExtras => &["scale"],
-            Function::StrongestNeurons => &["out_indices"],
+            Function::AttentionFromScores => &["slopes", "sinks", "mask", "query_positions", "key_positions"],
+            Function::StrongestNeurons => &["indices"],
+            Function::GroupsFromScores => &[
+                "groups[0].slopes",
+                "groups[0].sinks",
+                "groups[0].mask",
+                "groups[0].query_positions",
+                "groups[0].key_positions",
+                "groups[0].projection",
+            ],
             _ => &[],
         };
         names.contains(&name)
+    }
+
+    /// Whether the results are those contributions that are above a number.
+    pub const fn is_sparse(self) -> bool {
+        matches!(self, Function::SparseAttention | Function::SparseNeurons | Function::GroupsFromScores)
     }
 
     /// Shapes that agree. Small tensors fit into [`ROOM`].
@@ -323,6 +471,26 @@ impl Function {
                 &[2, 8, 192], &[2, 8, 192], &[2, 12, 8, 9], &[2, 9, 12, 192], &[2, 8, 1], &[1, 1, 192], &[2, 8, 192],
                 &[2, 8, 9], &[2, 8], &[2, 8], &[2, 8],
             ],
+            #[rustfmt::skip]
+            (Function::AttentionFromScores, Size::Small) => &[
+                &[2, 2, 4], &[2, 2, 4], &[2, 2, 4, 3], &[2, 4, 2, 3], &[4], &[4], &[2, 4, 2, 4], &[2, 2], &[2, 4],
+                &[2, 4, 2, 2], &[4, 2, 4], &[2, 2, 4, 4], &[2, 2],
+            ],
+            #[rustfmt::skip]
+            (Function::AttentionFromScores, Size::Large) => &[
+                &[2, 8, 192], &[2, 8, 192], &[2, 8, 12, 16], &[2, 9, 4, 16], &[12], &[12], &[2, 12, 8, 9], &[2, 8],
+                &[2, 9], &[2, 9, 4, 24], &[12, 24, 192], &[2, 8, 9, 12], &[2, 8],
+            ],
+            #[rustfmt::skip]
+            (Function::SparseAttention, Size::Small) => &[
+                &[2, 2, 4], &[2, 2, 4], &[2, 4, 2, 3], &[2, 3, 2, 3], &[4, 3, 4], &[2, 2, 3], &[2, 2, 3], &[2, 2],
+                &[2, 2], &[2, 2],
+            ],
+            #[rustfmt::skip]
+            (Function::SparseAttention, Size::Large) => &[
+                &[2, 8, 192], &[2, 8, 192], &[2, 12, 8, 9], &[2, 9, 4, 24], &[12, 24, 192], &[2, 8, 7], &[2, 8, 7],
+                &[2, 8], &[2, 8], &[2, 8],
+            ],
             (Function::Mlp, Size::Small) => &[&[2, 3, 4], &[2, 3, 4], &[2, 3, 4], &[2, 3], &[2, 3]],
             (Function::Mlp, Size::Large) => &[&[4, 50, 768], &[4, 50, 768], &[4, 50, 768], &[4, 50], &[4, 50]],
             (Function::DecomposedMlp, Size::Small) => &[&[3, 4], &[3, 4], &[3, 5, 4], &[3, 5], &[3]],
@@ -333,6 +501,24 @@ impl Function {
             (Function::StrongestNeurons, Size::Large) => {
                 &[&[4, 192], &[4, 192], &[4, 600], &[600, 192], &[4, 9], &[4, 9], &[4]]
             }
+            #[rustfmt::skip]
+            (Function::SparseNeurons, Size::Small) => &[
+                &[3, 4], &[3, 4], &[3, 5], &[5, 4], &[3, 2], &[3, 2], &[3], &[3], &[3],
+            ],
+            #[rustfmt::skip]
+            (Function::SparseNeurons, Size::Large) => &[
+                &[4, 192], &[4, 192], &[4, 600], &[600, 192], &[4, 9], &[4, 9], &[4], &[4], &[4],
+            ],
+            #[rustfmt::skip]
+            (Function::GroupsFromScores, Size::Small) => &[
+                &[3, 4], &[4, 1, 3, 3], &[4, 5, 1, 3], &[4], &[4], &[4, 5, 3], &[3], &[5, 3], &[4, 5, 1, 3],
+                &[4, 1, 3, 4], &[2, 3, 4], &[3, 2], &[3, 2], &[3], &[3], &[2, 3],
+            ],
+            #[rustfmt::skip]
+            (Function::GroupsFromScores, Size::Large) => &[
+                &[5, 192], &[12, 1, 5, 16], &[12, 30, 1, 16], &[12], &[12], &[12, 30, 5], &[5], &[30, 5],
+                &[12, 30, 1, 16], &[12, 1, 16, 192], &[20, 5, 192], &[5, 7], &[5, 7], &[5], &[5], &[20, 5],
+            ],
             (Function::Threshold, Size::Small) => &[&[3, 4], &[3], &[3, 4], &[3]],
             (Function::Threshold, Size::Large) => &[&[600, 500], &[600], &[600, 500], &[600]],
         }
@@ -340,22 +526,72 @@ impl Function {
 
     /// The groups of a call, for a function that takes an array of them: none for any other. Pointers to tensors are
     /// in the order of [`Function::arguments`]; any other number of dense groups has as many pairs of parts and results.
-    pub fn groups(self, tensors: &[*const contrib_tensor], flags: u64) -> Vec<contrib_group> {
+    pub fn groups(self, tensors: &[*const contrib_tensor], choices: &Choices) -> Groups {
+        let flags = choices.flags;
         match (self, tensors) {
             (Function::Groups, [_, others @ ..]) => {
                 let (parts, outs) = others.split_at(others.len() / 2);
                 let group = |(&parts, &out)| contrib_group { flags, ..dense_group(parts, out) };
-                parts.iter().zip(outs).map(group).collect()
+                Groups { queries_and_keys: None, groups: parts.iter().zip(outs).map(group).collect() }
             }
             (
                 Function::FactoredGroups,
                 &[_, coefficients, parts, projection, scale, dense, out, indices, out_dense],
             ) => {
                 let factored = dense_group(parts, out);
-                let factored = contrib_group { coefficients, projection, scale, indices, flags, ..factored };
-                vec![factored, dense_group(dense, out_dense)]
+                let summed_axes = choices.summed_axes;
+                let factored =
+                    contrib_group { coefficients, projection, scale, indices, flags, summed_axes, ..factored };
+                Groups { queries_and_keys: None, groups: vec![factored, dense_group(dense, out_dense)] }
             }
-            _ => Vec::new(),
+            (
+                Function::GroupsFromScores,
+                &[
+                    _,
+                    queries,
+                    keys,
+                    slopes,
+                    sinks,
+                    mask,
+                    query_positions,
+                    key_positions,
+                    parts,
+                    projection,
+                    dense,
+                    out,
+                    indices,
+                    counts,
+                    left_out,
+                    out_dense,
+                ],
+            ) => {
+                let queries_and_keys = Box::new(contrib_queries_and_keys {
+                    queries,
+                    keys,
+                    slopes,
+                    sinks,
+                    mask,
+                    query_positions,
+                    key_positions,
+                    ..choices.queries_and_keys
+                });
+                let factored = contrib_group {
+                    projection,
+                    indices,
+                    flags,
+                    queries_and_keys: &raw const *queries_and_keys,
+                    counts,
+                    left_out,
+                    above: choices.above,
+                    summed_axes: choices.summed_axes,
+                    ..dense_group(parts, out)
+                };
+                Groups {
+                    queries_and_keys: Some(queries_and_keys),
+                    groups: vec![factored, dense_group(dense, out_dense)],
+                }
+            }
+            _ => Groups { queries_and_keys: None, groups: Vec::new() },
         }
     }
 
@@ -368,14 +604,13 @@ impl Function {
         self,
         tensors: &[*const contrib_tensor],
         groups: &[contrib_group],
-        threshold: f64,
-        flags: u64,
+        choices: &Choices,
         options: *const contrib_options,
     ) -> contrib_status {
-        // SAFETY: the promise of this function's caller.
+        // SAFETY: this function's contract; structs of inputs and results live until the call returns.
         unsafe {
             match (self, tensors) {
-                (Function::Groups | Function::FactoredGroups, [whole, ..]) => {
+                (Function::Groups | Function::FactoredGroups | Function::GroupsFromScores, [whole, ..]) => {
                     contrib_group_contributions(*whole, groups.as_ptr(), groups.len(), options)
                 }
                 (Function::Contributions, &[whole, parts, out]) => contrib_contributions(whole, parts, out, options),
@@ -385,44 +620,160 @@ impl Function {
                 (Function::Attention, &[pre, mid, attn, out_attn, out_resid]) => {
                     contrib_attention(pre, mid, attn, out_attn, out_resid, options)
                 }
-                (Function::AttentionFactored, &[pre, mid, pattern, values, w_o, out_attn, out_resid]) => {
-                    let none = ptr::null();
-                    contrib_attention_factored(pre, mid, pattern, values, w_o, none, out_attn, out_resid, options)
-                }
                 (
-                    Function::AttentionExtras,
-                    &[pre, mid, pattern, values, scale, part, other, out_attn, out_resid, out, other_out],
-                ) => {
-                    let one_offs = [contrib_one_off { part, out }, contrib_one_off { part: other, out: other_out }];
-                    let extras = &contrib_attention_extras {
-                        struct_size: size_of::<contrib_attention_extras>(),
-                        scale,
-                        one_offs: one_offs.as_ptr(),
-                        n_one_offs: one_offs.len(),
-                        flags,
-                    };
-                    let w_o = ptr::null();
-                    contrib_attention_factored(pre, mid, pattern, values, w_o, extras, out_attn, out_resid, options)
-                }
+                    Function::AttentionFactored
+                    | Function::AttentionExtras
+                    | Function::AttentionFromScores
+                    | Function::SparseAttention,
+                    _,
+                ) => self.call_attention(tensors, choices, options),
                 (Function::Mlp, &[mid, post, mlp, out_mlp, out_resid]) => {
                     contrib_mlp(mid, post, mlp, out_mlp, out_resid, options)
                 }
                 (Function::DecomposedMlp, &[mid, post, neurons, out_neurons, out_resid]) => {
                     contrib_decomposed_mlp(mid, post, neurons, out_neurons, out_resid, options)
                 }
-                (Function::MlpNeurons, &[mid, post, activations, w_out, out_neurons, out_resid]) => {
-                    contrib_mlp_neurons(mid, post, activations, w_out, out_neurons, ptr::null(), out_resid, options)
-                }
-                (Function::StrongestNeurons, &[mid, post, activations, w_out, out_neurons, out_indices, out_resid]) => {
-                    contrib_mlp_neurons(mid, post, activations, w_out, out_neurons, out_indices, out_resid, options)
+                (
+                    Function::MlpNeurons | Function::StrongestNeurons | Function::SparseNeurons,
+                    &[resid_mid, resid_post, activations, w_out, out_neurons, ref chosen @ .., out_resid],
+                ) => {
+                    let struct_size = size_of::<contrib_neurons_inputs>();
+                    let inputs = contrib_neurons_inputs { struct_size, resid_mid, resid_post, activations, w_out };
+                    let [indices, counts, left_out] =
+                        [0, 1, 2].map(|index| chosen.get(index).copied().unwrap_or(ptr::null()));
+                    let above = choices.above;
+                    let results = contrib_neurons_results {
+                        out_neurons,
+                        indices,
+                        counts,
+                        left_out,
+                        above,
+                        out_resid,
+                        ..NO_NEURONS_RESULTS
+                    };
+                    contrib_mlp_neurons(&raw const inputs, &raw const results, options)
                 }
                 (Function::Threshold, &[blocks, residual, out_blocks, out_residual]) => {
+                    let threshold = choices.threshold;
                     contrib_threshold_and_renormalise(blocks, residual, threshold, out_blocks, out_residual, options)
                 }
                 _ => panic!("{self:?} does not take {} tensors", tensors.len()),
             }
         }
     }
+
+    /// A call of factored attention.
+    ///
+    /// # Safety
+    /// As for [`Function::call`].
+    unsafe fn call_attention(
+        self,
+        tensors: &[*const contrib_tensor],
+        choices: &Choices,
+        options: *const contrib_options,
+    ) -> contrib_status {
+        let &[resid_pre, resid_mid, ref others @ ..] = tensors else { panic!("attention takes more than two tensors") };
+        let inputs = contrib_attention_inputs { resid_pre, resid_mid, flags: choices.flags, ..NO_ATTENTION_INPUTS };
+        let flags = choices.result_flags;
+        let above = choices.above;
+        let results = contrib_attention_results { above, flags, ..NO_ATTENTION_RESULTS };
+        let mut queries_and_keys = choices.queries_and_keys;
+        let one_offs;
+        let (inputs, results) = match (self, others) {
+            (Function::AttentionFactored, &[pattern, values, w_o, out_attn, out_resid]) => (
+                contrib_attention_inputs { pattern, values, w_o, ..inputs },
+                contrib_attention_results { out_attn, out_resid, ..results },
+            ),
+            (
+                Function::AttentionExtras,
+                &[pattern, value_output, scale, part, other, out_attn, out_resid, out, other_out],
+            ) => {
+                one_offs = [contrib_one_off { part, out }, contrib_one_off { part: other, out: other_out }];
+                let (array, n_one_offs) = (one_offs.as_ptr(), one_offs.len());
+                (
+                    contrib_attention_inputs { pattern, value_output, scale, ..inputs },
+                    contrib_attention_results { out_attn, out_resid, one_offs: array, n_one_offs, ..results },
+                )
+            }
+            (
+                Function::AttentionFromScores,
+                &[queries, keys, slopes, sinks, mask, query_positions, key_positions, values, w_o, out_attn, out_resid],
+            ) => {
+                queries_and_keys = contrib_queries_and_keys {
+                    queries,
+                    keys,
+                    slopes,
+                    sinks,
+                    mask,
+                    query_positions,
+                    key_positions,
+                    ..queries_and_keys
+                };
+                let queries_and_keys = &raw const queries_and_keys;
+                (
+                    contrib_attention_inputs { queries_and_keys, values, w_o, ..inputs },
+                    contrib_attention_results { out_attn, out_resid, ..results },
+                )
+            }
+            (Function::SparseAttention, &[pattern, values, w_o, out_attn, indices, counts, left_out, out_resid]) => (
+                contrib_attention_inputs { pattern, values, w_o, ..inputs },
+                contrib_attention_results { out_attn, indices, counts, left_out, out_resid, ..results },
+            ),
+            _ => panic!("{self:?} does not take {} tensors", tensors.len()),
+        };
+        // SAFETY: the structs and what they point to live until the call returns.
+        unsafe { contrib_attention_factored(&raw const inputs, &raw const results, options) }
+    }
+}
+
+/// An array of groups, and what they point to.
+#[derive(Debug)]
+pub struct Groups {
+    /// Where it stays when this moves.
+    queries_and_keys: Option<Box<contrib_queries_and_keys>>,
+    pub groups: Vec<contrib_group>,
+}
+
+/// What a call says beside its tensors and its options.
+#[derive(Clone, Copy, Debug)]
+pub struct Choices {
+    /// The argument of [`Function::Threshold`].
+    pub threshold: f64,
+    /// The flags of the inputs of attention, or of the first group.
+    pub flags: u64,
+    /// The flags of the results of attention.
+    pub result_flags: u64,
+    /// What is sparse is above this.
+    pub above: f64,
+    /// Of the first group.
+    pub summed_axes: usize,
+    /// Numbers and flags of queries and keys.
+    pub queries_and_keys: contrib_queries_and_keys,
+}
+
+impl Choices {
+    /// Those that the function is tested with.
+    fn of(function: Function) -> Self {
+        Choices {
+            threshold: 0.25,
+            flags: 0,
+            result_flags: if function == Function::AttentionExtras { CONTRIB_ATTENTION_SUM_HEADS } else { 0 },
+            above: if function.is_sparse() { 0.02 } else { 0.0 },
+            summed_axes: usize::from(function == Function::GroupsFromScores),
+            queries_and_keys: contrib_queries_and_keys {
+                score_scale: 0.5,
+                soft_cap: 4.0,
+                window: 4,
+                flags: CONTRIB_CAUSAL,
+                ..NO_QUERIES_AND_KEYS
+            },
+        }
+    }
+}
+
+/// Whether the tensor with this name has integers.
+pub fn is_integer(name: &str) -> bool {
+    ["indices", "counts", "positions"].iter().any(|end| name.ends_with(end))
 }
 
 /// A call and all memory that it may touch.
@@ -435,14 +786,11 @@ pub struct Call {
     pub spare: Option<Stored>,
     /// What the call says of each; `None`: NULL.
     pub args: Vec<Option<Arg>>,
-    /// The argument of [`Function::Threshold`].
-    pub threshold: f64,
+    pub choices: Choices,
     pub norm: f64,
     pub context: *const contrib_context,
     /// The threshold of the options.
     pub options_threshold: f64,
-    /// The flags of the extras, or of the first group.
-    pub flags: u64,
 }
 
 // SAFETY: contexts may be used from any thread, and the rest is the call's own.
@@ -460,11 +808,10 @@ impl Call {
             stored,
             spare: None,
             args,
-            threshold: 0.25,
+            choices: Choices::of(function),
             norm: 1.0,
             context: ptr::null(),
             options_threshold: 0.0,
-            flags: 0,
         };
         for number in 0..call.stored.len() {
             call.say(number);
@@ -474,9 +821,9 @@ impl Call {
 
     /// Says of a tensor what is so.
     fn say(&mut self, number: usize) {
-        // Further groups, which have no name, have no indices.
-        let are_indices = self.function.arguments().get(number).is_some_and(|name| name.ends_with("indices"));
-        let of = if are_indices { Arg::of_indices } else { Arg::of };
+        // Further groups, which have no name, have no integers.
+        let are_integers = self.function.arguments().get(number).is_some_and(|name| is_integer(name));
+        let of = if are_integers { Arg::of_integers } else { Arg::of };
         self.args[number] = Some(of(&mut self.stored[number]));
     }
 
@@ -494,8 +841,18 @@ impl Call {
             layout.offset += ROOM;
             layout.len += 2 * ROOM;
             let name = function.arguments()[number];
-            if name.ends_with("indices") {
-                Stored::blank(if kind == Kind::F64 { Kind::F64 } else { Kind::F32 }, layout)
+            let of_integers = if kind == Kind::F64 { Kind::F64 } else { Kind::F32 };
+            if name.ends_with("query_positions") {
+                let pos = *shape.last().expect("queries have positions") as i64;
+                Stored::of_integers(of_integers, layout, |index| index as i64 % pos + 1)
+            } else if name.ends_with("key_positions") {
+                let by_batch = shape[1..].iter().product::<usize>().max(1);
+                let keys_last = function == Function::AttentionFromScores;
+                Stored::of_integers(of_integers, layout, |index| {
+                    if keys_last { (index % shape[1]) as i64 } else { (index / by_batch) as i64 }
+                })
+            } else if is_integer(name) {
+                Stored::blank(of_integers, layout)
             } else if number >= function.inputs() {
                 Stored::blank(kind, layout)
             } else if function == Function::Threshold {
@@ -546,11 +903,11 @@ impl Call {
             self.args.iter_mut().map(|arg| arg.as_mut().map(Arg::tensor)).collect();
         let tensors: Vec<*const contrib_tensor> =
             tensors.iter_mut().map(|tensor| tensor.as_ref().map_or(ptr::null(), ptr::from_ref)).collect();
-        let groups = self.function.groups(&tensors, self.flags);
+        let groups = self.function.groups(&tensors, &self.choices);
         // SAFETY:
         // - The groups are those of these tensors.
         // - Tensors and options are null or alive, and so are the elements wherever the call may reach them.
-        around(&mut || unsafe { self.function.call(&tensors, &groups, self.threshold, self.flags, options) })
+        around(&mut || unsafe { self.function.call(&tensors, &groups.groups, &self.choices, options) })
     }
 
     /// Puts the tensors into another order, with `None` where there shall be none.
@@ -574,6 +931,13 @@ impl Call {
     pub fn outputs(&self) -> Vec<&Stored> {
         let outputs = self.stored.iter().zip(&self.args).skip(self.inputs());
         outputs.filter_map(|(stored, arg)| arg.is_some().then_some(stored)).collect()
+    }
+
+    /// The tensors of contributions that are written, in order.
+    pub fn contributions(&self) -> Vec<&Stored> {
+        let is_number = |number: usize| self.function.arguments().get(number).is_none_or(|name| !is_integer(name));
+        let written = (self.inputs()..self.stored.len()).filter(|&number| self.args[number].is_some());
+        written.filter(|&number| is_number(number)).map(|number| &self.stored[number]).collect()
     }
 
     /// The tensor with this name, to be read.

@@ -5,7 +5,7 @@
 //! Elements of one index, of all sixteen parts, are calculated when they are first needed, and kept for other wholes.
 
 use super::kernels::Kernels;
-use super::panels::PanelReader;
+use super::panels::{self, PanelReader};
 use super::wholes::lines;
 use crate::dispatch::Arithmetic;
 use crate::driver::memory::{buffer, zeroed};
@@ -168,9 +168,10 @@ impl<N: Arithmetic> Matrix<N> {
 pub(super) struct PanelDirections<N> {
     /// Elements of a direction.
     len: usize,
-    reader: PanelReader<N>,
-    /// The values as a panel, where they are projected.
-    values: Vec<Line<N>>,
+    /// Where values are projected: reads them.
+    values: Option<PanelReader<N>>,
+    /// Otherwise: directions that are not numbers side by side, widened.
+    widened: Vec<Line<N>>,
     /// What the magnitudes of a direction's elements are at most: times the norm of a column, until they `are_exact`.
     pub(super) bounds: Line<N>,
     pub(super) are_exact: bool,
@@ -186,13 +187,13 @@ pub(super) struct PanelDirections<N> {
 }
 
 impl<N: Arithmetic> PanelDirections<N> {
-    /// Memory for a panel of directions of `len` elements, of values of `row_len` elements where they `are_projected`.
-    pub(super) fn new(len: usize, row_len: usize, are_projected: bool) -> Result<Self, Error> {
-        let values = if are_projected { lines(row_len) * LANES } else { 0 };
+    /// Memory for a panel of directions of `len` elements, which are these vectors, or their projections where they
+    /// `are_projected`. A span has at most so many panels.
+    pub(super) fn new(vectors: &Vectors, len: usize, are_projected: bool, panels: usize) -> Result<Self, Error> {
         Ok(PanelDirections {
             len,
-            reader: PanelReader::new(row_len)?,
-            values: zeroed(values)?,
+            values: if are_projected { Some(PanelReader::new(vectors, panels)?) } else { None },
+            widened: zeroed(if are_projected { 0 } else { LANES * lines(len) })?,
             bounds: Line([N::ZERO; LANES]),
             are_exact: false,
             out_of_reach: 0,
@@ -203,31 +204,34 @@ impl<N: Arithmetic> PanelDirections<N> {
         })
     }
 
-    /// Reads the values or directions that begin at `starts`.
+    /// Reads the values or directions that begin at `starts`: the panel with this number in its span.
     pub(super) fn load(
         &mut self,
         kernels: &Kernels<N>,
         vectors: &Vectors,
+        number: usize,
         starts: &[*const u8; LANES],
         matrix: Option<&Matrix<N>>,
     ) {
-        let are_projected = matrix.is_some();
         self.are_exact = false;
         self.out_of_reach = 0;
-        self.is_there.fill(!are_projected);
-        self.count = if are_projected { 0 } else { self.len };
-        let panel = if are_projected { self.values.as_mut_ptr() } else { self.elements.as_mut_ptr() };
-        let len = self.reader.row_lines() * LANES;
-        // SAFETY: the vectors can be read, and the panel has a line for each of their elements, in whole lines.
-        unsafe { self.reader.read(kernels.widen, kernels.pack_rows, vectors, starts, panel) };
-        if are_projected {
-            let mut squares = Line([0.0; LANES]);
-            // SAFETY: the panel has `len` lines.
-            unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut squares }) };
-            self.bound(squares.0.map(|square| square.sqrt() * SLACK), matrix);
-        } else {
-            self.measure_largest(kernels);
-        }
+        self.is_there.fill(self.values.is_none());
+        let (widen, pack_rows) = (kernels.widen, kernels.pack_rows);
+        let Some(values) = &mut self.values else {
+            self.count = self.len;
+            let panel = &mut self.elements;
+            // SAFETY: the directions can be read, and have as many elements as the panel has lines, but for padding.
+            unsafe { panels::read(&mut self.widened, self.len, widen, pack_rows, vectors, starts, panel) };
+            return self.measure_largest(kernels);
+        };
+        self.count = 0;
+        // SAFETY: the values can be read, for as long as the call lasts.
+        unsafe { values.read(widen, pack_rows, vectors, number, starts) };
+        let (panel, mut squares) = (values.panel(), Line([0.0; LANES]));
+        let (panel, len) = (panel.as_ptr(), panel.len());
+        // SAFETY: the panel has `len` lines.
+        unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut squares }) };
+        self.bound(squares.0.map(|square| square.sqrt() * SLACK), matrix);
     }
 
     /// Takes bounds of the directions' elements: times the norm of a column, where there is a matrix. Those of directions that
@@ -256,8 +260,8 @@ impl<N: Arithmetic> PanelDirections<N> {
     }
 
     /// What wholes are multiplied with: the values that are projected, or the directions.
-    pub(super) fn panel(&self) -> *const Line<N> {
-        if self.values.is_empty() { self.elements.as_ptr() } else { self.values.as_ptr() }
+    pub(super) fn panel(&self) -> &[Line<N>] {
+        self.values.as_ref().map_or(&self.elements, PanelReader::panel)
     }
 
     /// The directions as a panel, whose lines with these indices are there.
@@ -298,9 +302,7 @@ impl<N: Arithmetic> PanelDirections<N> {
 
     /// Calculates the lines with these indices, at most [`MISSING`].
     fn project(&mut self, kernels: &Kernels<N>, matrix: &Matrix<N>, indices: &[usize]) {
-        if indices.is_empty() {
-            return;
-        }
+        let Some(values) = self.values.as_ref().filter(|_| !indices.is_empty()) else { return };
         let (column, line_stride) =
             (|number: usize| matrix.column(indices[number.min(indices.len() - 1)]), matrix.stride());
         let mut products = [[Line([0.0; LANES]); MR]; MISSING / MR];
@@ -308,8 +310,8 @@ impl<N: Arithmetic> PanelDirections<N> {
         unsafe {
             kernels.multiply(
                 (|block| from_fn(|row| column(block * MR + row)), line_stride),
-                self.values.as_ptr(),
-                self.reader.row_lines(),
+                values.panel().as_ptr(),
+                values.row_lines(),
                 &mut products[..indices.len().div_ceil(MR)],
             );
         }
@@ -322,21 +324,22 @@ impl<N: Arithmetic> PanelDirections<N> {
     /// Measures the directions for the 2-norm. That of a projected value `v` is `v W W' v'`, which needs the inner products of
     /// the rows of `W` alone.
     pub(super) fn measure_squares(&mut self, kernels: &Kernels<N>, matrix: Option<&Matrix<N>>) {
-        let Some(matrix) = matrix else {
+        let (Some(matrix), Some(values)) = (matrix, &self.values) else {
             let (panel, len) = (self.elements.as_ptr(), self.len);
             // SAFETY: the panel has a line for each element.
             return unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut self.squares }) };
         };
         self.squares = Line([0.0; LANES]);
         let value_lines = matrix.value_lines;
-        for (first, values) in self.values.chunks_exact(MISSING).enumerate() {
+        let panel = values.panel();
+        for (first, values) in panel.chunks_exact(MISSING).enumerate() {
             let mut products = [[Line([0.0; LANES]); MR]; MISSING / MR];
             let rows = matrix.row_products[first * MISSING * value_lines..].as_ptr();
             // SAFETY: a row has a number for each line of the values, in whole lines.
             unsafe {
                 kernels.multiply(
                     (|block| from_fn(|row| rows.wrapping_add((block * MR + row) * value_lines).cast()), LANES),
-                    self.values.as_ptr(),
+                    panel.as_ptr(),
                     value_lines,
                     &mut products,
                 );

@@ -15,7 +15,7 @@
 //! [`excess`] finds out without the direction for most parts.
 //!
 //! ```text
-//! for each block of wholes                                            as many as 24 MB a thread hold      [here]
+//! for each block of wholes                                            as many as 32 MB a thread hold      [here]
 //!     for each whole                                                  threads share them
 //!         measure its norm, and the proximities of dense parts
 //!     for each factored group                                                                             [schedule]
@@ -69,7 +69,7 @@ use std::ops::Range;
 use task::STRIP;
 
 /// Bytes for each thread that the wholes of one block, and the proximities of their parts, may take.
-const BYTES_A_THREAD: usize = 24 << 20;
+const BYTES_A_THREAD: usize = 32 << 20;
 
 /// The same for wholes that are calculated again in `f64`.
 const BYTES_IN_F64: usize = 4 << 20;
@@ -138,8 +138,9 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
         let starts = || std::iter::once(&0).chain(&ends);
         let block = starts().zip(&ends).map(|(start, end)| end - start).max().unwrap_or(0);
         let largest_row = |schedule: &Schedule<'_>| (0..whole.items).map(|item| schedule.lines_of_row(item)).max();
-        let bytes_in_f64: usize =
-            schedules.iter().map(|schedule| largest_row(schedule).unwrap_or(0)).sum::<usize>() * size_of::<Line<f64>>();
+        let lines_of_whole =
+            schedules.iter().map(|schedule| largest_row(schedule).unwrap_or(0)).fold(0, usize::saturating_add);
+        let bytes_in_f64 = lines_of_whole.saturating_mul(size_of::<Line<f64>>());
         let block_in_f64 = (BYTES_IN_F64 / bytes_in_f64.max(1)).clamp(1, block.clamp(1, STRIP));
         for schedule in &schedules {
             let lines_of_block = |(&start, &end): (&usize, &usize)| {

@@ -86,12 +86,13 @@ impl<N: Arithmetic> Memory<N> {
         let Schedule { plan, whole, .. } = schedule;
         let wholes =
             plan.reduction.map(|reduction| Wholes::new(reduction, &whole.vectors, block, threads)).transpose()?;
+        let panels = schedule.spans.iter().map(Span::panels).max().unwrap_or(0);
         let mut workspaces = Vec::new();
         if workspaces.try_reserve_exact(threads.count()).is_err() {
             return Err(Error::out_of_memory(threads.count() * size_of::<Workspace<N>>()));
         }
         for _ in 0..threads.count() {
-            workspaces.push(Workspace::new(plan, whole.vectors.len, block)?);
+            workspaces.push(Workspace::new(plan, whole.vectors.len, block, panels)?);
         }
         Ok(Memory {
             kernels: Kernels::new(plan, whole.vectors.dtype),

@@ -22,19 +22,14 @@ use std::ops::Range;
 pub(super) struct Workspace<N> {
     /// The queries of a span, widened.
     queries: Vec<Line<N>>,
-    reader: PanelReader<N>,
-    keys: Vec<Line<N>>,
+    keys: PanelReader<N>,
 }
 
 impl<N: Arithmetic> Workspace<N> {
     /// Memory for so many queries.
     pub(super) fn new(plan: &ScoresPlan, queries: usize) -> Result<Self, Error> {
-        let row_lines = lines(plan.keys.len);
-        Ok(Workspace {
-            queries: zeroed(queries * row_lines)?,
-            reader: PanelReader::new(plan.keys.len)?,
-            keys: zeroed(row_lines * LANES)?,
-        })
+        let panels = plan.count.div_ceil(LANES);
+        Ok(Workspace { queries: zeroed(queries * lines(plan.keys.len))?, keys: PanelReader::new(&plan.keys, panels)? })
     }
 
     /// Bytes for each query.
@@ -62,7 +57,7 @@ impl<N: Arithmetic> Scores<'_, N> {
     /// - Nobody else uses the lines of the span in these rows meanwhile.
     pub(super) unsafe fn coefficients(&self, workspace: &mut Workspace<N>, wholes: Range<usize>) {
         let plan = self.plan;
-        let row_lines = workspace.reader.row_lines();
+        let row_lines = workspace.keys.row_lines();
         let parts = &self.span.1.parts;
         for (number, to) in wholes.clone().zip(workspace.queries.chunks_exact_mut(row_lines)) {
             let start = plan.queries.start(self.start + number);
@@ -103,17 +98,9 @@ impl<N: Arithmetic> Scores<'_, N> {
                     continue;
                 }
                 if !is_read {
-                    let Workspace { reader, keys, .. } = workspace;
-                    // SAFETY: the keys can be read, and the panel has as many lines.
-                    unsafe {
-                        reader.read(
-                            self.score_kernels.widen_keys,
-                            self.kernels.pack_rows,
-                            &plan.keys,
-                            &starts,
-                            keys.as_mut_ptr(),
-                        );
-                    }
+                    let ScoreKernels { widen_keys, .. } = *self.score_kernels;
+                    // SAFETY: the keys can be read, for as long as the call lasts.
+                    unsafe { workspace.keys.read(widen_keys, self.kernels.pack_rows, &plan.keys, panel, &starts) };
                     is_read = true;
                 }
                 let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
@@ -127,7 +114,7 @@ impl<N: Arithmetic> Scores<'_, N> {
                 unsafe {
                     self.kernels.multiply(
                         (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
-                        workspace.keys.as_ptr(),
+                        workspace.keys.panel().as_ptr(),
                         row_lines,
                         products,
                     );
@@ -214,10 +201,10 @@ impl<N: Arithmetic> Scores<'_, N> {
     fn of_span(&self, numbers: Option<&Numbers>, item: usize) -> Option<f64> {
         let numbers = numbers?;
         let offset = numbers.parts.offset(self.span.0) + numbers.batch.offset(item);
-        // SAFETY: there is an element for each span.
-        Some(
-            with_element!(numbers.dtype, T => unsafe { numbers.data.cast::<T>().wrapping_offset(offset).read() }.to_f64()),
-        )
+        with_element!(numbers.dtype, T => {
+            // SAFETY: there is an element for each span, of this type.
+            Some(unsafe { numbers.data.cast::<T>().wrapping_offset(offset).read() }.to_f64())
+        })
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) struct Workspace<N> {
 }
 
 impl<N: Arithmetic> Workspace<N> {
-    /// Memory for tasks with so many wholes of `len` elements.
-    pub(super) fn new(plan: &FactoredPlan, len: usize, wholes: usize) -> Result<Self, Error> {
+    /// Memory for tasks with so many wholes of `len` elements, and spans of at most so many panels.
+    pub(super) fn new(plan: &FactoredPlan, len: usize, wholes: usize, panels: usize) -> Result<Self, Error> {
         let rows = plan.projection.map(|projection| projection.rows);
         let reduces = plan.reduction.is_some();
         let matrix = match (rows, plan.reduction) {
@@ -57,7 +57,7 @@ impl<N: Arithmetic> Workspace<N> {
         };
         let projected = if matrix.is_some() { wholes * lines(rows.unwrap_or(0)) } else { 0 };
         let directions =
-            if reduces { Some(PanelDirections::new(len, rows.unwrap_or(len), rows.is_some())?) } else { None };
+            if reduces { Some(PanelDirections::new(&plan.directions, len, rows.is_some(), panels)?) } else { None };
         Ok(Workspace {
             projected: zeroed(projected)?,
             least: zeroed(if matrix.is_some() { wholes } else { 0 })?,
@@ -251,7 +251,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
             let Some(directions) = directions else { continue };
             let matrix = matrix.as_ref();
             if !is_loaded {
-                directions.load(self.kernels, &self.plan.directions, &panel.starts, matrix);
+                directions.load(self.kernels, &self.plan.directions, panel.number, &panel.starts, matrix);
                 if reduction == Reduction::Squares {
                     directions.measure_squares(self.kernels, matrix);
                 }
@@ -341,7 +341,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
         unsafe {
             self.kernels.multiply(
                 (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
-                directions.panel(),
+                directions.panel().as_ptr(),
                 lines,
                 products,
             );
