@@ -1634,10 +1634,11 @@ fn attention_from(shapes: QueryKeyShapes<'_>, values: &[usize], w_o: Option<&[us
     let (resid, values, w_o, tensors) = (of(&[2, 5, 8]), of(values), w_o.map(of), shapes.tensors());
     let [mut out, mut residual] =
         [&[2, 5, 3, 4][..], &[2, 5]].map(|shape| Stored::blank(Kind::F32, Layout::row_major(shape)));
+    let given = tensors.given();
     let inputs = FactoredAttention {
         resid_pre: view(&resid),
         resid_mid: view(&resid),
-        pattern: Coefficients::Softmax(tensors.given()),
+        pattern: Coefficients::Softmax(&given),
         heads: match &w_o {
             None => Heads::ValueOutput(view(&values)),
             Some(w_o) => Heads::Values { values: view(&values), w_o: view(w_o) },
@@ -1652,157 +1653,143 @@ fn attention_from(shapes: QueryKeyShapes<'_>, values: &[usize], w_o: Option<&[us
     result
 }
 
+/// What disagrees in a call of attention from queries and keys, and the cause and text of the error.
+const REFUSED_HEADS: &[(QueryKeyShapes<'_>, &str, &str)] = &[
+    (QueryKeyShapes { queries: &[2, 5, 6], ..HEADS }, "Rank", "queries: expected [batch, pos, head, d], got [2, 5, 6]"),
+    (
+        QueryKeyShapes { queries: &[2, 4, 4, 6], ..HEADS },
+        "ShapeMismatch",
+        "queries: expected [2, 5, *, *] to match resid_mid, got [2, 4, 4, 6]",
+    ),
+    (
+        QueryKeyShapes { queries: &[1, 5, 4, 6], ..HEADS },
+        "ShapeMismatch",
+        "queries: expected [2, 5, *, *] to match resid_mid, got [1, 5, 4, 6]",
+    ),
+    (
+        QueryKeyShapes { keys: &[2, 3, 6], ..HEADS },
+        "Rank",
+        "keys: expected [batch, key_pos, kv_head, d], got [2, 3, 6]",
+    ),
+    (
+        QueryKeyShapes { keys: &[2, 3, 2, 7], ..HEADS },
+        "ShapeMismatch",
+        "keys: expected [2, *, *, 6] to match queries, got [2, 3, 2, 7]",
+    ),
+    (
+        QueryKeyShapes { keys: &[1, 3, 2, 6], ..HEADS },
+        "ShapeMismatch",
+        "keys: expected [2, *, *, 6] to match queries, got [1, 3, 2, 6]",
+    ),
+    (
+        QueryKeyShapes { keys: &[2, 4, 2, 6], ..HEADS },
+        "ShapeMismatch",
+        "values: expected [2, 4, *, *] to match keys, got [2, 3, 2, 7]",
+    ),
+    (
+        QueryKeyShapes { keys: &[2, 3, 1, 6], ..HEADS },
+        "ShapeMismatch",
+        "keys: expected [2, 3, 2, 6] to match values and queries, got [2, 3, 1, 6]",
+    ),
+    (
+        QueryKeyShapes { queries: &[2, 5, 6, 6], ..HEADS },
+        "ShapeMismatch",
+        "w_o: expected [6, 7, 8] to match queries, values and resid_mid, got [4, 7, 8]",
+    ),
+    (
+        QueryKeyShapes { queries: &[2, 5, 3, 6], ..HEADS },
+        "Heads",
+        "values: expected a number of key-value heads that divides 3 heads, got 2",
+    ),
+    (QueryKeyShapes { slopes: Some(&[2]), ..HEADS }, "ShapeMismatch", "slopes: expected [4] to match queries, got [2]"),
+    (
+        QueryKeyShapes { slopes: Some(&[4, 1]), ..HEADS },
+        "ShapeMismatch",
+        "slopes: expected [4] to match queries, got [4, 1]",
+    ),
+    (QueryKeyShapes { sinks: Some(&[5]), ..HEADS }, "ShapeMismatch", "sinks: expected [4] to match queries, got [5]"),
+    (QueryKeyShapes { sinks: Some(NONE), ..HEADS }, "ShapeMismatch", "sinks: expected [4] to match queries, got []"),
+    (
+        QueryKeyShapes { mask: Some(&[5, 3]), ..HEADS },
+        "ShapeMismatch",
+        "mask: expected [2, 4, 5, 3] to match queries and keys, got [5, 3]",
+    ),
+    (
+        QueryKeyShapes { mask: Some(&[2, 2, 5, 3]), ..HEADS },
+        "ShapeMismatch",
+        "mask: expected [2, 4, 5, 3] to match queries and keys, got [2, 2, 5, 3]",
+    ),
+    (
+        QueryKeyShapes { mask: Some(&[1, 1, 3, 5]), ..HEADS },
+        "ShapeMismatch",
+        "mask: expected [2, 4, 5, 3] to match queries and keys, got [1, 1, 3, 5]",
+    ),
+    (
+        QueryKeyShapes { query_positions: Some(&[2, 3]), ..HEADS },
+        "ShapeMismatch",
+        "query_positions: expected [2, 5] to match keys, got [2, 3]",
+    ),
+    (
+        QueryKeyShapes { query_positions: Some(&[5]), ..HEADS },
+        "ShapeMismatch",
+        "query_positions: expected [2, 5] to match keys, got [5]",
+    ),
+    (
+        QueryKeyShapes { key_positions: Some(&[2, 5]), ..HEADS },
+        "ShapeMismatch",
+        "key_positions: expected [2, 3] to match keys, got [2, 5]",
+    ),
+    (
+        QueryKeyShapes { key_positions: Some(&[3]), ..HEADS },
+        "ShapeMismatch",
+        "key_positions: expected [2, 3] to match keys, got [3]",
+    ),
+    (
+        QueryKeyShapes { score_scale: Some(f64::NAN), ..HEADS },
+        "InvalidNumber",
+        "score_scale: expected a finite number, got NaN",
+    ),
+    (
+        QueryKeyShapes { score_scale: Some(f64::INFINITY), ..HEADS },
+        "InvalidNumber",
+        "score_scale: expected a finite number, got inf",
+    ),
+    (
+        QueryKeyShapes { score_scale: Some(f64::NEG_INFINITY), ..HEADS },
+        "InvalidNumber",
+        "score_scale: expected a finite number, got -inf",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(0.0), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got 0",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(-0.0), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got -0",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(-1.0), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got -1",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(f64::NAN), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got NaN",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(f64::INFINITY), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got inf",
+    ),
+];
+
 #[test]
 fn each_argument_of_attention_from_queries_and_keys_is_refused_by_its_name() {
     let (values, w_o, value_output) = (&[2, 3, 2, 7][..], Some(&[4, 7, 8][..]), &[2, 3, 4, 8][..]);
-    let refused: [(QueryKeyShapes<'_>, &str, &str); 29] = [
-        (
-            QueryKeyShapes { queries: &[2, 5, 6], ..HEADS },
-            "Rank",
-            "queries: expected [batch, pos, head, d], got [2, 5, 6]",
-        ),
-        (
-            QueryKeyShapes { queries: &[2, 4, 4, 6], ..HEADS },
-            "ShapeMismatch",
-            "queries: expected [2, 5, *, *] to match resid_mid, got [2, 4, 4, 6]",
-        ),
-        (
-            QueryKeyShapes { queries: &[1, 5, 4, 6], ..HEADS },
-            "ShapeMismatch",
-            "queries: expected [2, 5, *, *] to match resid_mid, got [1, 5, 4, 6]",
-        ),
-        (
-            QueryKeyShapes { keys: &[2, 3, 6], ..HEADS },
-            "Rank",
-            "keys: expected [batch, key_pos, kv_head, d], got [2, 3, 6]",
-        ),
-        (
-            QueryKeyShapes { keys: &[2, 3, 2, 7], ..HEADS },
-            "ShapeMismatch",
-            "keys: expected [2, *, *, 6] to match queries, got [2, 3, 2, 7]",
-        ),
-        (
-            QueryKeyShapes { keys: &[1, 3, 2, 6], ..HEADS },
-            "ShapeMismatch",
-            "keys: expected [2, *, *, 6] to match queries, got [1, 3, 2, 6]",
-        ),
-        (
-            QueryKeyShapes { keys: &[2, 4, 2, 6], ..HEADS },
-            "ShapeMismatch",
-            "values: expected [2, 4, *, *] to match keys, got [2, 3, 2, 7]",
-        ),
-        (
-            QueryKeyShapes { keys: &[2, 3, 1, 6], ..HEADS },
-            "ShapeMismatch",
-            "keys: expected [2, 3, 2, 6] to match values and queries, got [2, 3, 1, 6]",
-        ),
-        (
-            QueryKeyShapes { queries: &[2, 5, 6, 6], ..HEADS },
-            "ShapeMismatch",
-            "w_o: expected [6, 7, 8] to match queries, values and resid_mid, got [4, 7, 8]",
-        ),
-        (
-            QueryKeyShapes { queries: &[2, 5, 3, 6], ..HEADS },
-            "Heads",
-            "values: expected a number of key-value heads that divides 3 heads, got 2",
-        ),
-        (
-            QueryKeyShapes { slopes: Some(&[2]), ..HEADS },
-            "ShapeMismatch",
-            "slopes: expected [4] to match queries, got [2]",
-        ),
-        (
-            QueryKeyShapes { slopes: Some(&[4, 1]), ..HEADS },
-            "ShapeMismatch",
-            "slopes: expected [4] to match queries, got [4, 1]",
-        ),
-        (
-            QueryKeyShapes { sinks: Some(&[5]), ..HEADS },
-            "ShapeMismatch",
-            "sinks: expected [4] to match queries, got [5]",
-        ),
-        (
-            QueryKeyShapes { sinks: Some(NONE), ..HEADS },
-            "ShapeMismatch",
-            "sinks: expected [4] to match queries, got []",
-        ),
-        (
-            QueryKeyShapes { mask: Some(&[5, 3]), ..HEADS },
-            "ShapeMismatch",
-            "mask: expected [2, 4, 5, 3] to match queries and keys, got [5, 3]",
-        ),
-        (
-            QueryKeyShapes { mask: Some(&[2, 2, 5, 3]), ..HEADS },
-            "ShapeMismatch",
-            "mask: expected [2, 4, 5, 3] to match queries and keys, got [2, 2, 5, 3]",
-        ),
-        (
-            QueryKeyShapes { mask: Some(&[1, 1, 3, 5]), ..HEADS },
-            "ShapeMismatch",
-            "mask: expected [2, 4, 5, 3] to match queries and keys, got [1, 1, 3, 5]",
-        ),
-        (
-            QueryKeyShapes { query_positions: Some(&[2, 3]), ..HEADS },
-            "ShapeMismatch",
-            "query_positions: expected [2, 5] to match keys, got [2, 3]",
-        ),
-        (
-            QueryKeyShapes { query_positions: Some(&[5]), ..HEADS },
-            "ShapeMismatch",
-            "query_positions: expected [2, 5] to match keys, got [5]",
-        ),
-        (
-            QueryKeyShapes { key_positions: Some(&[2, 5]), ..HEADS },
-            "ShapeMismatch",
-            "key_positions: expected [2, 3] to match keys, got [2, 5]",
-        ),
-        (
-            QueryKeyShapes { key_positions: Some(&[3]), ..HEADS },
-            "ShapeMismatch",
-            "key_positions: expected [2, 3] to match keys, got [3]",
-        ),
-        (
-            QueryKeyShapes { score_scale: Some(f64::NAN), ..HEADS },
-            "InvalidNumber",
-            "score_scale: expected a finite number, got NaN",
-        ),
-        (
-            QueryKeyShapes { score_scale: Some(f64::INFINITY), ..HEADS },
-            "InvalidNumber",
-            "score_scale: expected a finite number, got inf",
-        ),
-        (
-            QueryKeyShapes { score_scale: Some(f64::NEG_INFINITY), ..HEADS },
-            "InvalidNumber",
-            "score_scale: expected a finite number, got -inf",
-        ),
-        (
-            QueryKeyShapes { soft_cap: Some(0.0), ..HEADS },
-            "InvalidNumber",
-            "soft_cap: expected a finite number greater than 0, got 0",
-        ),
-        (
-            QueryKeyShapes { soft_cap: Some(-0.0), ..HEADS },
-            "InvalidNumber",
-            "soft_cap: expected a finite number greater than 0, got -0",
-        ),
-        (
-            QueryKeyShapes { soft_cap: Some(-1.0), ..HEADS },
-            "InvalidNumber",
-            "soft_cap: expected a finite number greater than 0, got -1",
-        ),
-        (
-            QueryKeyShapes { soft_cap: Some(f64::NAN), ..HEADS },
-            "InvalidNumber",
-            "soft_cap: expected a finite number greater than 0, got NaN",
-        ),
-        (
-            QueryKeyShapes { soft_cap: Some(f64::INFINITY), ..HEADS },
-            "InvalidNumber",
-            "soft_cap: expected a finite number greater than 0, got inf",
-        ),
-    ];
-    for (shapes, cause, text) in refused {
+    for &(shapes, cause, text) in REFUSED_HEADS {
         assert_refused(attention_from(shapes, values, w_o), cause, text);
     }
     // What heads write for each token does not tell how many of them share keys, so that the keys do.
@@ -1840,8 +1827,9 @@ fn group_from(shapes: QueryKeyShapes<'_>, directions: &[usize], projection: Opti
     let (whole, directions, projection, tensors) =
         (of(&[2, 5, 6]), of(directions), projection.map(of), shapes.tensors());
     let (mut first, mut out) = (blank(&[2, 5]), blank(&[3, 4, 2, 5]));
+    let given = tensors.given();
     let factored = FactoredParts {
-        coefficients: Coefficients::Softmax(tensors.given()),
+        coefficients: Coefficients::Softmax(&given),
         directions: match &projection {
             None => Directions::Vectors(view(&directions)),
             Some(projection) => Directions::Projected { values: view(&directions), projection: view(projection) },
@@ -1856,87 +1844,89 @@ fn group_from(shapes: QueryKeyShapes<'_>, directions: &[usize], projection: Opti
     result
 }
 
+/// What disagrees in a group from queries and keys, and the cause and text of the error.
+const REFUSED_SOFTMAX_GROUPS: &[(QueryKeyShapes<'_>, &str, &str)] = &[
+    (
+        QueryKeyShapes { keys: &[2, 5, 9], ..GROUP },
+        "Rank",
+        "groups[1].keys: expected [p.., v.., d], with one part axis or more, got [2, 5, 9]",
+    ),
+    (
+        QueryKeyShapes { keys: &[3, 4, 2, 4, 9], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].keys: expected [3, 4, 2, 5, 9] to match groups[1].queries, got [3, 4, 2, 4, 9]",
+    ),
+    (
+        QueryKeyShapes { queries: &[3, 4, 2, 5, 9], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 4, 2, 5, 9]",
+    ),
+    (
+        QueryKeyShapes { queries: &[2, 1, 2, 5, 9], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [2, 1, 2, 5, 9]",
+    ),
+    (
+        QueryKeyShapes { queries: &[3, 1, 2, 5, 8], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 1, 2, 5, 8]",
+    ),
+    (
+        QueryKeyShapes { queries: &[3, 2, 5, 9], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 2, 5, 9]",
+    ),
+    (
+        QueryKeyShapes { slopes: Some(&[3, 4]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].slopes: expected [3] to match groups[1].queries, got [3, 4]",
+    ),
+    (
+        QueryKeyShapes { sinks: Some(&[4]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].sinks: expected [3] to match groups[1].queries, got [4]",
+    ),
+    (
+        QueryKeyShapes { mask: Some(&[4, 2, 5]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].mask: expected [3, 4, 2, 5] to match groups[1].keys, got [4, 2, 5]",
+    ),
+    (
+        QueryKeyShapes { mask: Some(&[1, 3, 1, 1]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].mask: expected [3, 4, 2, 5] to match groups[1].keys, got [1, 3, 1, 1]",
+    ),
+    (
+        QueryKeyShapes { query_positions: Some(&[5, 2]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].query_positions: expected [2, 5] to match groups[1].keys, got [5, 2]",
+    ),
+    (
+        QueryKeyShapes { key_positions: Some(&[4]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].key_positions: expected [4, 2, 5] to match groups[1].keys, got [4]",
+    ),
+    (
+        QueryKeyShapes { key_positions: Some(&[2, 5, 4]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].key_positions: expected [4, 2, 5] to match groups[1].keys, got [2, 5, 4]",
+    ),
+    (
+        QueryKeyShapes { score_scale: Some(f64::INFINITY), ..GROUP },
+        "InvalidNumber",
+        "groups[1].score_scale: expected a finite number, got inf",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(0.0), ..GROUP },
+        "InvalidNumber",
+        "groups[1].soft_cap: expected a finite number greater than 0, got 0",
+    ),
+];
+
 #[test]
 fn each_tensor_of_a_group_from_queries_and_keys_is_refused_by_its_name() {
     let directions = &[3, 4, 1, 1, 6][..];
-    let refused: [(QueryKeyShapes<'_>, &str, &str); 15] = [
-        (
-            QueryKeyShapes { keys: &[2, 5, 9], ..GROUP },
-            "Rank",
-            "groups[1].keys: expected [p.., v.., d], with one part axis or more, got [2, 5, 9]",
-        ),
-        (
-            QueryKeyShapes { keys: &[3, 4, 2, 4, 9], ..GROUP },
-            "ShapeMismatch",
-            "groups[1].keys: expected [3, 4, 2, 5, 9] to match groups[1].queries, got [3, 4, 2, 4, 9]",
-        ),
-        (
-            QueryKeyShapes { queries: &[3, 4, 2, 5, 9], ..GROUP },
-            "ShapeMismatch",
-            "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 4, 2, 5, 9]",
-        ),
-        (
-            QueryKeyShapes { queries: &[2, 1, 2, 5, 9], ..GROUP },
-            "ShapeMismatch",
-            "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [2, 1, 2, 5, 9]",
-        ),
-        (
-            QueryKeyShapes { queries: &[3, 1, 2, 5, 8], ..GROUP },
-            "ShapeMismatch",
-            "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 1, 2, 5, 8]",
-        ),
-        (
-            QueryKeyShapes { queries: &[3, 2, 5, 9], ..GROUP },
-            "ShapeMismatch",
-            "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 2, 5, 9]",
-        ),
-        (
-            QueryKeyShapes { slopes: Some(&[3, 4]), ..GROUP },
-            "ShapeMismatch",
-            "groups[1].slopes: expected [3] to match groups[1].queries, got [3, 4]",
-        ),
-        (
-            QueryKeyShapes { sinks: Some(&[4]), ..GROUP },
-            "ShapeMismatch",
-            "groups[1].sinks: expected [3] to match groups[1].queries, got [4]",
-        ),
-        (
-            QueryKeyShapes { mask: Some(&[4, 2, 5]), ..GROUP },
-            "ShapeMismatch",
-            "groups[1].mask: expected [3, 4, 2, 5] to match groups[1].keys, got [4, 2, 5]",
-        ),
-        (
-            QueryKeyShapes { mask: Some(&[1, 3, 1, 1]), ..GROUP },
-            "ShapeMismatch",
-            "groups[1].mask: expected [3, 4, 2, 5] to match groups[1].keys, got [1, 3, 1, 1]",
-        ),
-        (
-            QueryKeyShapes { query_positions: Some(&[5, 2]), ..GROUP },
-            "ShapeMismatch",
-            "groups[1].query_positions: expected [2, 5] to match groups[1].keys, got [5, 2]",
-        ),
-        (
-            QueryKeyShapes { key_positions: Some(&[4]), ..GROUP },
-            "ShapeMismatch",
-            "groups[1].key_positions: expected [4, 2, 5] to match groups[1].keys, got [4]",
-        ),
-        (
-            QueryKeyShapes { key_positions: Some(&[2, 5, 4]), ..GROUP },
-            "ShapeMismatch",
-            "groups[1].key_positions: expected [4, 2, 5] to match groups[1].keys, got [2, 5, 4]",
-        ),
-        (
-            QueryKeyShapes { score_scale: Some(f64::INFINITY), ..GROUP },
-            "InvalidNumber",
-            "groups[1].score_scale: expected a finite number, got inf",
-        ),
-        (
-            QueryKeyShapes { soft_cap: Some(0.0), ..GROUP },
-            "InvalidNumber",
-            "groups[1].soft_cap: expected a finite number greater than 0, got 0",
-        ),
-    ];
-    for (shapes, cause, text) in refused {
+    for &(shapes, cause, text) in REFUSED_SOFTMAX_GROUPS {
         assert_refused(group_from(shapes, directions, None), cause, text);
     }
     // All keys of a query have one matrix.
@@ -1972,17 +1962,18 @@ fn results_that_share_memory_with_queries_or_keys_or_what_goes_with_them_are_ref
         unsafe { Indices::from_raw_parts(memory.at(start, shape), IndexType::I32, shape, None) }.unwrap()
     };
     let run = |out, residual| {
+        let given = QueriesAndKeys {
+            slopes: Some(input(110, &[2])),
+            sinks: Some(input(120, &[2])),
+            mask: Some(input(130, &[1, 2, 2, 3])),
+            query_positions: Some(integers(150, &[1, 2])),
+            key_positions: Some(integers(160, &[1, 3])),
+            ..QueriesAndKeys::new(input(70, &[1, 2, 2, 4]), input(90, &[1, 3, 1, 4]))
+        };
         let inputs = FactoredAttention {
             resid_pre: input(0, &[1, 2, 4]),
             resid_mid: input(10, &[1, 2, 4]),
-            pattern: Coefficients::Softmax(QueriesAndKeys {
-                slopes: Some(input(110, &[2])),
-                sinks: Some(input(120, &[2])),
-                mask: Some(input(130, &[1, 2, 2, 3])),
-                query_positions: Some(integers(150, &[1, 2])),
-                key_positions: Some(integers(160, &[1, 3])),
-                ..QueriesAndKeys::new(input(70, &[1, 2, 2, 4]), input(90, &[1, 3, 1, 4]))
-            }),
+            pattern: Coefficients::Softmax(&given),
             heads: Heads::Values { values: input(20, &[1, 3, 1, 3]), w_o: input(40, &[2, 3, 4]) },
             scale: None,
             leave_out_masked: false,
