@@ -1643,7 +1643,7 @@ fn attention_from(shapes: QueryKeyShapes<'_>, values: &[usize], w_o: Option<&[us
         pattern: Coefficients::Softmax(&given),
         heads: match &w_o {
             None => Heads::ValueOutput(view(&values)),
-            Some(w_o) => Heads::Values { values: view(&values), w_o: view(w_o) },
+            Some(w_o) => Heads::Values { values: view(&values), w_o: view(w_o), prepared: None },
         },
         scale: None,
         leave_out_masked: false,
@@ -1834,7 +1834,9 @@ fn group_from(shapes: QueryKeyShapes<'_>, directions: &[usize], projection: Opti
         coefficients: Coefficients::Softmax(&given),
         directions: match &projection {
             None => Directions::Vectors(view(&directions)),
-            Some(projection) => Directions::Projected { values: view(&directions), projection: view(projection) },
+            Some(projection) => {
+                Directions::Projected { values: view(&directions), projection: view(projection), prepared: None }
+            }
         },
         scale: None,
         leave_out_zeros: false,
@@ -1976,7 +1978,7 @@ fn results_that_share_memory_with_queries_or_keys_or_what_goes_with_them_are_ref
             resid_pre: input(0, &[1, 2, 4]),
             resid_mid: input(10, &[1, 2, 4]),
             pattern: Coefficients::Softmax(&given),
-            heads: Heads::Values { values: input(20, &[1, 3, 1, 3]), w_o: input(40, &[2, 3, 4]) },
+            heads: Heads::Values { values: input(20, &[1, 3, 1, 3]), w_o: input(40, &[2, 3, 4]), prepared: None },
             scale: None,
             leave_out_masked: false,
         };
