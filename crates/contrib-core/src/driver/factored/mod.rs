@@ -154,7 +154,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
         let lines_of_whole =
             schedules.iter().map(|schedule| largest_row(schedule).unwrap_or(0)).fold(0, usize::saturating_add);
         let bytes_in_f64 = lines_of_whole.saturating_mul(size_of::<Line<f64>>());
-        let block_in_f64 = (BYTES_IN_F64 / bytes_in_f64.max(1)).clamp(1, block.clamp(1, STRIP));
+        let block_in_f64 = (BYTES_IN_F64 / bytes_in_f64.max(1)).clamp(1, block.clamp(1, 4 * STRIP));
         for schedule in &schedules {
             let lines_of_block = |(&start, &end): (&usize, &usize)| {
                 (start..end).fold(0_usize, |lines, item| lines.saturating_add(schedule.lines_of_row(item)))
