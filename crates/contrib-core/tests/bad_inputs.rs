@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{Job, Outputs, view, view_indices, view_mut};
+use common::{Job, Outputs, view, view_indices, view_integers, view_mut};
 use contrib_core::{
-    AttentionResults, Cause, Context, DType, Directions, Error, FactoredAttention, FactoredParts, Group, Heads,
-    IndexType, IndicesMut, MAX_NDIM, MlpNeurons, NeuronResults, Norm, OneOff, Options, Out, Parts, Sparse, Tensor,
-    TensorMut, TopK, attention, attention_factored, contributions, contributions_with_one_off, group_contributions,
-    half, mlp, mlp_neurons, threshold_and_renormalise, threshold_and_renormalise_in_place,
+    AttentionResults, Cause, Coefficients, Context, DType, Directions, Error, FactoredAttention, FactoredParts, Group,
+    Heads, IndexType, Indices, IndicesMut, MAX_NDIM, MlpNeurons, NeuronResults, Norm, OneOff, Options, Out, Parts,
+    QueriesAndKeys, Sparse, Tensor, TensorMut, TopK, attention, attention_factored, contributions,
+    contributions_with_one_off, group_contributions, half, mlp, mlp_neurons, threshold_and_renormalise,
+    threshold_and_renormalise_in_place,
 };
 use contrib_testing::{Axis, Kind, Layout, Operation, Random, Stored};
 use std::ffi::c_void;
@@ -1557,4 +1558,450 @@ fn inputs_are_only_read() {
         assert_eq!(before, after, "{operation:?}");
         assert!(job.inputs.iter().all(|(_, input)| view(input).shape() == input.layout.shape));
     }
+}
+
+/// What queries and keys are given as: the shapes of their tensors, and numbers.
+#[derive(Clone, Copy)]
+struct QueryKeyShapes<'a> {
+    queries: &'a [usize],
+    keys: &'a [usize],
+    slopes: Option<&'a [usize]>,
+    sinks: Option<&'a [usize]>,
+    mask: Option<&'a [usize]>,
+    query_positions: Option<&'a [usize]>,
+    key_positions: Option<&'a [usize]>,
+    score_scale: Option<f64>,
+    soft_cap: Option<f64>,
+}
+
+/// The tensors of [`QueryKeyShapes`].
+struct QueryKeyTensors {
+    queries: Stored,
+    keys: Stored,
+    others: [Option<Stored>; 5],
+    numbers: [Option<f64>; 2],
+}
+
+impl QueryKeyShapes<'_> {
+    fn tensors(&self) -> QueryKeyTensors {
+        let of = |shape: &[usize]| Stored::from_fn(Kind::F32, Layout::row_major(shape), |_| 0.5);
+        let integers = |shape: &[usize]| Stored::of_integers(Kind::F32, Layout::row_major(shape), |_| 1);
+        QueryKeyTensors {
+            queries: of(self.queries),
+            keys: of(self.keys),
+            others: [
+                self.slopes.map(of),
+                self.sinks.map(of),
+                self.mask.map(of),
+                self.query_positions.map(integers),
+                self.key_positions.map(integers),
+            ],
+            numbers: [self.score_scale, self.soft_cap],
+        }
+    }
+}
+
+impl QueryKeyTensors {
+    fn given(&self) -> QueriesAndKeys<'_> {
+        let [slopes, sinks, mask, query_positions, key_positions] = &self.others;
+        QueriesAndKeys {
+            slopes: slopes.as_ref().map(view),
+            sinks: sinks.as_ref().map(view),
+            mask: mask.as_ref().map(view),
+            query_positions: query_positions.as_ref().map(view_integers),
+            key_positions: key_positions.as_ref().map(view_integers),
+            score_scale: self.numbers[0],
+            soft_cap: self.numbers[1],
+            ..QueriesAndKeys::new(view(&self.queries), view(&self.keys))
+        }
+    }
+}
+
+/// Four heads, two of which share keys, of two batch items with five queries and three keys.
+const HEADS: QueryKeyShapes<'_> = QueryKeyShapes {
+    queries: &[2, 5, 4, 6],
+    keys: &[2, 3, 2, 6],
+    slopes: None,
+    sinks: None,
+    mask: None,
+    query_positions: None,
+    key_positions: None,
+    score_scale: None,
+    soft_cap: None,
+};
+
+/// A call of attention from queries and keys, with values and matrices of these shapes or what heads write.
+fn attention_from(shapes: QueryKeyShapes<'_>, values: &[usize], w_o: Option<&[usize]>) -> Result<(), Error> {
+    let of = |shape: &[usize]| Stored::from_fn(Kind::F32, Layout::row_major(shape), |_| 0.5);
+    let (resid, values, w_o, tensors) = (of(&[2, 5, 8]), of(values), w_o.map(of), shapes.tensors());
+    let [mut out, mut residual] =
+        [&[2, 5, 3, 4][..], &[2, 5]].map(|shape| Stored::blank(Kind::F32, Layout::row_major(shape)));
+    let given = tensors.given();
+    let inputs = FactoredAttention {
+        resid_pre: view(&resid),
+        resid_mid: view(&resid),
+        pattern: Coefficients::Softmax(&given),
+        heads: match &w_o {
+            None => Heads::ValueOutput(view(&values)),
+            Some(w_o) => Heads::Values { values: view(&values), w_o: view(w_o), prepared: None },
+        },
+        scale: None,
+        leave_out_masked: false,
+    };
+    let (attn, resid) = (Out::Each(view_mut(&mut out)), view_mut(&mut residual));
+    let results = AttentionResults { attn, resid, one_offs: &mut [] };
+    let result = attention_factored(&inputs, results, &Options::default());
+    assert_eq!(result.is_err(), out.is_blank() && residual.is_blank());
+    result
+}
+
+/// What disagrees in a call of attention from queries and keys, and the cause and text of the error.
+const REFUSED_HEADS: &[(QueryKeyShapes<'_>, &str, &str)] = &[
+    (QueryKeyShapes { queries: &[2, 5, 6], ..HEADS }, "Rank", "queries: expected [batch, pos, head, d], got [2, 5, 6]"),
+    (
+        QueryKeyShapes { queries: &[2, 4, 4, 6], ..HEADS },
+        "ShapeMismatch",
+        "queries: expected [2, 5, *, *] to match resid_mid, got [2, 4, 4, 6]",
+    ),
+    (
+        QueryKeyShapes { queries: &[1, 5, 4, 6], ..HEADS },
+        "ShapeMismatch",
+        "queries: expected [2, 5, *, *] to match resid_mid, got [1, 5, 4, 6]",
+    ),
+    (
+        QueryKeyShapes { keys: &[2, 3, 6], ..HEADS },
+        "Rank",
+        "keys: expected [batch, key_pos, kv_head, d], got [2, 3, 6]",
+    ),
+    (
+        QueryKeyShapes { keys: &[2, 3, 2, 7], ..HEADS },
+        "ShapeMismatch",
+        "keys: expected [2, *, *, 6] to match queries, got [2, 3, 2, 7]",
+    ),
+    (
+        QueryKeyShapes { keys: &[1, 3, 2, 6], ..HEADS },
+        "ShapeMismatch",
+        "keys: expected [2, *, *, 6] to match queries, got [1, 3, 2, 6]",
+    ),
+    (
+        QueryKeyShapes { keys: &[2, 4, 2, 6], ..HEADS },
+        "ShapeMismatch",
+        "values: expected [2, 4, *, *] to match keys, got [2, 3, 2, 7]",
+    ),
+    (
+        QueryKeyShapes { keys: &[2, 3, 1, 6], ..HEADS },
+        "ShapeMismatch",
+        "keys: expected [2, 3, 2, 6] to match values and queries, got [2, 3, 1, 6]",
+    ),
+    (
+        QueryKeyShapes { queries: &[2, 5, 6, 6], ..HEADS },
+        "ShapeMismatch",
+        "w_o: expected [6, 7, 8] to match queries, values and resid_mid, got [4, 7, 8]",
+    ),
+    (
+        QueryKeyShapes { queries: &[2, 5, 3, 6], ..HEADS },
+        "Heads",
+        "values: expected a number of key-value heads that divides 3 heads, got 2",
+    ),
+    (QueryKeyShapes { slopes: Some(&[2]), ..HEADS }, "ShapeMismatch", "slopes: expected [4] to match queries, got [2]"),
+    (
+        QueryKeyShapes { slopes: Some(&[4, 1]), ..HEADS },
+        "ShapeMismatch",
+        "slopes: expected [4] to match queries, got [4, 1]",
+    ),
+    (QueryKeyShapes { sinks: Some(&[5]), ..HEADS }, "ShapeMismatch", "sinks: expected [4] to match queries, got [5]"),
+    (QueryKeyShapes { sinks: Some(NONE), ..HEADS }, "ShapeMismatch", "sinks: expected [4] to match queries, got []"),
+    (
+        QueryKeyShapes { mask: Some(&[5, 3]), ..HEADS },
+        "ShapeMismatch",
+        "mask: expected [2, 4, 5, 3] to match queries and keys, got [5, 3]",
+    ),
+    (
+        QueryKeyShapes { mask: Some(&[2, 2, 5, 3]), ..HEADS },
+        "ShapeMismatch",
+        "mask: expected [2, 4, 5, 3] to match queries and keys, got [2, 2, 5, 3]",
+    ),
+    (
+        QueryKeyShapes { mask: Some(&[1, 1, 3, 5]), ..HEADS },
+        "ShapeMismatch",
+        "mask: expected [2, 4, 5, 3] to match queries and keys, got [1, 1, 3, 5]",
+    ),
+    (
+        QueryKeyShapes { query_positions: Some(&[2, 3]), ..HEADS },
+        "ShapeMismatch",
+        "query_positions: expected [2, 5] to match keys, got [2, 3]",
+    ),
+    (
+        QueryKeyShapes { query_positions: Some(&[5]), ..HEADS },
+        "ShapeMismatch",
+        "query_positions: expected [2, 5] to match keys, got [5]",
+    ),
+    (
+        QueryKeyShapes { key_positions: Some(&[2, 5]), ..HEADS },
+        "ShapeMismatch",
+        "key_positions: expected [2, 3] to match keys, got [2, 5]",
+    ),
+    (
+        QueryKeyShapes { key_positions: Some(&[3]), ..HEADS },
+        "ShapeMismatch",
+        "key_positions: expected [2, 3] to match keys, got [3]",
+    ),
+    (
+        QueryKeyShapes { score_scale: Some(f64::NAN), ..HEADS },
+        "InvalidNumber",
+        "score_scale: expected a finite number, got NaN",
+    ),
+    (
+        QueryKeyShapes { score_scale: Some(f64::INFINITY), ..HEADS },
+        "InvalidNumber",
+        "score_scale: expected a finite number, got inf",
+    ),
+    (
+        QueryKeyShapes { score_scale: Some(f64::NEG_INFINITY), ..HEADS },
+        "InvalidNumber",
+        "score_scale: expected a finite number, got -inf",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(0.0), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got 0",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(-0.0), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got -0",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(-1.0), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got -1",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(f64::NAN), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got NaN",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(f64::INFINITY), ..HEADS },
+        "InvalidNumber",
+        "soft_cap: expected a finite number greater than 0, got inf",
+    ),
+];
+
+#[test]
+fn each_argument_of_attention_from_queries_and_keys_is_refused_by_its_name() {
+    let (values, w_o, value_output) = (&[2, 3, 2, 7][..], Some(&[4, 7, 8][..]), &[2, 3, 4, 8][..]);
+    for &(shapes, cause, text) in REFUSED_HEADS {
+        assert_refused(attention_from(shapes, values, w_o), cause, text);
+    }
+    // What heads write for each token does not tell how many of them share keys, so that the keys do.
+    let three = QueryKeyShapes { keys: &[2, 3, 3, 6], ..HEADS };
+    let text = "keys: expected a number of key-value heads that divides 4 heads, got 3";
+    assert_refused(attention_from(three, value_output, None), "Heads", text);
+    assert_refused(
+        attention_from(HEADS, &[2, 4, 4, 8], None),
+        "ShapeMismatch",
+        "value_output: expected [2, 3, 4, 8] to match keys, got [2, 4, 4, 8]",
+    );
+    let all = QueryKeyShapes {
+        slopes: Some(&[4]),
+        sinks: Some(&[1]),
+        mask: Some(&[1, 4, 1, 3]),
+        query_positions: Some(&[1, 5]),
+        key_positions: Some(&[2, 1]),
+        score_scale: Some(-0.0),
+        soft_cap: Some(f64::MIN_POSITIVE),
+        ..HEADS
+    };
+    for shapes in [HEADS, all] {
+        assert_eq!(attention_from(shapes, values, w_o), Ok(()));
+        assert_eq!(attention_from(shapes, value_output, None), Ok(()));
+    }
+}
+
+/// Queries and keys of parts `[3, 4]`, of which four are keys, and wholes `[2, 5]` with 6 elements.
+const GROUP: QueryKeyShapes<'_> = QueryKeyShapes { queries: &[3, 1, 2, 5, 9], keys: &[3, 4, 2, 1, 9], ..HEADS };
+
+/// A call of a group from queries and keys after a dense one, with directions or values and a projection.
+fn group_from(shapes: QueryKeyShapes<'_>, directions: &[usize], projection: Option<&[usize]>) -> Result<(), Error> {
+    let of = |shape: &[usize]| Stored::from_fn(Kind::F32, Layout::row_major(shape), |_| 0.5);
+    let blank = |shape: &[usize]| Stored::blank(Kind::F32, Layout::row_major(shape));
+    let (whole, directions, projection, tensors) =
+        (of(&[2, 5, 6]), of(directions), projection.map(of), shapes.tensors());
+    let (mut first, mut out) = (blank(&[2, 5]), blank(&[3, 4, 2, 5]));
+    let given = tensors.given();
+    let factored = FactoredParts {
+        coefficients: Coefficients::Softmax(&given),
+        directions: match &projection {
+            None => Directions::Vectors(view(&directions)),
+            Some(projection) => {
+                Directions::Projected { values: view(&directions), projection: view(projection), prepared: None }
+            }
+        },
+        scale: None,
+        leave_out_zeros: false,
+    };
+    let dense = Group::dense(view(&whole), view_mut(&mut first));
+    let group = Group { parts: Parts::Factored(factored), out: Out::Each(view_mut(&mut out)) };
+    let result = group_contributions(&view(&whole), &mut [dense, group], &Options::default());
+    assert_eq!(result.is_err(), first.is_blank() && out.is_blank());
+    result
+}
+
+/// What disagrees in a group from queries and keys, and the cause and text of the error.
+const REFUSED_SOFTMAX_GROUPS: &[(QueryKeyShapes<'_>, &str, &str)] = &[
+    (
+        QueryKeyShapes { keys: &[2, 5, 9], ..GROUP },
+        "Rank",
+        "groups[1].keys: expected [p.., v.., d], with one part axis or more, got [2, 5, 9]",
+    ),
+    (
+        QueryKeyShapes { keys: &[3, 4, 2, 4, 9], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].keys: expected [3, 4, 2, 5, 9] to match groups[1].queries, got [3, 4, 2, 4, 9]",
+    ),
+    (
+        QueryKeyShapes { queries: &[3, 4, 2, 5, 9], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 4, 2, 5, 9]",
+    ),
+    (
+        QueryKeyShapes { queries: &[2, 1, 2, 5, 9], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [2, 1, 2, 5, 9]",
+    ),
+    (
+        QueryKeyShapes { queries: &[3, 1, 2, 5, 8], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 1, 2, 5, 8]",
+    ),
+    (
+        QueryKeyShapes { queries: &[3, 2, 5, 9], ..GROUP },
+        "ShapeMismatch",
+        "groups[1].queries: expected [3, 1, 2, 5, 9] to match groups[1].keys, got [3, 2, 5, 9]",
+    ),
+    (
+        QueryKeyShapes { slopes: Some(&[3, 4]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].slopes: expected [3] to match groups[1].queries, got [3, 4]",
+    ),
+    (
+        QueryKeyShapes { sinks: Some(&[4]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].sinks: expected [3] to match groups[1].queries, got [4]",
+    ),
+    (
+        QueryKeyShapes { mask: Some(&[4, 2, 5]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].mask: expected [3, 4, 2, 5] to match groups[1].keys, got [4, 2, 5]",
+    ),
+    (
+        QueryKeyShapes { mask: Some(&[1, 3, 1, 1]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].mask: expected [3, 4, 2, 5] to match groups[1].keys, got [1, 3, 1, 1]",
+    ),
+    (
+        QueryKeyShapes { query_positions: Some(&[5, 2]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].query_positions: expected [2, 5] to match groups[1].keys, got [5, 2]",
+    ),
+    (
+        QueryKeyShapes { key_positions: Some(&[4]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].key_positions: expected [4, 2, 5] to match groups[1].keys, got [4]",
+    ),
+    (
+        QueryKeyShapes { key_positions: Some(&[2, 5, 4]), ..GROUP },
+        "ShapeMismatch",
+        "groups[1].key_positions: expected [4, 2, 5] to match groups[1].keys, got [2, 5, 4]",
+    ),
+    (
+        QueryKeyShapes { score_scale: Some(f64::INFINITY), ..GROUP },
+        "InvalidNumber",
+        "groups[1].score_scale: expected a finite number, got inf",
+    ),
+    (
+        QueryKeyShapes { soft_cap: Some(0.0), ..GROUP },
+        "InvalidNumber",
+        "groups[1].soft_cap: expected a finite number greater than 0, got 0",
+    ),
+];
+
+#[test]
+fn each_tensor_of_a_group_from_queries_and_keys_is_refused_by_its_name() {
+    let directions = &[3, 4, 1, 1, 6][..];
+    for &(shapes, cause, text) in REFUSED_SOFTMAX_GROUPS {
+        assert_refused(group_from(shapes, directions, None), cause, text);
+    }
+    // All keys of a query have one matrix.
+    let values = &[3, 4, 2, 1, 7][..];
+    assert_refused(
+        group_from(GROUP, values, Some(&[3, 4, 7, 6])),
+        "ShapeMismatch",
+        "groups[1].projection: expected [*, 1, *, *] to match groups[1].queries, got [3, 4, 7, 6]",
+    );
+    assert_refused(
+        group_from(GROUP, values, Some(&[7, 6])),
+        "Rank",
+        "groups[1].projection: expected [p.., r, d], got [7, 6]",
+    );
+    assert_refused(
+        group_from(GROUP, &[3, 3, 1, 1, 6], None),
+        "ShapeMismatch",
+        "groups[1].directions: expected [3, 4, 2, 5, 6] to match groups[1].keys, got [3, 3, 1, 1, 6]",
+    );
+    let shared = QueryKeyShapes { queries: &[3, 1, 1, 1, 9], keys: &[1, 4, 1, 1, 9], ..GROUP };
+    for shapes in [GROUP, shared, QueryKeyShapes { key_positions: Some(&[4, 1, 5]), slopes: Some(&[1]), ..shared }] {
+        assert_eq!(group_from(shapes, directions, None), Ok(()));
+        assert_eq!(group_from(shapes, values, Some(&[3, 1, 7, 6])), Ok(()));
+    }
+}
+
+#[test]
+fn results_that_share_memory_with_queries_or_keys_or_what_goes_with_them_are_refused() {
+    let memory = Memory::new();
+    let input = |start, shape: &[usize]| memory.input(start, shape);
+    let integers = |start, shape: &[usize]| {
+        // SAFETY: the piece lies inside the buffer, which outlives it.
+        unsafe { Indices::from_raw_parts(memory.at(start, shape), IndexType::I32, shape, None) }.unwrap()
+    };
+    let run = |out, residual| {
+        let given = QueriesAndKeys {
+            slopes: Some(input(110, &[2])),
+            sinks: Some(input(120, &[2])),
+            mask: Some(input(130, &[1, 2, 2, 3])),
+            query_positions: Some(integers(150, &[1, 2])),
+            key_positions: Some(integers(160, &[1, 3])),
+            ..QueriesAndKeys::new(input(70, &[1, 2, 2, 4]), input(90, &[1, 3, 1, 4]))
+        };
+        let inputs = FactoredAttention {
+            resid_pre: input(0, &[1, 2, 4]),
+            resid_mid: input(10, &[1, 2, 4]),
+            pattern: Coefficients::Softmax(&given),
+            heads: Heads::Values { values: input(20, &[1, 3, 1, 3]), w_o: input(40, &[2, 3, 4]), prepared: None },
+            scale: None,
+            leave_out_masked: false,
+        };
+        let results = AttentionResults {
+            attn: Out::Each(memory.output(out, &[1, 2, 3, 2])),
+            resid: memory.output(residual, &[1, 2]),
+            one_offs: &mut [],
+        };
+        attention_factored(&inputs, results, &Options::default())
+    };
+    // Results that overlap nothing lie from 200 on.
+    for (start, len, name) in [
+        (70, 16, "queries"),
+        (90, 12, "keys"),
+        (110, 2, "slopes"),
+        (120, 2, "sinks"),
+        (130, 12, "mask"),
+        (150, 2, "query_positions"),
+        (160, 3, "key_positions"),
+    ] {
+        memory.assert_shared(&run(200, start + len - 1), "out_resid", name);
+        memory.assert_shared(&run(200, start - 1), "out_resid", name);
+        memory.assert_shared(&run(start + len - 1, 220), "out_attn", name);
+    }
+    assert_eq!(run(200, 220), Ok(()));
 }

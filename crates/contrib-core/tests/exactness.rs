@@ -155,9 +155,8 @@ fn axes_of_batch(job: &Job, name: &str) -> Vec<Option<usize>> {
     let first = if name == "parts" { job.input("parts").layout.shape.len() - 1 - batch_axes(job) } else { 0 };
     match name {
         "w_o" | "w_out" => vec![None; batch_axes(job)],
-        "values" | "value_output" => vec![Some(0), None],
+        "keys" | "key_positions" | "values" | "value_output" => vec![Some(0), None],
         "pattern" | "mask" => vec![Some(0), Some(2)],
-        "keys" | "key_positions" => vec![Some(0), None],
         "slopes" | "sinks" => vec![None, None],
         _ => (first..first + batch_axes(job)).map(Some).collect(),
     }

@@ -76,8 +76,8 @@ struct Call {
     slopes: Option<f64>,
     sinks: Option<f64>,
     mask: Option<f64>,
-    has_query_positions: bool,
-    has_key_positions: bool,
+    /// Whether those of queries are given, and those of keys.
+    has_positions: [bool; 2],
     /// A bit for each axis along which slopes, sinks, mask and positions are the same.
     shared: u32,
     has_value_output: bool,
@@ -144,10 +144,10 @@ impl Call {
             let mut value = |_| random.below(key_pos + key_pos / 5 + 2) as i64 - (key_pos / 5 + 1) as i64;
             inputs.push((name, Stored::of_integers(kind, layout(place, shape), &mut value)));
         };
-        if self.has_query_positions {
+        if self.has_positions[0] {
             add_positions("query_positions", &self.sharing(&[batch, pos], 6));
         }
-        if self.has_key_positions {
+        if self.has_positions[1] {
             add_positions("key_positions", &self.sharing(&[batch, key_pos], 8));
         }
         let job = Job {
@@ -192,8 +192,7 @@ impl Call {
             slopes: maybe(random, &[0.05, 1.0]),
             sinks: maybe(random, &[1.0, 20.0]),
             mask: maybe(random, &[0.0, 3.0]),
-            has_query_positions: one_in(random, 4),
-            has_key_positions: one_in(random, 4),
+            has_positions: [one_in(random, 4), one_in(random, 4)],
             shared: if one_in(random, 2) { 0 } else { random.bits() as u32 },
             has_value_output: one_in(random, 3),
             leave_out_masked: one_in(random, 2),
@@ -528,148 +527,171 @@ enum Wanted {
     Sparse(f64, usize),
 }
 
-/// A call of two groups from queries and keys and a dense one, against the oracle and in another form.
-fn check_groups(seed: u64, kind: Option<Kind>) -> Result<(), TestCaseError> {
-    let random = &mut Random::new(seed);
-    let axes = random.below(4).min(2);
-    let batch: Vec<usize> = (0..axes).map(|_| 1 + random.below(4)).collect();
-    let items: usize = batch.iter().product();
-    let len = 1 + random.below(40);
-    let norm = [1.0, 1.0, 2.0, 2.0, 3.0, f64::INFINITY][random.below(6)];
-    let base: Vec<f64> = (0..len).map(|_| random.normal()).collect();
-    let shape = [&batch[..], &[len]].concat();
-    let kind_of_whole = kind.unwrap_or(Kind::ALL[random.below(4)]);
-    let whole = Stored::from_fn(kind_of_whole, Layout::row_major(&shape), |i| base[i % len] + 0.3 * random.normal());
-    let of_whole = whole.to_f64();
-    let dense = Stored::from_fn(kind_of_whole, Layout::row_major(&shape), |i| 0.6 * of_whole[i]);
-    let groups = [0, 1].map(|_| SoftmaxGroup::random(random, &batch, &base, kind));
-    let given = groups.each_ref().map(SoftmaxGroup::queries_and_keys);
-    let factored = |index: usize| Parts::Factored(groups[index].factored(&given[index]));
-    let options = Options::default().norm(Norm::new(norm).unwrap());
-    let blank = |shape: &[usize]| Stored::blank(Kind::F64, Layout::row_major(shape));
-    let shapes = groups.each_ref().map(|group| [&group.parts[..], &batch].concat());
-    let mut outs = shapes.each_ref().map(|shape| blank(shape));
-    let mut out_dense = blank(&batch);
-    {
-        let [first, second] = outs.each_mut().map(view_mut);
-        let group = |index: usize, out| Group { parts: factored(index), out };
-        let mut all = [
-            group(0, Out::Each(first)),
-            Group::dense(view(&dense), view_mut(&mut out_dense)),
-            group(1, Out::Each(second)),
-        ];
-        group_contributions(&view(&whole), &mut all, &options).unwrap();
-    }
-    prop_assert!(outs.iter().chain([&out_dense]).all(Stored::is_untouched_around));
-    let is_f64 = kind == Some(Kind::F64) && groups.iter().all(SoftmaxGroup::is_f64);
-    let found = outs.each_ref().map(Stored::to_f64);
-    for (number, item) in places(&batch).iter().enumerate() {
-        let own = &of_whole[number * len..][..len];
-        let of_groups = groups.each_ref().map(|group| group.parts_of(&batch, item, len));
-        let largest_score = of_groups[0].2.max(of_groups[1].2);
-        let [first, second] = of_groups.each_ref().map(|(parts, ..)| parts.clone());
-        let all = [first, second, vec![dense.to_f64()[number * len..][..len].to_vec()]];
-        let mut proximities = naive::proximities(own, &all, norm);
-        for (proximities, (_, are_left_out, _)) in proximities.iter_mut().zip(&of_groups) {
-            for (proximity, &is_left_out) in proximities.iter_mut().zip(are_left_out) {
-                if is_left_out {
-                    *proximity = 0.0;
-                }
-            }
-        }
-        let norm_of_whole = naive::norm(own, norm);
-        let largest_part = all.iter().flatten().map(|part| naive::norm(part, norm)).fold(norm_of_whole, f64::max);
-        let sum = proximities.iter().flatten().sum::<f64>();
-        let allowed = if is_f64 { 1e-11 } else { (1e-7 * largest_score).max(1e-6) };
-        let allowed = allowed * largest_part / sum.min(norm_of_whole);
-        let expected = naive::normalised(proximities);
-        for group in 0..2 {
-            for (part, expected) in expected[group].iter().enumerate() {
-                let found = found[group][part * items + number];
-                let error = (found - expected).abs();
-                prop_assert!(
-                    error <= allowed,
-                    "norm {norm}, group {group}, part {part}, item {item:?}: {found}, expected {expected}, allowed \
-                     {allowed:e}: {:#?}",
-                    groups[group]
-                );
-            }
-        }
-        let error = (out_dense.to_f64()[number] - expected[2][0]).abs();
-        prop_assert!(error <= allowed, "the dense part, item {item:?}: off by {error:e}");
+/// A call of two groups from queries and keys and a dense one.
+struct GroupsCall {
+    norm: f64,
+    batch: Vec<usize>,
+    whole: Stored,
+    dense: Stored,
+    groups: [SoftmaxGroup; 2],
+    is_f64: bool,
+}
+
+impl GroupsCall {
+    fn random(random: &mut Random, kind: Option<Kind>) -> Self {
+        let axes = random.below(4).min(2);
+        let batch: Vec<usize> = (0..axes).map(|_| 1 + random.below(4)).collect();
+        let len = 1 + random.below(40);
+        let base: Vec<f64> = (0..len).map(|_| random.normal()).collect();
+        let shape = [&batch[..], &[len]].concat();
+        let kind_of_whole = kind.unwrap_or(Kind::ALL[random.below(4)]);
+        let layout = || Layout::row_major(&shape);
+        let whole = Stored::from_fn(kind_of_whole, layout(), |i| base[i % len] + 0.3 * random.normal());
+        let of_whole = whole.to_f64();
+        let dense = Stored::from_fn(kind_of_whole, layout(), |i| 0.6 * of_whole[i]);
+        let groups = [0, 1].map(|_| SoftmaxGroup::random(random, &batch, &base, kind));
+        let is_f64 = kind == Some(Kind::F64) && groups.iter().all(SoftmaxGroup::is_f64);
+        let norm = [1.0, 1.0, 2.0, 2.0, 3.0, f64::INFINITY][random.below(6)];
+        GroupsCall { norm, batch, whole, dense, groups, is_f64 }
     }
 
-    // In another form the first group has the same numbers.
-    let parts: usize = groups[0].parts.iter().product();
-    let wanted = match random.below(3) {
-        0 => Wanted::Sums(1 + random.below(groups[0].parts.len())),
-        1 => Wanted::TopK(random.below(parts + 1)),
-        _ => Wanted::Sparse([0.0, 0.001, 0.01, 0.05][random.below(4)], random.below(parts + 3)),
-    };
-    let run_shape = |count: usize| [&batch[..], &[count]].concat();
-    let (mut out, mut indices) = match wanted {
-        Wanted::Sums(summed) => (blank(&shapes[0][summed..]), blank(&[])),
-        Wanted::TopK(room) | Wanted::Sparse(_, room) => (blank(&run_shape(room)), blank(&run_shape(room))),
-    };
-    let (mut counts, mut left_out) = (blank(&batch), blank(&batch));
-    let [mut dense_again, mut second] = [blank(&batch), blank(&shapes[1])];
-    {
-        let to = match wanted {
-            Wanted::Sums(_) => Out::Sums(view_mut(&mut out)),
-            Wanted::TopK(_) => Out::TopK(TopK {
-                contributions: view_mut(&mut out),
-                indices: view_indices(&mut indices),
-                summed_axes: 0,
-            }),
-            Wanted::Sparse(above, _) => Out::Sparse(Sparse {
-                above,
-                contributions: view_mut(&mut out),
-                indices: view_indices(&mut indices),
-                counts: view_indices(&mut counts),
-                left_out: view_mut(&mut left_out),
-                summed_axes: 0,
-            }),
-        };
+    /// Does it, and returns the results of the dense part and of each part of the second group.
+    fn run(&self, first: Out<'_>) -> [Stored; 2] {
+        let given = self.groups.each_ref().map(SoftmaxGroup::queries_and_keys);
+        let [mut out_dense, mut second] = [blank(&self.batch), blank(&self.shape_of(1))];
+        let factored = |index: usize| Parts::Factored(self.groups[index].factored(&given[index]));
         let mut all = [
-            Group { parts: factored(0), out: to },
-            Group::dense(view(&dense), view_mut(&mut dense_again)),
+            Group { parts: factored(0), out: first },
+            Group::dense(view(&self.dense), view_mut(&mut out_dense)),
             Group { parts: factored(1), out: Out::Each(view_mut(&mut second)) },
         ];
-        group_contributions(&view(&whole), &mut all, &options).unwrap();
+        let options = Options::default().norm(Norm::new(self.norm).unwrap());
+        group_contributions(&view(&self.whole), &mut all, &options).unwrap();
+        [out_dense, second]
     }
-    prop_assert_eq!(dense_again.bits(), out_dense.bits());
-    prop_assert_eq!(second.bits(), outs[1].bits());
-    for item in 0..items {
-        let each: Vec<f64> = (0..parts).map(|part| found[0][part * items + item]).collect();
-        match wanted {
-            Wanted::Sums(summed) => {
-                let kept: usize = groups[0].parts[summed..].iter().product();
-                for number in 0..kept {
-                    let sum: f64 = each.iter().skip(number).step_by(kept).sum();
-                    prop_assert!((out.to_f64()[number * items + item] - sum).abs() < 1e-12);
+
+    /// The shape of all parts of a group.
+    fn shape_of(&self, group: usize) -> Vec<usize> {
+        [&self.groups[group].parts[..], &self.batch].concat()
+    }
+
+    /// Compares the results of each part with the oracle, and returns those of the first group.
+    fn check_each(&self) -> Result<Stored, TestCaseError> {
+        let GroupsCall { norm, batch, whole, dense, groups, is_f64 } = self;
+        let (norm, of_whole, len) = (*norm, whole.to_f64(), whole.layout.shape[batch.len()]);
+        let items: usize = batch.iter().product();
+        let mut first = blank(&self.shape_of(0));
+        let [out_dense, second] = self.run(Out::Each(view_mut(&mut first)));
+        prop_assert!([&first, &out_dense, &second].into_iter().all(Stored::is_untouched_around));
+        let found = [&first, &second].map(Stored::to_f64);
+        for (number, item) in places(batch).iter().enumerate() {
+            let own = &of_whole[number * len..][..len];
+            let of_groups = groups.each_ref().map(|group| group.parts_of(batch, item, len));
+            let largest_score = of_groups[0].2.max(of_groups[1].2);
+            let [first, second] = of_groups.each_ref().map(|(parts, ..)| parts.clone());
+            let all = [first, second, vec![dense.to_f64()[number * len..][..len].to_vec()]];
+            let mut proximities = naive::proximities(own, &all, norm);
+            for (proximities, (_, are_left_out, _)) in proximities.iter_mut().zip(&of_groups) {
+                for (proximity, &is_left_out) in proximities.iter_mut().zip(are_left_out) {
+                    if is_left_out {
+                        *proximity = 0.0;
+                    }
                 }
             }
-            Wanted::TopK(room) | Wanted::Sparse(_, room) => {
-                let above = if let Wanted::Sparse(above, _) = wanted { above } else { f64::NEG_INFINITY };
-                let mut order: Vec<usize> = (0..parts).filter(|&part| each[part] > above).collect();
-                let count = order.len();
-                order.sort_by(|&a, &b| each[b].total_cmp(&each[a]));
-                order.truncate(room);
-                let run = item * room..item * room + order.len();
-                if let Wanted::Sparse(..) = wanted {
-                    order.sort_unstable();
-                    prop_assert_eq!(counts.integers()[item], count as i64);
-                    let rest = each.iter().sum::<f64>() - order.iter().map(|&part| each[part]).sum::<f64>();
-                    prop_assert!((left_out.to_f64()[item] - rest).abs() < 1e-12);
+            let norm_of_whole = naive::norm(own, norm);
+            let largest_part = all.iter().flatten().map(|part| naive::norm(part, norm)).fold(norm_of_whole, f64::max);
+            let sum = proximities.iter().flatten().sum::<f64>();
+            let allowed = if *is_f64 { 1e-11 } else { (1e-7 * largest_score).max(1e-6) };
+            let allowed = allowed * largest_part / sum.min(norm_of_whole);
+            let expected = naive::normalised(proximities);
+            for group in 0..2 {
+                for (part, expected) in expected[group].iter().enumerate() {
+                    let found = found[group][part * items + number];
+                    let error = (found - expected).abs();
+                    prop_assert!(
+                        error <= allowed,
+                        "norm {norm}, group {group}, part {part}, item {item:?}: {found}, expected {expected}, allowed \
+                     {allowed:e}: {:#?}",
+                        groups[group]
+                    );
                 }
-                let expected: Vec<i64> = order.iter().map(|&part| part as i64).collect();
-                prop_assert_eq!(&indices.integers()[run.clone()], &expected[..]);
-                let expected: Vec<f64> = order.iter().map(|&part| each[part]).collect();
-                prop_assert_eq!(&out.to_f64()[run], &expected[..]);
+            }
+            let error = (out_dense.to_f64()[number] - expected[2][0]).abs();
+            prop_assert!(error <= allowed, "the dense part, item {item:?}: off by {error:e}");
+        }
+        Ok(first)
+    }
+
+    /// Compares the results of the first group in another form with those of each part.
+    fn check_form(&self, each: &[f64], random: &mut Random) -> Result<(), TestCaseError> {
+        let parts: usize = self.groups[0].parts.iter().product();
+        let items: usize = self.batch.iter().product();
+        let wanted = match random.below(3) {
+            0 => Wanted::Sums(1 + random.below(self.groups[0].parts.len())),
+            1 => Wanted::TopK(random.below(parts + 1)),
+            _ => Wanted::Sparse([0.0, 0.001, 0.01, 0.05][random.below(4)], random.below(parts + 3)),
+        };
+        let run_shape = |count: usize| [&self.batch[..], &[count]].concat();
+        let (mut out, mut indices) = match wanted {
+            Wanted::Sums(summed) => (blank(&self.shape_of(0)[summed..]), blank(&[])),
+            Wanted::TopK(room) | Wanted::Sparse(_, room) => (blank(&run_shape(room)), blank(&run_shape(room))),
+        };
+        let (mut counts, mut left_out) = (blank(&self.batch), blank(&self.batch));
+        {
+            let to = match wanted {
+                Wanted::Sums(_) => Out::Sums(view_mut(&mut out)),
+                Wanted::TopK(_) => Out::TopK(TopK {
+                    contributions: view_mut(&mut out),
+                    indices: view_indices(&mut indices),
+                    summed_axes: 0,
+                }),
+                Wanted::Sparse(above, _) => Out::Sparse(Sparse {
+                    above,
+                    contributions: view_mut(&mut out),
+                    indices: view_indices(&mut indices),
+                    counts: view_indices(&mut counts),
+                    left_out: view_mut(&mut left_out),
+                    summed_axes: 0,
+                }),
+            };
+            self.run(to);
+        }
+        for item in 0..items {
+            let own: Vec<f64> = (0..parts).map(|part| each[part * items + item]).collect();
+            match wanted {
+                Wanted::Sums(summed) => {
+                    let kept: usize = self.groups[0].parts[summed..].iter().product();
+                    for number in 0..kept {
+                        let sum: f64 = own.iter().skip(number).step_by(kept).sum();
+                        prop_assert!((out.to_f64()[number * items + item] - sum).abs() < 1e-12);
+                    }
+                }
+                Wanted::TopK(room) | Wanted::Sparse(_, room) => {
+                    let above = if let Wanted::Sparse(above, _) = wanted { above } else { f64::NEG_INFINITY };
+                    let mut order: Vec<usize> = (0..parts).filter(|&part| own[part] > above).collect();
+                    let count = order.len();
+                    order.sort_by(|&a, &b| own[b].total_cmp(&own[a]));
+                    order.truncate(room);
+                    let run = item * room..item * room + order.len();
+                    if let Wanted::Sparse(..) = wanted {
+                        order.sort_unstable();
+                        prop_assert_eq!(counts.integers()[item], count as i64);
+                        let rest = own.iter().sum::<f64>() - order.iter().map(|&part| own[part]).sum::<f64>();
+                        prop_assert!((left_out.to_f64()[item] - rest).abs() < 1e-12);
+                    }
+                    let expected: Vec<i64> = order.iter().map(|&part| part as i64).collect();
+                    prop_assert_eq!(&indices.integers()[run.clone()], &expected[..]);
+                    let expected: Vec<f64> = order.iter().map(|&part| own[part]).collect();
+                    prop_assert_eq!(&out.to_f64()[run], &expected[..]);
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+fn blank(shape: &[usize]) -> Stored {
+    Stored::blank(Kind::F64, Layout::row_major(shape))
 }
 
 proptest! {
@@ -680,7 +702,10 @@ proptest! {
         seed in any::<u64>(),
         kind in prop_oneof![2 => Just(None), 1 => select(&Kind::ALL[..]).prop_map(Some)],
     ) {
-        check_groups(seed, kind)?;
+        let random = &mut Random::new(seed);
+        let call = GroupsCall::random(random, kind);
+        let each = call.check_each()?;
+        call.check_form(&each.to_f64(), random)?;
     }
 }
 

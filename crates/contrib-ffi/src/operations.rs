@@ -174,7 +174,7 @@ pub unsafe extern "C" fn contrib_attention(
 /// batch item, the contributions of attention, whether they are written or not, `out_resid` and the results of `one_offs`
 /// together sum to 1.
 ///
-/// Beside inputs and outputs some 15 MB of memory are needed for each thread, and what three copies of a head's `w_o` take.
+/// Beside inputs and outputs some 32 MB of memory are needed for each thread, and what three copies of a head's `w_o` take.
 /// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once.
 ///
 /// Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the

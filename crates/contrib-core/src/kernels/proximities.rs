@@ -44,7 +44,8 @@ impl<N: Number> Kernel for LargestBounds<N> {
                 let mut row = 0;
                 while row < LANES {
                     let own: N::Lanes<V> = LoadAs::<N>::load(coefficients.add(whole + row).cast());
-                    lines[row] = own.abs().mul(bounds);
+                    // The product of zero and infinity is a NaN that may have its sign bit set.
+                    lines[row] = own.mul(bounds).abs();
                     row += 1;
                 }
                 // The larger halves of two lines fill one, until each lane has the largest number of one line. That of line

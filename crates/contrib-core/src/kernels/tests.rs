@@ -3,12 +3,18 @@
 
 use super::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
 use super::excess::{self, Buckets, Excess, ExcessArguments, SortedElement};
+use super::exponential::Exponential;
 use super::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, NR, Products};
 use super::measure::Parameters;
 use super::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use super::power::power;
 use super::prepare::{DIFFERENCE_EPSILON, PrepareArguments};
+use super::proximities::{
+    CLOSE, LEAST_PROXIMITY, LargestBounds, LargestBoundsArguments, Proximities, ProximitiesArguments,
+    SquareProximities, WholeNorm,
+};
 use super::rows::{ACCUMULATORS, BLOCK, Piece, RowsArguments, Totals};
+use super::softmax::{Scores, ScoresArguments, Softmax, SoftmaxArguments};
 use super::widen::WidenArguments;
 use crate::dispatch::{Arithmetic, MeasureKind, entry_point, part_kernels};
 use crate::dtype::{DType, Element};
@@ -741,4 +747,286 @@ fn an_element_exceeds_one_of_its_sign_by_the_difference_of_magnitudes() {
     for (part, own, expected) in table {
         assert_eq!(excess_of_element(part, own), expected, "{part} over {own}");
     }
+}
+
+/// Tests the largest bounds of the elements of panels, for coefficients of type `N`.
+fn test_largest_bounds<N: Number>() {
+    let random = &mut Random::new(18);
+    let infinity = f64::INFINITY;
+    for (odd, bound) in [
+        (0.0, 1.0),
+        (-3.0, 1.0),
+        (1e30, 1.0),
+        (infinity, 1.0),
+        (-infinity, 1.0),
+        (f64::NAN, 1.0),
+        (1.0, f64::NAN),
+        (0.0, infinity),
+    ] {
+        for count in [LANES, 3 * LANES] {
+            let mut coefficients = random_panel::<N>(count, random);
+            let mut bounds = Line(random_panel::<N>(1, random)[0].0.map(|bound| N::of(bound.to_f64().abs())));
+            for (place, line) in coefficients.iter_mut().enumerate() {
+                line.0[place % LANES] = N::of(odd);
+            }
+            bounds.0[2] = N::of(bound);
+            let found = on_every_set("largest bounds", |set| {
+                let mut largest = vec![N::of(-1.0); count];
+                let arguments = LargestBoundsArguments {
+                    coefficients: coefficients.as_ptr(),
+                    count,
+                    bounds: &raw const bounds,
+                    largest: largest.as_mut_ptr(),
+                };
+                // SAFETY: the instruction set is available; there are `count` lines of coefficients and as many numbers.
+                unsafe { entry_point::<LargestBounds<N>>(set)(arguments) };
+                largest.into_iter().map(N::to_f64).collect()
+            });
+            for (place, (found, line)) in found.into_iter().zip(&coefficients).enumerate() {
+                let bound = |lane: usize| product(N::of(line.0[lane].to_f64().abs()), bounds.0[lane]).to_f64();
+                let expected = (0..LANES).fold(0.0, |total, lane| larger(total, bound(lane)));
+                assert!(
+                    same(found, expected),
+                    "{odd}, {bound} of {place}: {found:e}, expected {expected:e}",
+                    bound = bounds.0[2].to_f64()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_bound_of_a_whole_is_that_of_a_plain_loop() {
+    test_largest_bounds::<f32>();
+    test_largest_bounds::<f64>();
+}
+
+/// What [`Proximities`] and [`SquareProximities`] are given for some wholes.
+struct ForProximities<N> {
+    coefficients: Vec<Line<N>>,
+    products: Vec<Line<f64>>,
+    norms: Vec<WholeNorm>,
+    corrections: Vec<Line<f64>>,
+    leave_out_zeros: bool,
+}
+
+impl<N: Number> ForProximities<N> {
+    /// For wholes of a norm of about 10, whose parts are about as large as numbers of this size.
+    fn random(count: usize, size: f64, leave_out_zeros: bool, random: &mut Random) -> Self {
+        let mut coefficients = random_panel::<N>(count, random);
+        for line in &mut coefficients {
+            (line.0[1], line.0[6]) = (N::ZERO, N::of(-0.0));
+        }
+        let mut lines =
+            |size: f64| -> Vec<Line<f64>> { (0..count).map(|_| Line(from_fn(|_| size * random.normal()))).collect() };
+        let (products, mut corrections) = (lines(size), lines(0.3 * size));
+        for line in &mut corrections {
+            line.0 = line.0.map(f64::abs);
+        }
+        let norm = |_| {
+            let norm = 9.0 + random.unit();
+            WholeNorm { norm, of_zero: norm - 1e-6 * random.normal() }
+        };
+        ForProximities { coefficients, products, norms: (0..count).map(norm).collect(), corrections, leave_out_zeros }
+    }
+
+    /// The proximities of all parts, and whether they are accurate.
+    fn run(&self, is_square: bool) -> (Vec<f64>, bool) {
+        let count = self.norms.len();
+        let mut found = on_every_set("proximities", |set| {
+            let mut proximities = vec![Line([N::of(f64::NAN); LANES]); count];
+            let to: Vec<*mut N> = proximities.iter_mut().map(|line| line.0.as_mut_ptr()).collect();
+            let mut are_accurate = false;
+            let arguments = ProximitiesArguments {
+                coefficients: self.coefficients.as_ptr(),
+                products: self.products.as_ptr(),
+                norms: self.norms.as_ptr(),
+                count,
+                corrections: self.corrections.as_ptr(),
+                leave_out_zeros: self.leave_out_zeros,
+                proximities: to.as_ptr(),
+                are_accurate: &raw mut are_accurate,
+            };
+            let kernel =
+                if is_square { entry_point::<SquareProximities<N>>(set) } else { entry_point::<Proximities<N>>(set) };
+            // SAFETY: the instruction set is available; there are `count` lines of each kind, and as many pointers to lines.
+            unsafe { kernel(arguments) };
+            let mut found = numbers(&proximities);
+            found.push(f64::from(u8::from(are_accurate)));
+            found
+        });
+        let are_accurate = found.pop() == Some(1.0);
+        (found, are_accurate)
+    }
+
+    /// The proximity of one part, and whether it is accurate.
+    fn expected(&self, is_square: bool, whole: usize, lane: usize) -> (f64, bool) {
+        let coefficient = self.coefficients[whole].0[lane].to_f64();
+        let (product, WholeNorm { norm, of_zero }) = (self.products[whole].0[lane], self.norms[whole]);
+        let (unclamped, is_accurate) = if is_square {
+            let reduction = coefficient * (product - coefficient * self.corrections[0].0[lane]);
+            let square = of_zero * of_zero - reduction;
+            let difference = (norm - of_zero) * (norm + of_zero) + reduction;
+            (difference / (norm + square.sqrt()), square >= CLOSE * (of_zero * of_zero))
+        } else {
+            let excess = self.corrections[whole].0[lane];
+            ((norm - of_zero) + (coefficient * product - (excess + excess)), true)
+        };
+        let proximity = if unclamped > LEAST_PROXIMITY { unclamped } else { LEAST_PROXIMITY };
+        let proximity = if self.leave_out_zeros && coefficient == 0.0 { 0.0 } else { proximity };
+        (N::of(proximity).to_f64(), is_accurate && unclamped.abs() < f64::INFINITY)
+    }
+}
+
+/// Tests the proximities in the 1-norm or the 2-norm, in numbers of type `N`.
+fn test_proximities<N: Number>(is_square: bool) {
+    let random = &mut Random::new(19);
+    for count in [1, 2, 16, 31, 32] {
+        // Of the largest size some squares of distances are differences that have lost too many digits.
+        for size in [1e-9, 0.1, 3.0, 30.0, 300.0] {
+            for leave_out_zeros in [false, true] {
+                let given = ForProximities::<N>::random(count, size, leave_out_zeros, random);
+                let (found, found_accurate) = given.run(is_square);
+                let mut are_accurate = true;
+                for (place, found) in found.into_iter().enumerate() {
+                    let (expected, is_accurate) = given.expected(is_square, place / LANES, place % LANES);
+                    are_accurate &= is_accurate;
+                    // What is not accurate is calculated again.
+                    let what = format!("{is_square} {count} {size} {leave_out_zeros}, {place}");
+                    assert!(!is_accurate || same(found, expected), "{what}: {found:e}, expected {expected:e}");
+                }
+                assert_eq!(found_accurate, are_accurate, "{is_square} {count} {size}");
+                assert!(size > 3.0 || are_accurate, "{is_square} {count} {size}");
+            }
+        }
+    }
+    // One number of all that is not finite is enough.
+    for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for place in 0..32 * LANES {
+            let mut given = ForProximities::<N>::random(32, 0.1, false, random);
+            assert!(given.run(is_square).1);
+            match place % 3 {
+                0 => given.coefficients[place / LANES].0[place % LANES] = N::of(odd),
+                1 => {
+                    given.coefficients[place / LANES].0[place % LANES] = N::of(0.5);
+                    given.products[place / LANES].0[place % LANES] = odd;
+                }
+                _ => given.norms[place / LANES].norm = odd,
+            }
+            assert!(!given.run(is_square).1, "{is_square}, {odd} in {place}");
+        }
+    }
+}
+
+#[test]
+fn proximities_are_those_of_a_plain_loop_and_tell_whether_all_are_accurate() {
+    for is_square in [false, true] {
+        test_proximities::<f32>(is_square);
+        test_proximities::<f64>(is_square);
+    }
+}
+
+/// Tests that products are multiplied by a scale and narrowed to `N`.
+fn test_scores<N: Number>() {
+    let random = &mut Random::new(20);
+    for count in [1, 2, 7, 32] {
+        for scale in [1.0, 0.125, -0.3, 1e-300, 0.0] {
+            let mut products: Vec<Line<f64>> = (0..count).map(|_| Line(from_fn(|_| 50.0 * random.normal()))).collect();
+            products[count - 1].0[3] = f64::NAN;
+            products[0].0[5] = f64::NEG_INFINITY;
+            products[0].0[6] = 1e300;
+            let found = on_every_set("scores", |set| {
+                let mut scores = vec![Line([N::ZERO; LANES]); count];
+                // In the reverse order.
+                let to: Vec<*mut N> = scores.iter_mut().rev().map(|line| line.0.as_mut_ptr()).collect();
+                let arguments = ScoresArguments { products: products.as_ptr(), count, scale, scores: to.as_ptr() };
+                // SAFETY: the instruction set is available; there are `count` lines and as many pointers to lines.
+                unsafe { entry_point::<Scores<N>>(set)(arguments) };
+                numbers(&scores)
+            });
+            for (place, found) in found.into_iter().enumerate() {
+                let expected = N::of(products[count - 1 - place / LANES].0[place % LANES] * scale).to_f64();
+                assert!(same(found, expected), "{count} {scale}, {place}: {found:e}, expected {expected:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_are_products_times_a_scale() {
+    test_scores::<f32>();
+    test_scores::<f64>();
+}
+
+/// The coefficients of these scores, with a sink.
+fn softmax<N: Exponential>(scores: &[Line<N>], sink: f64) -> Vec<f64> {
+    on_every_set("softmax", |set| {
+        let mut lines = scores.to_vec();
+        let arguments = SoftmaxArguments { scores: lines.as_mut_ptr().cast(), lines: lines.len(), sink: N::of(sink) };
+        // SAFETY: the instruction set is available, and the lines can be read and written.
+        unsafe { entry_point::<Softmax<N>>(set)(arguments) };
+        numbers(&lines)
+    })
+}
+
+/// Tests the softmax of scores of type `N`, which is exact to so much.
+fn test_softmax<N: Exponential>(tolerance: f64) {
+    let random = &mut Random::new(21);
+    let nothing = f64::NEG_INFINITY;
+    for lines in [1, 2, 3, 20] {
+        for (size, shift) in [(1.0, 0.0), (10.0, 0.0), (1e4, 0.0), (3.0, 1e3), (3.0, -1e3), (0.0, 7.0)] {
+            for sink in [nothing, 0.0, 5.0, 2e4, -2e4] {
+                let line = |_| Line(from_fn(|_| N::of(size * random.normal() + shift)));
+                let mut scores: Vec<Line<N>> = (0..lines).map(line).collect();
+                for number in (0..lines * LANES).filter(|number| number % 3 == 1) {
+                    scores[number / LANES].0[number % LANES] = N::of(nothing);
+                }
+                let found = softmax(&scores, sink);
+                let plain = numbers(&scores);
+                let largest = plain.iter().copied().fold(sink, f64::max);
+                let exponential = |score: f64| (score - largest).exp();
+                let sum: f64 = plain.iter().map(|&score| exponential(score)).sum::<f64>() + exponential(sink);
+                for (place, (found, score)) in found.iter().zip(&plain).enumerate() {
+                    let (expected, what) =
+                        (exponential(*score) / sum, format!("{lines} {size} {shift} {sink}, {place}"));
+                    // Differences of scores are rounded.
+                    let allowed = tolerance * (1.0 + (largest - score).abs()).min(100.0);
+                    assert!(
+                        (found - expected).abs() <= allowed * expected.max(1e-25),
+                        "{what}: {found:e}, expected {expected:e}"
+                    );
+                    assert_eq!(*found == 0.0, *score == nothing, "{what}: only what is not allowed is 0");
+                }
+            }
+        }
+    }
+    let lines = |numbers: [f64; 2]| vec![Line([N::of(numbers[0]); LANES]), Line([N::of(numbers[1]); LANES])];
+    for sink in [nothing, 0.0, -1e30, 1e30] {
+        assert_eq!(softmax(&lines([nothing; 2]), sink), [0.0; 2 * LANES], "nothing is allowed");
+        assert_eq!(softmax::<N>(&[], sink), [0.0; 0]);
+    }
+    let infinity = f64::INFINITY;
+    for (numbers, sink) in [
+        ([0.0, f64::NAN], nothing),
+        ([f64::NAN, 0.0], 0.0),
+        ([0.0, 0.0], f64::NAN),
+        ([infinity, 0.0], nothing),
+        ([0.0, 0.0], infinity),
+    ] {
+        let mut scores = lines(numbers);
+        scores[1].0[4] = N::of(1.0);
+        assert!(softmax(&scores, sink).iter().all(|number| number.is_nan()), "{numbers:?}, {sink}");
+    }
+    // Lines of what is not allowed change no bit, wherever they are.
+    let own: Vec<Line<N>> = (0..3).map(|_| Line(from_fn(|_| N::of(random.normal())))).collect();
+    let none = Line([N::of(nothing); LANES]);
+    let padded = [&[none][..], &own[..2], &[none], &own[2..], &[none, none]].concat();
+    let (found, expected) = (softmax(&padded, 0.5), softmax(&own, 0.5));
+    assert_eq!([&found[LANES..3 * LANES], &found[4 * LANES..5 * LANES]].concat(), expected);
+}
+
+#[test]
+fn softmax_is_that_of_a_plain_loop() {
+    test_softmax::<f32>(4e-7);
+    test_softmax::<f64>(2e-15);
 }

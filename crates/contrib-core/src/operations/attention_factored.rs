@@ -88,7 +88,7 @@ pub struct OneOff<'a> {
 /// What each attended token through each head, and the residual stream before attention, contribute to the residual
 /// stream after attention: as [`attention`](crate::attention), from pattern and values.
 ///
-/// The vectors `[batch, pos, key_pos, head, d_model]` never exist, and the pattern need not; beside the outputs some 15 MB are
+/// The vectors `[batch, pos, key_pos, head, d_model]` never exist, and the pattern need not; beside the outputs some 32 MB are
 /// needed for each thread, and a few MB for directions.
 ///
 /// For each position of each batch item, all results together sum to 1.

@@ -14,25 +14,35 @@
 //! has been projected back: `<s, v W> = <W s, v>`. The excess is zero but where a part is larger than its whole, which
 //! [`excess`] finds out without the direction for most parts.
 //!
+//! In the 2-norm the square of a projected direction is as short, too: `|v W|^2 = v (W W') v'`.
+//!
 //! ```text
 //! for each block of wholes                                            as many as 32 MB a thread hold      [here]
 //!     for each whole                                                  threads share them
-//!         measure its norm, and the proximities of dense parts
+//!         measure its norm
 //!     for each factored group                                                                             [schedule]
 //!         for each whole: signs or doubles, sorted elements           threads share them                  [wholes]
 //!         for each span of parts that share W, such as a head         threads share them                  [task]
-//!             pack W, unless it is prepared; project the signs of all wholes back: U = S W'  matrix product
+//!             pack W, unless it is prepared
+//!             project the signs of all wholes back: U = S W'          matrix product
+//!             with queries Q and keys K: coefficients, into the rows                                      [scores]
+//!                 for each panel of 16 keys: scores = Q K'            matrix product
+//!                 for each row: softmax
 //!             for each panel of 16 parts
 //!                 read their values V                                 stays in the first-level cache      [directions]
 //!                 for each strip of 32 wholes
+//!                     coefficients of the panel                       given, or from the rows
 //!                     products = U V'                                 matrix product
-//!                     for each whole
-//!                         excess of the parts whose bound says so                                         [excess]
-//!                         proximities, into the row of the whole
-//!                         materialise in f64 what is not accurate     rare                                [materialise]
+//!                     excess of the parts whose bound says so                                             [excess]
+//!                     proximities, into the rows                      in the type of the calculation      [rows]
+//!                     materialise in f64 what is not accurate         rare                                [materialise]
 //!     for each whole                                                  threads share them
-//!         contributions of the row, written out
+//!         the row, and proximities of dense parts, in f64
+//!         contributions, written out
 //! ```
+//!
+//! A row has the panels that its whole may see and no others: those of a causal query end with its own position. Panels that a
+//! whole does not see, and coefficients that are all 0 for a strip, cost no product.
 //!
 //! Parts of other norms, or with a scale, are all materialised.
 //!
