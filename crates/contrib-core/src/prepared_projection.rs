@@ -11,8 +11,8 @@ use crate::tensor::Tensor;
 use std::fmt;
 
 /// What depends on a projection alone, such as attention's `w_o`: its matrices as the kernels read them, the norms of their
-/// columns, and the products of their rows. A call that is not given it prepares it again, which for one new token takes
-/// longer than all else.
+/// columns, and the products of their rows. A call that is not given it prepares it again, which for one new token is a
+/// good part of its time: the more, the larger the matrices are beside the number of keys, and more in the 2-norm.
 ///
 /// It is valid for any number of calls, with any norm, context and instruction set, from any threads at once. Results have
 /// the same bits with it and without it.

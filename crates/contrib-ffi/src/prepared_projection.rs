@@ -7,14 +7,14 @@ use contrib_core::{Argument, Cause, PreparedProjection, try_box};
 
 /// What depends on a projection alone, such as attention's `w_o`: its matrices as the library reads them, the norms of
 /// their columns, and the products of their rows. Opaque. A call that is not given it prepares it again, which for one new
-/// token takes longer than all else.
+/// token is a good part of its time: the more, the larger the matrices are beside the number of keys, and more in the 2-norm.
 ///
 /// One object is valid for any number of calls, with any options, from any number of threads at the same time. Results
 /// have the same bits with it and without it. It is given beside the tensor itself, which calls still read.
 ///
 /// It holds a copy of the numbers, and knows the tensor by its address, dtype, shape and strides: a call with another tensor
 /// is refused with `CONTRIB_ERROR_PREPARED`. Where the numbers change, or others come to lie at the same address, it must be
-/// made again: a call cannot see that, and its results would be those of neither.
+/// made again: a call cannot see that.
 ///
 /// It takes as much memory as the projection has in float32, and 4 r^2 bytes more for each matrix `[r, d]`; r and d count
 /// as if rounded up to multiples of 16. Of a float64 projection nothing is prepared, and the object has no effect. Nor has it
