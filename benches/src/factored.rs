@@ -185,6 +185,7 @@ impl<T: Element> Attention<T> {
                 Given::Values => Heads::Values {
                     values: Tensor::new(&self.values, &[1, key_pos, kv_heads, d_head]).unwrap(),
                     w_o: Tensor::new(&self.w_o, &[heads, d_head, d_model]).unwrap(),
+                    prepared: None,
                 },
                 Given::ValueOutput => {
                     Heads::ValueOutput(Tensor::new(&self.value_output, &[1, key_pos, heads, d_model]).unwrap())

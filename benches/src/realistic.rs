@@ -229,6 +229,7 @@ impl Activations {
             heads: Heads::Values {
                 values: Tensor::new(&self.values, &[1, key_pos, kv_heads, d_head]).unwrap(),
                 w_o: Tensor::new(&self.w_o, &[heads, d_head, d_model]).unwrap(),
+                prepared: None,
             },
             scale: None,
             leave_out_masked: false,

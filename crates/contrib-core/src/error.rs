@@ -204,6 +204,11 @@ pub enum Cause {
         /// The number that came.
         got: f64,
     },
+    /// An object that was prepared of another tensor: at another address, of another type, or with another shape or strides.
+    PreparedOfAnother {
+        /// The argument of which it should be prepared.
+        like: Argument,
+    },
     /// Key-value heads that cannot be shared by all heads alike.
     Heads {
         /// The number of heads.
@@ -275,6 +280,12 @@ impl fmt::Display for Cause {
             Cause::InvalidNorm { got } => write!(f, "expected a number >= 1 or infinity, got {got}"),
             Cause::InvalidThreshold => f.write_str("expected a number, got NaN"),
             Cause::InvalidNumber { expected, got } => write!(f, "expected {expected}, got {got}"),
+            Cause::PreparedOfAnother { like } => {
+                write!(
+                    f,
+                    "expected what was prepared of {like}, got what was prepared of a tensor elsewhere, or of another type, shape or strides"
+                )
+            }
             Cause::Heads { heads, kv_heads } => {
                 write!(f, "expected a number of key-value heads that divides {heads} heads, got {kv_heads}")
             }

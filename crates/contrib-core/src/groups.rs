@@ -1,6 +1,7 @@
 //! Groups of parts of a whole, as a caller describes them.
 
 use crate::indices::IndicesMut;
+use crate::prepared_projection::PreparedProjection;
 use crate::queries_and_keys::QueriesAndKeys;
 use crate::tensor::{Tensor, TensorMut};
 
@@ -77,6 +78,8 @@ pub enum Directions<'a> {
         values: Tensor<'a>,
         /// `[p.., r, d]`.
         projection: Tensor<'a>,
+        /// What was prepared of this very tensor, or nothing. It makes calls with few wholes faster, and changes no result.
+        prepared: Option<&'a PreparedProjection>,
     },
 }
 

@@ -44,6 +44,7 @@ mod operations;
 mod options;
 mod overlap;
 mod pool;
+mod prepared_projection;
 mod primitive;
 mod queries_and_keys;
 #[cfg(unix)]
@@ -66,6 +67,7 @@ pub use operations::contributions::{contributions, contributions_with_one_off};
 pub use operations::mlp::{decomposed_mlp, mlp};
 pub use operations::mlp_neurons::{MlpNeurons, NeuronResults, mlp_neurons};
 pub use operations::threshold::{threshold_and_renormalise, threshold_and_renormalise_in_place};
+pub use prepared_projection::PreparedProjection;
 pub use primitive::group_contributions;
 pub use queries_and_keys::QueriesAndKeys;
 

@@ -682,7 +682,7 @@ fn results_of_factored_attention_that_share_memory_with_anything_are_refused() {
             heads: match of_heads {
                 HeadsAt::ValueOutput(at) => Heads::ValueOutput(input(at, &[1, 3, 2, 4])),
                 HeadsAt::Values(values, w_o) => {
-                    Heads::Values { values: input(values, &[1, 3, 1, 5]), w_o: input(w_o, &[2, 5, 4]) }
+                    Heads::Values { values: input(values, &[1, 3, 1, 5]), w_o: input(w_o, &[2, 5, 4]), prepared: None }
                 }
             },
             scale: Some(input(150, &[1, 2, 4])),
@@ -745,7 +745,7 @@ fn results_of_factored_groups_that_share_memory_with_anything_are_refused() {
     let refuse = |result, name: &str, with: &str| memory.assert_shared(&result, name, with);
     let primitive = |projected, out: usize, indices_at| {
         let directions = if projected {
-            Directions::Projected { values: input(40, &[3, 1, 2]), projection: input(60, &[1, 2, 4]) }
+            Directions::Projected { values: input(40, &[3, 1, 2]), projection: input(60, &[1, 2, 4]), prepared: None }
         } else {
             Directions::Vectors(input(40, &[3, 1, 4]))
         };
@@ -978,7 +978,9 @@ fn factored_group(shapes: Shapes<'_>, options: &Options<'_>) -> (Result<(), Erro
         coefficients: view(&coefficients).into(),
         directions: match &projection {
             None => Directions::Vectors(view(&directions)),
-            Some(projection) => Directions::Projected { values: view(&directions), projection: view(projection) },
+            Some(projection) => {
+                Directions::Projected { values: view(&directions), projection: view(projection), prepared: None }
+            }
         },
         scale: scale.as_ref().map(view),
         leave_out_zeros: false,

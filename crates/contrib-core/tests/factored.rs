@@ -429,7 +429,9 @@ fn results(call: &Call, whole: &Stored, inputs: &[Inputs]) -> (Vec<Stored>, Vec<
                 coefficients: view(&inputs.coefficients).into(),
                 directions: match &inputs.matrix {
                     None => Directions::Vectors(view(directions)),
-                    Some(matrix) => Directions::Projected { values: view(directions), projection: view(matrix) },
+                    Some(matrix) => {
+                        Directions::Projected { values: view(directions), projection: view(matrix), prepared: None }
+                    }
                 },
                 scale: inputs.scale.as_ref().map(view),
                 leave_out_zeros: group.leave_out_zeros,

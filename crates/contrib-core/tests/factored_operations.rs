@@ -212,7 +212,7 @@ fn attention_with(job: &Job, extras: Extras<'_>, options: &Options<'_>) -> [Vec<
         resid_pre: view(job.input("resid_pre")),
         resid_mid: view(resid),
         pattern: view(job.input("pattern")).into(),
-        heads: Heads::Values { values: view(job.input("values")), w_o: view(job.input("w_o")) },
+        heads: Heads::Values { values: view(job.input("values")), w_o: view(job.input("w_o")), prepared: None },
         scale: extras.scale.map(view),
         leave_out_masked: extras.leave_out_masked,
     };
@@ -316,7 +316,7 @@ fn many_further_parts_each_have_their_own_result() {
         resid_pre: view(job.input("resid_pre")),
         resid_mid: view(job.input("resid_mid")),
         pattern: view(job.input("pattern")).into(),
-        heads: Heads::Values { values: view(job.input("values")), w_o: view(job.input("w_o")) },
+        heads: Heads::Values { values: view(job.input("values")), w_o: view(job.input("w_o")), prepared: None },
         scale: None,
         leave_out_masked: false,
     };

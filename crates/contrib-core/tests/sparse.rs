@@ -154,7 +154,7 @@ impl Groups {
         let (values, projection) = (view(&self.values), view(&self.projection));
         let parts = [
             factored(Directions::Vectors(view(&self.directions))),
-            factored(Directions::Projected { values, projection }),
+            factored(Directions::Projected { values, projection, prepared: None }),
             Parts::Dense(view(&self.dense)),
         ];
         let mut groups: Vec<Group<'_>> = parts.into_iter().zip(outs).map(|(parts, out)| Group { parts, out }).collect();

@@ -17,6 +17,7 @@ pub mod groups;
 pub mod neurons;
 pub mod operations;
 pub mod options;
+pub mod prepared_projection;
 pub mod queries_and_keys;
 mod sized_struct;
 pub mod status;

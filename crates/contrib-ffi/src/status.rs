@@ -51,6 +51,9 @@ pub const CONTRIB_ERROR_HEADS: contrib_status = 304;
 /// More of the largest parts are asked for than there are, or there are more parts than the dtype of indices or counts can
 /// count.
 pub const CONTRIB_ERROR_TOP_K: contrib_status = 305;
+/// A prepared projection that was made of another tensor: at another address, of another dtype, or with another shape or
+/// strides.
+pub const CONTRIB_ERROR_PREPARED: contrib_status = 306;
 /// The norm is NaN or less than 1.
 pub const CONTRIB_ERROR_NORM: contrib_status = 400;
 /// A threshold is NaN.
@@ -103,6 +106,7 @@ pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
         CONTRIB_ERROR_SELF_OVERLAP,
         CONTRIB_ERROR_HEADS,
         CONTRIB_ERROR_TOP_K,
+        CONTRIB_ERROR_PREPARED,
         CONTRIB_ERROR_NORM,
         CONTRIB_ERROR_THRESHOLD,
         CONTRIB_ERROR_TOO_MANY_THREADS,
@@ -187,6 +191,7 @@ impl Failure {
                 Cause::OverlapsItself => CONTRIB_ERROR_SELF_OVERLAP,
                 Cause::Heads { .. } => CONTRIB_ERROR_HEADS,
                 Cause::TopK { .. } | Cause::IndexType { .. } => CONTRIB_ERROR_TOP_K,
+                Cause::PreparedOfAnother { .. } => CONTRIB_ERROR_PREPARED,
                 Cause::InvalidNorm { .. } => CONTRIB_ERROR_NORM,
                 Cause::InvalidNumber { .. } => CONTRIB_ERROR_NUMBER,
                 Cause::InvalidThreshold => CONTRIB_ERROR_THRESHOLD,
@@ -253,6 +258,7 @@ pub(crate) fn with_names(error: &Error, name: impl Fn(Argument) -> Argument) -> 
     let cause = match *error.cause() {
         Cause::ShapeMismatch { expected, got, like } => Cause::ShapeMismatch { expected, got, like: name(like) },
         Cause::Overlap { with } => Cause::Overlap { with: name(with) },
+        Cause::PreparedOfAnother { like } => Cause::PreparedOfAnother { like: name(like) },
         cause => cause,
     };
     Error::new(name(error.argument()), cause)

@@ -58,7 +58,8 @@ fn structs_that_can_grow_begin_with_their_size_and_keep_their_first_fields() {
     assert_eq!(offset_of!(contrib_group, left_out), 80);
     assert_eq!(offset_of!(contrib_group, above), 88);
     assert_eq!(offset_of!(contrib_group, summed_axes), 96);
-    assert!(size_of::<contrib_group>() >= 104 && align_of::<contrib_group>() == 8);
+    assert_eq!(offset_of!(contrib_group, prepared), 104);
+    assert!(size_of::<contrib_group>() >= 112 && align_of::<contrib_group>() == 8);
 }
 
 #[test]
@@ -88,7 +89,8 @@ fn structs_of_inputs_and_results_begin_with_their_size_and_keep_their_first_fiel
     assert_eq!(offset_of!(contrib_attention_inputs, value_output), 56);
     assert_eq!(offset_of!(contrib_attention_inputs, scale), 64);
     assert_eq!(offset_of!(contrib_attention_inputs, flags), 72);
-    assert!(size_of::<contrib_attention_inputs>() >= 80 && align_of::<contrib_attention_inputs>() == 8);
+    assert_eq!(offset_of!(contrib_attention_inputs, prepared), 80);
+    assert!(size_of::<contrib_attention_inputs>() >= 88 && align_of::<contrib_attention_inputs>() == 8);
 
     assert_eq!(offset_of!(contrib_attention_results, struct_size), 0);
     assert_eq!(offset_of!(contrib_attention_results, out_attn), 8);

@@ -30,11 +30,11 @@ const ABOUT: &str = "\
 const EPILOGUE: &str = r#"/* What each struct with a `struct_size` begins with: `contrib_options options = CONTRIB_OPTIONS_INIT;` */
 #define CONTRIB_OPTIONS_INIT {sizeof(contrib_options), 1.0, NULL, 0.0}
 #define CONTRIB_GROUP_INIT \
-    {sizeof(contrib_group), NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0.0, 0}
+    {sizeof(contrib_group), NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0.0, 0, NULL}
 #define CONTRIB_QUERIES_AND_KEYS_INIT \
     {sizeof(contrib_queries_and_keys), NULL, NULL, 0.0, 0.0, NULL, NULL, NULL, NULL, NULL, -1, 0, 0}
 #define CONTRIB_ATTENTION_INPUTS_INIT \
-    {sizeof(contrib_attention_inputs), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
+    {sizeof(contrib_attention_inputs), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL}
 #define CONTRIB_ATTENTION_RESULTS_INIT \
     {sizeof(contrib_attention_results), NULL, NULL, NULL, NULL, 0.0, NULL, NULL, 0, 0}
 #define CONTRIB_NEURONS_INPUTS_INIT {sizeof(contrib_neurons_inputs), NULL, NULL, NULL, NULL}
@@ -146,6 +146,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_group, counts) == 72);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, left_out) == 80);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, above) == 88);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_group, summed_axes) == 96);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_group, prepared) == 104);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, part) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_one_off, out) == 8);
 CONTRIB_STATIC_ASSERT(sizeof(contrib_one_off) == 16);
@@ -172,6 +173,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_inputs, w_o) == 48);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_inputs, value_output) == 56);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_inputs, scale) == 64);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_inputs, flags) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_inputs, prepared) == 80);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, struct_size) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, out_attn) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_attention_results, indices) == 16);

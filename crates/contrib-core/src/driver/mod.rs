@@ -22,6 +22,8 @@ mod selection;
 mod totals;
 mod vectors;
 
+pub(crate) use factored::PreparedMatrices;
+
 use crate::error::Error;
 use crate::options::Options;
 use normalise::Normaliser;

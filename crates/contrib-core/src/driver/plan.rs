@@ -1,9 +1,11 @@
 //! What a call is, once it was checked: tensors with their axes merged, and the kernels that were selected for them.
 
+use super::factored::PreparedMatrices;
 use super::kernel_selection::KernelSelection;
 use super::results::Results;
 use super::vectors::Vectors;
 use crate::axes::{Axes, count};
+use crate::dispatch::Arithmetic;
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::indices::{IndexType, Indices};
@@ -56,6 +58,8 @@ pub(crate) struct FactoredTensors<'a> {
     pub(crate) coefficients: CoefficientTensors<'a>,
     pub(crate) directions: Tensor<'a>,
     pub(crate) projection: Option<Tensor<'a>>,
+    /// The matrices of the projection, where the caller prepared them.
+    pub(crate) prepared: Option<&'a PreparedMatrices>,
     pub(crate) scale: Option<Tensor<'a>>,
     pub(crate) leave_out_zeros: bool,
 }
@@ -92,6 +96,7 @@ pub(super) struct FactoredPlan {
     /// The directions, or the values that the projection makes directions of.
     pub(super) directions: Vectors,
     pub(super) projection: Option<Projection>,
+    prepared: Option<Prepared>,
     pub(super) scale: Option<Vectors>,
     pub(super) leave_out_zeros: bool,
     /// What the elements of a part reduce; without it each part is materialised, in `f64`.
@@ -245,7 +250,34 @@ pub(super) struct Projection {
 // SAFETY: projections are only read, as long as a call lasts, from any thread.
 unsafe impl Sync for Projection {}
 
+/// Matrices that the caller prepared.
+#[derive(Clone, Copy)]
+struct Prepared(*const PreparedMatrices);
+
+// SAFETY: the matrices are only read, as long as a call lasts, from any thread.
+unsafe impl Sync for Prepared {}
+
+impl FactoredPlan {
+    /// The matrices of the projection, where the caller prepared them for calculation in `N`.
+    pub(super) fn prepared<N: Arithmetic>(&self) -> Option<&PreparedMatrices<N>> {
+        // SAFETY: the caller's object is borrowed as long as the call lasts, and the plan with it.
+        self.prepared.and_then(|Prepared(matrices)| unsafe { &*matrices }.of_numbers())
+    }
+}
+
 impl Projection {
+    /// The matrices of a tensor `[p.., r, d]` with so many part axes.
+    pub(super) fn new(tensor: &Tensor<'_>, part_axes: usize) -> Self {
+        Projection {
+            data: tensor.data(),
+            dtype: tensor.dtype(),
+            parts: tensor.axes.merged(0..part_axes),
+            rows: tensor.shape()[part_axes],
+            row_stride: tensor.strides()[part_axes],
+            stride: tensor.strides()[part_axes + 1],
+        }
+    }
+
     /// Where a row of the matrix begins that begins at `offset`, in elements.
     pub(super) fn row(&self, offset: isize, row: usize) -> *const u8 {
         self.data.wrapping_offset((offset + row as isize * self.row_stride) * self.dtype.size() as isize)
@@ -293,7 +325,7 @@ impl GroupPlan {
         whole: &WholePlan,
         options: &Options<'_>,
     ) -> Option<Self> {
-        let FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros } = *tensors;
+        let FactoredTensors { coefficients, directions, projection, prepared, scale, leave_out_zeros } = *tensors;
         let (of_coefficients, coefficients) = match &coefficients {
             CoefficientTensors::Given(given) => {
                 ([Some(*given), None], CoefficientsPlan::Given(Numbers::new(given, part_axes)))
@@ -309,14 +341,8 @@ impl GroupPlan {
         let plan = FactoredPlan {
             coefficients,
             directions: Vectors::new(&directions, part_axes),
-            projection: projection.map(|tensor| Projection {
-                data: tensor.data(),
-                dtype: tensor.dtype(),
-                parts: tensor.axes.merged(0..part_axes),
-                rows: tensor.shape()[part_axes],
-                row_stride: tensor.strides()[part_axes],
-                stride: tensor.strides()[part_axes + 1],
-            }),
+            projection: projection.map(|tensor| Projection::new(&tensor, part_axes)),
+            prepared: prepared.map(|matrices| Prepared(&raw const *matrices)),
             scale: scale.map(|tensor| Vectors::new(&tensor, 0)),
             leave_out_zeros,
             reduction: options.norm.reduction().filter(|_| scale.is_none()),

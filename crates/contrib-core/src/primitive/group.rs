@@ -76,12 +76,12 @@ impl CheckedGroup<'_> {
         let shape = &*shape;
         let part_axes = shape.len() - batch.len();
         let results = self.results(shape, part_axes, like)?;
-        let (directions, projection) = match &factored.directions {
+        let (directions, projection, prepared) = match &factored.directions {
             Directions::Vectors(directions) => {
                 let expected = concatenated([shape, &[d]]);
-                (broadcast_to(self.argument(Field::Directions), directions, &expected, like)?, None)
+                (broadcast_to(self.argument(Field::Directions), directions, &expected, like)?, None, None)
             }
-            Directions::Projected { values, projection } => {
+            Directions::Projected { values, projection, prepared } => {
                 let argument = self.argument(Field::Projection);
                 if projection.shape().len() != part_axes + 2 {
                     expect_rank(argument, projection, part_axes + 2, "[p.., r, d]")?;
@@ -93,15 +93,28 @@ impl CheckedGroup<'_> {
                 let expected = concatenated([shape, &[r]]);
                 let values = broadcast_to(self.argument(Field::Values), values, &expected, argument)?;
                 let expected = concatenated([&shape[..part_axes], &[r, d]]);
-                (values, Some(broadcast_to(argument, projection, &expected, like)?))
+                let projection = broadcast_to(argument, projection, &expected, like)?;
+                let prepared = match prepared {
+                    None => None,
+                    Some(prepared) => prepared
+                        .matrices_of(&projection, part_axes, argument)
+                        .map_err(|cause| Error::new(self.argument(Field::Prepared), cause))?,
+                };
+                (values, Some(projection), prepared)
             }
         };
         let scale = match &factored.scale {
             None => None,
             Some(scale) => Some(broadcast_to(self.argument(Field::Scale), scale, &concatenated([batch, &[d]]), like)?),
         };
-        let tensors =
-            FactoredTensors { coefficients, directions, projection, scale, leave_out_zeros: factored.leave_out_zeros };
+        let tensors = FactoredTensors {
+            coefficients,
+            directions,
+            projection,
+            prepared,
+            scale,
+            leave_out_zeros: factored.leave_out_zeros,
+        };
         GroupPlan::factored(&tensors, part_axes, results, whole, options).ok_or_else(|| out_of_memory::<GroupPlan>(1))
     }
 

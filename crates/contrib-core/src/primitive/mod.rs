@@ -38,8 +38,8 @@ use smallvec::SmallVec;
 ///
 /// # Errors
 /// [`Cause::Rank`], [`Cause::ShapeMismatch`], [`Cause::TooLarge`] for a `d` above `u32::MAX`, [`Cause::TopK`],
-/// [`Cause::IndexType`], [`Cause::InvalidThreshold`], [`Cause::InvalidNumber`], [`Cause::Overlap`], [`Cause::OverlapsItself`], [`Cause::OutOfMemory`]; the outputs are
-/// untouched then.
+/// [`Cause::IndexType`], [`Cause::InvalidThreshold`], [`Cause::InvalidNumber`], [`Cause::PreparedOfAnother`], [`Cause::Overlap`],
+/// [`Cause::OverlapsItself`], [`Cause::OutOfMemory`]; the outputs are untouched then.
 ///
 /// # Example
 /// ```
@@ -138,7 +138,7 @@ fn inputs<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (Field, &'a Tensor<'
             }
             match &factored.directions {
                 Directions::Vectors(directions) => all[7] = Some((Field::Directions, directions)),
-                Directions::Projected { values, projection } => {
+                Directions::Projected { values, projection, .. } => {
                     all[7] = Some((Field::Values, values));
                     all[8] = Some((Field::Projection, projection));
                 }

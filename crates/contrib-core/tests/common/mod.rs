@@ -413,7 +413,7 @@ impl Job {
             pattern: self.pattern(),
             heads: match self.get("value_output") {
                 Some(value_output) => Heads::ValueOutput(view(value_output)),
-                None => Heads::Values { values: input("values"), w_o: input("w_o") },
+                None => Heads::Values { values: input("values"), w_o: input("w_o"), prepared: None },
             },
             scale: None,
             leave_out_masked: self.leave_out_masked,

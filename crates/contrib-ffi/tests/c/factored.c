@@ -107,7 +107,7 @@ static void neurons(void) {
 static void heads(void) {
     /* Two heads of one key-value head: the first attends to the first of two tokens, the second to the other. */
     const float attention[4] = {1, 0, 0, 1}, value[2] = {2, 1}, matrix[4] = {1, 0, 0, 1}, ones[1] = {1};
-    const float product[8] = {2, 0, 0, 2, 1, 0, 0, 1};
+    const float product[8] = {2, 0, 0, 2, 1, 0, 0, 1}, same_matrix[4] = {1, 0, 0, 1};
     float contribution[4], resid_contribution, one_off_contribution;
     const double each[4] = {0.5, 0.0, 0.0, 0.25}, sums[2] = {0.5, 0.25}, resid[1] = {0.25};
     const double with_one_off[2] = {0.4, 0.2}, one_off_expected[1] = {0.2};
@@ -116,6 +116,7 @@ static void heads(void) {
     TENSOR(pattern, attention, CONTRIB_F32, 1, 2, 1, 2);
     TENSOR(values, value, CONTRIB_F32, 1, 2, 1, 1);
     TENSOR(w_o, matrix, CONTRIB_F32, 2, 1, 2);
+    TENSOR(same_matrices, same_matrix, CONTRIB_F32, 2, 1, 2);
     TENSOR(value_output, product, CONTRIB_F32, 1, 2, 2, 2);
     TENSOR(scale, ones, CONTRIB_F32, 1, 1, 1);
     TENSOR(out_each, contribution, CONTRIB_F32, 1, 1, 2, 2);
@@ -125,6 +126,7 @@ static void heads(void) {
     contrib_attention_inputs inputs = CONTRIB_ATTENTION_INPUTS_INIT;
     contrib_attention_results results = CONTRIB_ATTENTION_RESULTS_INIT;
     contrib_one_off one_off;
+    contrib_prepared_projection *prepared = NULL;
 
     inputs.resid_pre = resid_pre;
     inputs.resid_mid = resid_mid;
@@ -135,6 +137,20 @@ static void heads(void) {
     results.out_resid = out_resid;
     check(contrib_attention_factored(&inputs, &results, NULL), contribution, each, 4, "heads");
     check(CONTRIB_OK, &resid_contribution, resid, 1, "the stream beside heads");
+
+    /* The same with what is prepared of the matrices, once for all calls. */
+    check(contrib_prepared_projection_new(w_o, NULL, &prepared), NULL, NULL, 0, "preparing the matrices");
+    inputs.prepared = prepared;
+    contribution[0] = contribution[3] = resid_contribution = -1;
+    check(contrib_attention_factored(&inputs, &results, NULL), contribution, each, 4, "heads of prepared matrices");
+    check(CONTRIB_OK, &resid_contribution, resid, 1, "the stream beside heads of prepared matrices");
+    inputs.w_o = same_matrices;
+    if (contrib_attention_factored(&inputs, &results, NULL) != CONTRIB_ERROR_PREPARED) {
+        fprintf(stderr, "matrices that are not those that were prepared are no error\n");
+        failures++;
+    }
+    inputs.prepared = NULL;
+    contrib_prepared_projection_free(prepared);
 
     inputs.values = inputs.w_o = NULL;
     inputs.value_output = value_output;
@@ -213,6 +229,7 @@ static void heads_from_scores(void) {
 static void groups(void) {
     const float coefficient[3] = {2, 0, 1}, direction[6] = {1, 0, 5, 5, 0, 1}, ones[2] = {1, 1};
     const float identity[4] = {1, 0, 0, 1};
+    contrib_prepared_projection *prepared = NULL;
     float contribution[3], stream_contribution;
     int64_t index[1];
     const double all[3] = {0.5, 0.0, 0.25}, sum[1] = {0.75}, strongest[1] = {0.5}, stream[1] = {0.25};
@@ -237,6 +254,12 @@ static void groups(void) {
     check(contrib_group_contributions(whole, both, 2, NULL), contribution, all, 3, "a group");
     check(CONTRIB_OK, &stream_contribution, stream, 1, "the other group");
     both[0].projection = projection;
+    check(contrib_prepared_projection_new(projection, NULL, &prepared), NULL, NULL, 0, "preparing a projection");
+    both[0].prepared = prepared;
+    check(contrib_group_contributions(whole, both, 2, NULL), contribution, all, 3, "a group with what is prepared");
+    both[0].prepared = NULL;
+    contrib_prepared_projection_free(prepared);
+    contrib_prepared_projection_free(NULL);
     both[0].scale = scale;
     both[0].flags = CONTRIB_GROUP_LEAVE_OUT_ZEROS;
     check(contrib_group_contributions(whole, both, 2, NULL), contribution, all, 3,

@@ -162,6 +162,7 @@ pub const fn dense_group(parts: *const contrib_tensor, out: *const contrib_tenso
         left_out: ptr::null(),
         above: 0.0,
         summed_axes: 0,
+        prepared: ptr::null(),
     }
 }
 
@@ -194,6 +195,7 @@ pub const NO_ATTENTION_INPUTS: contrib_attention_inputs = contrib_attention_inpu
     value_output: ptr::null(),
     scale: ptr::null(),
     flags: 0,
+    prepared: ptr::null(),
 };
 
 /// What `CONTRIB_ATTENTION_RESULTS_INIT` says.

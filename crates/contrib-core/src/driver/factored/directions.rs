@@ -4,10 +4,10 @@
 //! projected back. Its elements are needed where the part may exceed the whole: for the few smallest elements of each whole.
 //! Elements of one index, of all sixteen parts, are calculated when they are first needed, and kept for other wholes.
 
-use super::kernels::Kernels;
+use super::kernels::{Gemm, Kernels};
 use super::panels::{self, PanelReader};
 use super::wholes::lines;
-use crate::dispatch::Arithmetic;
+use crate::dispatch::{Arithmetic, EntryPoint};
 use crate::driver::memory::{buffer, zeroed};
 use crate::driver::plan::Projection;
 use crate::driver::vectors::Vectors;
@@ -54,7 +54,8 @@ impl<N: Arithmetic> Matrix<N> {
     /// Memory for a matrix of `rows` rows of `len` elements.
     pub(super) fn new(rows: usize, len: usize, reduction: Reduction) -> Result<Self, Error> {
         let value_lines = lines(rows);
-        let row_products = if reduction == Reduction::Squares { value_lines * LANES * value_lines } else { 0 };
+        let row_products =
+            if reduction == Reduction::Squares { value_lines.saturating_mul(LANES * value_lines) } else { 0 };
         Ok(Matrix {
             len,
             value_lines,
@@ -66,9 +67,13 @@ impl<N: Arithmetic> Matrix<N> {
         })
     }
 
-    /// Packs the matrix that begins at `offset` of the projection.
-    pub(super) fn load(&mut self, kernels: &Kernels<N>, projection: &Projection, offset: isize) {
-        let Some(pack_matrix) = kernels.pack_matrix else { return };
+    /// Packs the matrix that begins at `offset` of the projection, with the kernel for its elements.
+    pub(super) fn load(
+        &mut self,
+        pack_matrix: EntryPoint<PackPanelArguments<N>>,
+        projection: &Projection,
+        offset: isize,
+    ) {
         let padded = lines(self.len) * LANES;
         let squares = Line::numbers_mut(&mut self.squares);
         squares.fill(0.0);
@@ -105,7 +110,7 @@ impl<N: Arithmetic> Matrix<N> {
     }
 
     /// Multiplies the rows with each other, of which `packed` has memory for [`MR`].
-    pub(super) fn multiply_rows(&mut self, kernels: &Kernels<N>, packed: &mut [Line<N>]) {
+    pub(super) fn multiply_rows(&mut self, gemm: Gemm<N>, packed: &mut [Line<N>]) {
         let lines_of_row = lines(self.len);
         for first in (0..self.value_lines * LANES).step_by(MR) {
             for (row, to) in packed.chunks_exact_mut(lines_of_row).enumerate().take(MR) {
@@ -119,7 +124,7 @@ impl<N: Arithmetic> Matrix<N> {
                 let packed = packed.as_ptr();
                 // SAFETY: the rows have as many lines as a row of the matrix.
                 unsafe {
-                    kernels.multiply(
+                    gemm.multiply(
                         (|_| from_fn(|row| packed.wrapping_add(row * lines_of_row).cast()), LANES),
                         self.panel_of_rows(block),
                         lines_of_row,

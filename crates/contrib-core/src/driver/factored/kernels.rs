@@ -3,6 +3,7 @@
 use crate::dispatch::{Arithmetic, EntryPoint, entry_point};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan};
 use crate::dtype::DType;
+use crate::instruction_set::InstructionSet;
 use crate::kernels::excess::{Excess, ExcessArguments};
 use crate::kernels::gather::{Gather, GatherArguments};
 use crate::kernels::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, Products};
@@ -31,7 +32,7 @@ pub(super) struct Kernels<N> {
     pub(super) widen: EntryPoint<WidenArguments<N>>,
     /// Packs directions or values that were widened.
     pub(super) pack_rows: EntryPoint<PackPanelArguments<N>>,
-    pub(super) gemm: EntryPoint<GemmArguments<N>>,
+    pub(super) gemm: Gemm<N>,
     pub(super) gather: EntryPoint<GatherArguments<N>>,
     pub(super) largest_bounds: EntryPoint<LargestBoundsArguments<N>>,
     /// Makes proximities of distance reductions.
@@ -62,7 +63,7 @@ impl<N: Arithmetic> Kernels<N> {
             pack_matrix: plan.projection.map(|projection| N::pack_panel(set, projection.dtype)),
             widen: N::widen(set, plan.directions.dtype),
             pack_rows: N::pack_panel(set, N::DTYPE),
-            gemm: entry_point::<GemmMicrokernel<N>>(set),
+            gemm: Gemm::new(set),
             gather: entry_point::<Gather<N>>(set),
             largest_bounds: entry_point::<LargestBounds<N>>(set),
             proximities: match plan.reduction {
@@ -83,6 +84,31 @@ impl<N: Arithmetic> Kernels<N> {
                 }),
             },
         }
+    }
+
+    /// [`Gemm::multiply`].
+    ///
+    /// # Safety
+    /// As [`Gemm::multiply`].
+    pub(super) unsafe fn multiply(
+        &self,
+        rows: (impl Fn(usize) -> [*const N; MR], usize),
+        panel: *const Line<N>,
+        lines: usize,
+        products: &mut [Products],
+    ) {
+        // SAFETY: the same contract.
+        unsafe { self.gemm.multiply(rows, panel, lines, products) };
+    }
+}
+
+/// The kernel of matrix products.
+#[derive(Clone, Copy)]
+pub(super) struct Gemm<N>(EntryPoint<GemmArguments<N>>);
+
+impl<N: Arithmetic> Gemm<N> {
+    pub(super) fn new(set: InstructionSet) -> Self {
+        Gemm(entry_point::<GemmMicrokernel<N>>(set))
     }
 
     /// Puts the inner products of blocks of [`MR`] rows with the columns of a panel into `products`. `rows` gives the rows of
@@ -108,7 +134,7 @@ impl<N: Arithmetic> Kernels<N> {
                     products,
                 };
                 // SAFETY: the lines of the slice are among those that can be read.
-                unsafe { (self.gemm)(arguments) };
+                unsafe { (self.0)(arguments) };
             }
         }
     }

@@ -21,7 +21,7 @@
 //!     for each factored group                                                                             [schedule]
 //!         for each whole: signs or doubles, sorted elements           threads share them                  [wholes]
 //!         for each span of parts that share W, such as a head         threads share them                  [task]
-//!             pack W; project the signs of all wholes back: U = S W'  matrix product
+//!             pack W, unless it is prepared; project the signs of all wholes back: U = S W'  matrix product
 //!             for each panel of 16 parts
 //!                 read their values V                                 stays in the first-level cache      [directions]
 //!                 for each strip of 32 wholes
@@ -46,11 +46,14 @@ mod excess;
 mod kernels;
 mod materialise;
 mod panels;
+mod prepared;
 mod rows;
 mod schedule;
 mod scores;
 mod task;
 mod wholes;
+
+pub(crate) use prepared::PreparedMatrices;
 
 use super::memory::{Shared, buffer, uninit};
 use super::normalise::Normaliser;

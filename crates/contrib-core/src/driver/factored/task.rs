@@ -29,6 +29,7 @@ const _: () = assert!(STRIP.is_multiple_of(MR), "strips are whole blocks of the 
 
 /// Working memory of a thread for the parts of one group.
 pub(super) struct Workspace<N> {
+    /// Of the span, where the caller has none prepared.
     matrix: Option<Matrix<N>>,
     /// The factors of each whole, projected back to the length of a value.
     projected: Vec<Line<N>>,
@@ -52,20 +53,22 @@ impl<N: Arithmetic> Workspace<N> {
         let rows = plan.projection.map(|projection| projection.rows);
         let reduces = plan.reduction.is_some();
         let matrix = match (rows, plan.reduction) {
-            (Some(rows), Some(reduction)) => Some(Matrix::new(rows, len, reduction)?),
+            (Some(rows), Some(reduction)) if plan.prepared::<N>().is_none() => Some(Matrix::new(rows, len, reduction)?),
             _ => None,
         };
-        let projected = if matrix.is_some() { wholes * lines(rows.unwrap_or(0)) } else { 0 };
+        let multiplies_rows = matrix.is_some() && plan.reduction == Some(Reduction::Squares);
+        let projects = reduces && rows.is_some();
+        let projected = if projects { wholes * lines(rows.unwrap_or(0)) } else { 0 };
         let directions =
             if reduces { Some(PanelDirections::new(&plan.directions, len, rows.is_some(), panels)?) } else { None };
         Ok(Workspace {
             projected: zeroed(projected)?,
-            least: zeroed(if matrix.is_some() { wholes } else { 0 })?,
+            least: zeroed(if projects { wholes } else { 0 })?,
             matrix,
             directions,
             coefficients: buffer(STRIP, Line([N::ZERO; LANES]))?,
             products: buffer(STRIP, Line([0.0; LANES]))?,
-            rows: zeroed(if plan.reduction == Some(Reduction::Squares) { MR * lines(len) } else { 0 })?,
+            rows: zeroed(if multiplies_rows { MR * lines(len) } else { 0 })?,
             excess: buffer(STRIP, Line([0.0; LANES]))?,
             materialised: Memory::new(len, rows.unwrap_or(0))?,
             scores: match &plan.coefficients {
@@ -133,14 +136,16 @@ impl<N: Arithmetic> Tasks<'_, N> {
         let plan = self.plan;
         let parts = &span.1.parts;
         let offset = plan.projection.as_ref().map_or(0, |projection| projection.parts.offset(parts.start));
-        if let (Some(matrix), Some(projection)) = (&mut workspace.matrix, &plan.projection) {
-            matrix.load(self.kernels, projection, offset);
+        let mut own = workspace.matrix.take();
+        if let (Some(own), Some(projection), Some(pack)) = (&mut own, &plan.projection, self.kernels.pack_matrix) {
+            own.load(pack, projection, offset);
             if plan.reduction == Some(Reduction::Squares) {
-                matrix.multiply_rows(self.kernels, &mut workspace.rows);
+                own.multiply_rows(self.kernels.gemm, &mut workspace.rows);
             }
         }
-        if let Some(prepared) = self.wholes {
-            self.project(workspace, prepared, wholes.clone());
+        let matrix = plan.prepared().map(|prepared| prepared.get(offset)).or(own.as_ref());
+        if let (Some(prepared), Some(matrix)) = (self.wholes, matrix) {
+            self.project(workspace, prepared, matrix, wholes.clone());
         }
         let mut offsets = match &plan.coefficients {
             CoefficientsPlan::Given(given) => Some(given.parts.walk_from(parts.start + panels.start * LANES)),
@@ -180,18 +185,18 @@ impl<N: Arithmetic> Tasks<'_, N> {
             unsafe {
                 match (self.wholes, plan.reduction) {
                     (Some(prepared), Some(reduction)) => {
-                        self.reduce_panel(workspace, prepared, reduction, &panel, wholes.clone());
+                        self.reduce_panel(workspace, prepared, matrix, reduction, &panel, wholes.clone());
                     }
                     _ => self.materialise_panel(workspace, &panel, wholes.clone()),
                 }
             }
         }
+        workspace.matrix = own;
     }
 
-    /// Projects the factors of the wholes back to the length of values, where values are projected.
-    fn project(&self, workspace: &mut Workspace<N>, prepared: &Wholes<N>, wholes: Range<usize>) {
-        let Workspace { matrix, projected, least, .. } = workspace;
-        let Some(matrix) = matrix else { return };
+    /// Projects the factors of the wholes back to the length of values.
+    fn project(&self, workspace: &mut Workspace<N>, prepared: &Wholes<N>, matrix: &Matrix<N>, wholes: Range<usize>) {
+        let Workspace { projected, least, .. } = workspace;
         let value_lines = matrix.value_lines();
         let len = lines(self.whole.vectors.len);
         let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
@@ -228,6 +233,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
         &self,
         workspace: &mut Workspace<N>,
         prepared: &Wholes<N>,
+        matrix: Option<&Matrix<N>>,
         reduction: Reduction,
         panel: &Panel<'_>,
         wholes: Range<usize>,
@@ -245,11 +251,9 @@ impl<N: Arithmetic> Tasks<'_, N> {
                 }
                 continue;
             }
-            let Workspace {
-                matrix, projected, least, directions, coefficients, products, excess, materialised, ..
-            } = &mut *workspace;
+            let Workspace { projected, least, directions, coefficients, products, excess, materialised, .. } =
+                &mut *workspace;
             let Some(directions) = directions else { continue };
-            let matrix = matrix.as_ref();
             if !is_loaded {
                 directions.load(self.kernels, &self.plan.directions, panel.number, &panel.starts, matrix);
                 if reduction == Reduction::Squares {
