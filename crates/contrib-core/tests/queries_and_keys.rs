@@ -113,7 +113,8 @@ impl Call {
             values
         };
         let base: Vec<f64> = (0..d_model).map(|_| random.normal()).collect();
-        let mid = add("resid_mid", &[batch, pos, d_model], &mut |number| base[number % d_model] + 0.3 * random.normal());
+        let mid =
+            add("resid_mid", &[batch, pos, d_model], &mut |number| base[number % d_model] + 0.3 * random.normal());
         let near = if self.is_near { 0.7 } else { 0.0 };
         add("resid_pre", &[batch, pos, d_model], &mut |number| near * mid[number] + 0.3 * random.normal());
         let root = self.score_size.sqrt();
@@ -183,7 +184,8 @@ impl Call {
                 score_scale: maybe(random, &[0.0, 0.125, -0.5, 1.0]),
                 soft_cap: maybe(random, &[0.5, 3.0, 50.0, 1e12]),
                 causal: one_in(random, 2),
-                window: [None, None, Some(1), Some(3), Some(17), Some(0), Some(1000), Some(usize::MAX)][random.below(8)],
+                window: [None, None, Some(1), Some(3), Some(17), Some(0), Some(1000), Some(usize::MAX)]
+                    [random.below(8)],
                 first_query: one_in(random, 3).then(|| random.below(key_pos + 4) as i64 - 2),
             },
             score_size: [0.01, 1.0, 1.0, 5.0, 40.0, 1000.0][random.below(6)],
@@ -276,7 +278,8 @@ fn soft_caps_that_no_score_comes_near_change_nothing() {
             let scoring = Scoring { soft_cap: Some(cap), ..job.scoring };
             let found = Job { scoring, ..job.clone() }.results(None).map(|result| result.to_f64());
             for (found, expected) in found.iter().zip(&expected) {
-                let (error, allowed) = (cases::max_error(found, expected), if kind == Kind::F64 { 1e-14 } else { 1e-8 });
+                let (error, allowed) =
+                    (cases::max_error(found, expected), if kind == Kind::F64 { 1e-14 } else { 1e-8 });
                 assert!(error <= allowed, "{kind:?}, cap {cap:e}: off by {error:e}");
             }
         }
@@ -433,9 +436,11 @@ impl SoftmaxGroup {
             }),
             directions: match &self.projection {
                 None => Directions::Vectors(view(&self.directions)),
-                Some(projection) => {
-                    Directions::Projected { values: view(&self.directions), projection: view(projection) }
-                }
+                Some(projection) => Directions::Projected {
+                    values: view(&self.directions),
+                    projection: view(projection),
+                    prepared: None,
+                },
             },
             scale: None,
             leave_out_zeros: self.leave_out_zeros,
@@ -484,9 +489,8 @@ impl SoftmaxGroup {
                     None => directions.vector(&at(key)).to_vec(),
                     Some(projection) => {
                         let value = directions.vector(&at(key));
-                        let rows = (0..value.len()).flat_map(|of_value| {
-                            projection.vector(&[&row[..], &[0, of_value]].concat()).to_vec()
-                        });
+                        let rows = (0..value.len())
+                            .flat_map(|of_value| projection.vector(&[&row[..], &[0, of_value]].concat()).to_vec());
                         naive::projected(value, &rows.collect::<Vec<_>>(), len)
                     }
                 };
@@ -531,8 +535,7 @@ fn check_groups(seed: u64, kind: Option<Kind>) -> Result<(), TestCaseError> {
     let base: Vec<f64> = (0..len).map(|_| random.normal()).collect();
     let shape = [&batch[..], &[len]].concat();
     let kind_of_whole = kind.unwrap_or(Kind::ALL[random.below(4)]);
-    let whole =
-        Stored::from_fn(kind_of_whole, Layout::row_major(&shape), |i| base[i % len] + 0.3 * random.normal());
+    let whole = Stored::from_fn(kind_of_whole, Layout::row_major(&shape), |i| base[i % len] + 0.3 * random.normal());
     let of_whole = whole.to_f64();
     let dense = Stored::from_fn(kind_of_whole, Layout::row_major(&shape), |i| 0.6 * of_whole[i]);
     let groups = [0, 1].map(|_| SoftmaxGroup::random(random, &batch, &base, kind));
@@ -711,9 +714,12 @@ fn with_nothing_allowed(job: &Job) -> Vec<(&'static str, Job)> {
         ("a mask of float16", job.with("mask", stored(Kind::F16, &[1, 1, 3, 21], |_| f64::NEG_INFINITY))),
         ("a window of no position", scoring(|scoring| (scoring.causal, scoring.window) = (true, Some(0)))),
         ("queries before all keys", scoring(|scoring| (scoring.causal, scoring.first_query) = (true, Some(-3)))),
-        ("queries long after all keys", scoring(|scoring| {
-            (scoring.window, scoring.first_query) = (Some(4), Some(1 << 40));
-        })),
+        (
+            "queries long after all keys",
+            scoring(|scoring| {
+                (scoring.window, scoring.first_query) = (Some(4), Some(1 << 40));
+            }),
+        ),
         ("empty cells", job.with("key_positions", integers(&[1, 1], |_| -1))),
     ]
 }
@@ -759,7 +765,8 @@ fn no_key_and_one_key_and_one_of_everything_are_fine() {
             [2, 3, 4, 0, 3, 5],
         ] {
             let resid = &[batch, pos, d_model][..];
-            let shapes = [resid, resid, &[batch, heads, pos, keys], &[batch, keys, heads, d_head], &[heads, d_head, d_model]];
+            let shapes =
+                [resid, resid, &[batch, heads, pos, keys], &[batch, keys, heads, d_head], &[heads, d_head, d_model]];
             let job = Job::random(Operation::AttentionFactored, kind, &shapes, random);
             for d in [0, 1, 5] {
                 for causal in [false, true] {
@@ -917,7 +924,8 @@ fn scores_that_differ_by_ten_thousand_leave_one_key() {
     let random = &mut Random::new(57);
     for kind in [Kind::F32, Kind::F64, Kind::Bf16] {
         for scale in [1e4, -1e4, 1e30] {
-            let job = some_heads(kind, Scoring { score_scale: Some(scale), causal: true, ..Scoring::default() }, random);
+            let job =
+                some_heads(kind, Scoring { score_scale: Some(scale), causal: true, ..Scoring::default() }, random);
             for leave_out_masked in [false, true] {
                 for norm in NORMS {
                     assert_as_the_oracle(&Job { leave_out_masked, ..job.with_norm(norm) }, "scores of 1e4 and more");
@@ -960,6 +968,7 @@ fn without_a_scale_it_is_one_over_the_root_of_the_length_and_without_a_position_
     assert_eq!(with(plain), expected);
     assert_ne!(with(Scoring { first_query: Some(17), ..plain }), expected);
     let positions = integers(&[1, 3], |query| 18 + query as i64);
-    let positioned = Job { scoring: Scoring { first_query: Some(0), ..plain }, ..job.with("query_positions", positions) };
+    let positioned =
+        Job { scoring: Scoring { first_query: Some(0), ..plain }, ..job.with("query_positions", positions) };
     assert_eq!(results(&positioned), expected);
 }

@@ -158,7 +158,8 @@ pub fn scores(query: &[f64], position: i64, keys: &[Key], scoring: &Scoring) -> 
         }
         let is_empty = key.position < 0;
         let is_after = scoring.causal && key.position > position;
-        let is_before = scoring.window.is_some_and(|window| i128::from(key.position) <= i128::from(position) - window as i128);
+        let is_before =
+            scoring.window.is_some_and(|window| i128::from(key.position) <= i128::from(position) - window as i128);
         let is_masked = key.mask == f64::NEG_INFINITY;
         score += key.mask;
         if is_empty || is_after || is_before || is_masked || score == f64::NEG_INFINITY {

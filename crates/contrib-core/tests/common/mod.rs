@@ -7,8 +7,9 @@ pub mod heads;
 
 use contrib_core::{
     AttentionResults, Coefficients, Context, DType, Element, Error, FactoredAttention, Heads, IndexType, Indices,
-    IndicesMut, MlpNeurons, NeuronResults, Norm, Options, Out, QueriesAndKeys, Sparse, Tensor, TensorMut, TopK, attention, attention_factored, contributions,
-    contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons, threshold_and_renormalise,
+    IndicesMut, MlpNeurons, NeuronResults, Norm, Options, Out, QueriesAndKeys, Sparse, Tensor, TensorMut, TopK,
+    attention, attention_factored, contributions, contributions_with_one_off, decomposed_mlp, half, mlp, mlp_neurons,
+    threshold_and_renormalise,
 };
 use contrib_testing::cases::QueryKeyCase;
 use contrib_testing::{Arrangement, Case, Kind, Layout, Numbers, Operation, Random, Stored};

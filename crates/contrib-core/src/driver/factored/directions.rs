@@ -169,6 +169,16 @@ impl<N: Arithmetic> Matrix<N> {
     }
 }
 
+/// Where the values or directions of a panel come from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) vectors: &'a Vectors,
+    /// The number of the panel in its span.
+    pub(super) number: usize,
+    /// Where the values or directions begin; the last once more for each that is missing.
+    pub(super) starts: &'a [*const u8; LANES],
+}
+
 /// The directions of the parts of a panel.
 pub(super) struct PanelDirections<N> {
     /// Elements of a direction.
@@ -209,34 +219,48 @@ impl<N: Arithmetic> PanelDirections<N> {
         })
     }
 
-    /// Reads the values or directions that begin at `starts`: the panel with this number in its span.
+    /// Takes the values or directions of a panel, and reads them; but not values whose squares of 2-norms are given.
     pub(super) fn load(
         &mut self,
         kernels: &Kernels<N>,
-        vectors: &Vectors,
-        number: usize,
-        starts: &[*const u8; LANES],
+        source: &Source<'_>,
         matrix: Option<&Matrix<N>>,
+        squares: Option<&Line<f64>>,
     ) {
         self.are_exact = false;
         self.out_of_reach = 0;
         self.is_there.fill(self.values.is_none());
-        let (widen, pack_rows) = (kernels.widen, kernels.pack_rows);
-        let Some(values) = &mut self.values else {
+        if self.values.is_none() {
             self.count = self.len;
-            let panel = &mut self.elements;
+            let (widen, pack_rows, panel) = (kernels.widen, kernels.pack_rows, &mut self.elements);
+            let Source { vectors, starts, .. } = source;
             // SAFETY: the directions can be read, and have as many elements as the panel has lines, but for padding.
             unsafe { panels::read(&mut self.widened, self.len, widen, pack_rows, vectors, starts, panel) };
             return self.measure_largest(kernels);
-        };
+        }
         self.count = 0;
-        // SAFETY: the values can be read, for as long as the call lasts.
-        unsafe { values.read(widen, pack_rows, vectors, number, starts) };
-        let (panel, mut squares) = (values.panel(), Line([0.0; LANES]));
-        let (panel, len) = (panel.as_ptr(), panel.len());
-        // SAFETY: the panel has `len` lines.
-        unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut squares }) };
+        let squares = squares.copied().unwrap_or_else(|| {
+            self.read_values(kernels, source);
+            let (panel, mut squares) = (self.panel(), Line([0.0; LANES]));
+            let (panel, len) = (panel.as_ptr(), panel.len());
+            // SAFETY: the panel has `len` lines.
+            unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut squares }) };
+            squares
+        });
         self.bound(squares.0.map(|square| square.sqrt() * SLACK), matrix);
+    }
+
+    /// Reads the values of the panel, unless they were.
+    pub(super) fn read_values(&mut self, kernels: &Kernels<N>, source: &Source<'_>) {
+        let Some(values) = &mut self.values else { return };
+        let &Source { vectors, number, starts } = source;
+        // SAFETY: the values can be read, for as long as the call lasts.
+        unsafe { values.read(kernels.widen, kernels.pack_rows, vectors, number, starts) };
+    }
+
+    /// What reads the values, where they are projected.
+    pub(super) fn reader(&mut self) -> Option<&mut PanelReader<N>> {
+        self.values.as_mut()
     }
 
     /// Takes bounds of the directions' elements: times the norm of a column, where there is a matrix. Those of directions that
@@ -269,7 +293,7 @@ impl<N: Arithmetic> PanelDirections<N> {
         self.values.as_ref().map_or(&self.elements, PanelReader::panel)
     }
 
-    /// The directions as a panel, whose lines with these indices are there.
+    /// The directions as a panel, whose lines with these indices are there. Values that are projected were read.
     pub(super) fn elements(
         &mut self,
         kernels: &Kernels<N>,

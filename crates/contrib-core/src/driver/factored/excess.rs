@@ -4,7 +4,7 @@
 //! the element: `|coefficient| * ||value|| * ||column||`. So most parts need no element at all, and of the others those are
 //! looked at that belong to the smallest of the whole.
 
-use super::directions::{Matrix, PanelDirections, SLACK};
+use super::directions::{Matrix, PanelDirections, SLACK, Source};
 use super::kernels::Kernels;
 use super::task::STRIP;
 use super::wholes::{Whole, Wholes};
@@ -33,6 +33,7 @@ pub(super) struct PanelExcess<'a, N> {
     pub(super) kernels: &'a Kernels<N>,
     pub(super) matrix: Option<&'a Matrix<N>>,
     pub(super) directions: &'a mut PanelDirections<N>,
+    pub(super) source: Source<'a>,
 }
 
 impl<N: Arithmetic> PanelExcess<'_, N> {
@@ -78,6 +79,7 @@ impl<N: Arithmetic> PanelExcess<'_, N> {
             return;
         }
         let sorted = &whole.sorted[..count];
+        self.directions.read_values(self.kernels, &self.source);
         let indices = sorted.iter().map(|element| element.index as usize);
         let panel = self.directions.elements(self.kernels, self.matrix, indices).as_ptr();
         let arguments = ExcessArguments { coefficients, panel, sorted: sorted.as_ptr(), count, excess };

@@ -45,6 +45,7 @@ mod directions;
 mod excess;
 mod kernels;
 mod materialise;
+mod one_pass;
 mod panels;
 mod prepared;
 mod rows;
