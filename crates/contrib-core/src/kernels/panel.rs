@@ -88,7 +88,7 @@ impl<T: Element, N: Reads<T>> Kernel for PackPanel<T, N> {
 /// with row `i + 8`, into rows `2i` and `2i + 1`, moves each bit up by one and the first bit to the end. After four such
 /// rounds the bits of row and lane have been swapped.
 #[inline(always)]
-fn transpose<L: Lanes>(square: &mut [L; LANES]) {
+pub(super) fn transpose<L: Lanes>(square: &mut [L; LANES]) {
     let mut bits = LANES.ilog2();
     while bits > 0 {
         let before = *square;

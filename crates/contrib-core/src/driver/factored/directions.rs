@@ -14,6 +14,7 @@ use crate::driver::vectors::Vectors;
 use crate::error::Error;
 use crate::kernels::gemm_microkernel::MR;
 use crate::kernels::panel::{PackPanelArguments, PanelSizesArguments};
+use crate::kernels::project_value::ProjectValueArguments;
 use crate::lanes::{LANES, Line};
 use crate::norm::Reduction;
 use std::array::from_fn;
@@ -26,7 +27,7 @@ const LARGEST_ELEMENT: f64 = 1e37;
 
 /// Once one in so many lines was needed, all are calculated: the others are soon needed, too, and the largest elements are
 /// then known, which are smaller than their bounds.
-const WORTH_ALL: usize = 8;
+pub(super) const WORTH_ALL: usize = 8;
 
 /// Lines of a panel that are calculated together.
 const MISSING: usize = 4 * MR;
@@ -197,6 +198,11 @@ pub(super) struct PanelDirections<N> {
     is_there: Vec<bool>,
     /// How many lines are there.
     count: usize,
+    /// A bit for each part whose elements are all there.
+    complete: u32,
+    /// One value, and its direction.
+    value: Vec<Line<N>>,
+    direction: Vec<Line<N>>,
     /// In the 2-norm: the squares of the directions' norms.
     pub(super) squares: Line<f64>,
 }
@@ -215,6 +221,9 @@ impl<N: Arithmetic> PanelDirections<N> {
             elements: zeroed(lines(len) * LANES)?,
             is_there: buffer(len, false)?,
             count: 0,
+            complete: 0,
+            value: zeroed(if are_projected { lines(vectors.len) } else { 0 })?,
+            direction: zeroed(if are_projected { lines(len) } else { 0 })?,
             squares: Line([0.0; LANES]),
         })
     }
@@ -229,14 +238,18 @@ impl<N: Arithmetic> PanelDirections<N> {
     ) {
         self.are_exact = false;
         self.out_of_reach = 0;
-        self.is_there.fill(self.values.is_none());
+        self.complete = 0;
         if self.values.is_none() {
+            self.is_there.fill(true);
             self.count = self.len;
             let (widen, pack_rows, panel) = (kernels.widen, kernels.pack_rows, &mut self.elements);
             let Source { vectors, starts, .. } = source;
             // SAFETY: the directions can be read, and have as many elements as the panel has lines, but for padding.
             unsafe { panels::read(&mut self.widened, self.len, widen, pack_rows, vectors, starts, panel) };
             return self.measure_largest(kernels);
+        }
+        if self.count > 0 {
+            self.is_there.fill(false);
         }
         self.count = 0;
         let squares = squares.copied().unwrap_or_else(|| {
@@ -308,6 +321,32 @@ impl<N: Arithmetic> PanelDirections<N> {
                 self.measure_largest(kernels);
             }
         }
+        &self.elements
+    }
+
+    /// The directions as a panel, where all elements of the parts with these bits are there; others need not be.
+    pub(super) fn elements_of(&mut self, kernels: &Kernels<N>, matrix: &Matrix<N>, parts: u32) -> &[Line<N>] {
+        let missing = parts & !self.complete;
+        for lane in (0..LANES).filter(|lane| missing >> lane & 1 != 0) {
+            let Some(values) = &self.values else { break };
+            for (number, line) in Line::numbers_mut(&mut self.value).iter_mut().zip(values.panel()) {
+                *number = line.0[lane];
+            }
+            let direction = Line::numbers_mut(&mut self.direction);
+            let arguments = ProjectValueArguments {
+                value: self.value.as_ptr().cast(),
+                lines: matrix.value_lines,
+                matrix: matrix.columns.as_ptr(),
+                columns: direction.len(),
+                direction: direction.as_mut_ptr(),
+            };
+            // SAFETY: the value has as many lines as columns of the matrix, and there is a number for each column.
+            unsafe { (kernels.project_value)(arguments) };
+            for (line, &number) in self.elements.iter_mut().zip(&*direction) {
+                line.0[lane] = number;
+            }
+        }
+        self.complete |= missing;
         &self.elements
     }
 

@@ -317,7 +317,8 @@ impl<N: Arithmetic> Tasks<'_, N> {
             let corrections: &[Line<f64>] = match reduction {
                 Reduction::Magnitudes => {
                     let least = |number: usize| least.get(number - wholes.start).copied().unwrap_or(0.0);
-                    let mut panel = PanelExcess { kernels: self.kernels, matrix, directions, source };
+                    let are_few = self.of_values.is_some();
+                    let mut panel = PanelExcess { kernels: self.kernels, matrix, directions, source, are_few };
                     panel.of_strip(prepared, numbers.clone(), least, coefficients, excess);
                     excess
                 }
