@@ -2,7 +2,6 @@
 
 use super::Kernel;
 use super::gemm_microkernel::DEPTH;
-use super::panel::transpose;
 use crate::lanes::{LANES, Lanes, Line, LoadAs, Number, Vectors};
 use std::marker::PhantomData;
 
@@ -48,7 +47,7 @@ impl<N: Number> Kernel for ProjectValue<N> {
                             square[lane] = LoadAs::<N>::load(matrix.add(line * columns + column + lane).cast());
                             lane += 1;
                         }
-                        transpose(&mut square);
+                        Lanes::transpose(&mut square);
                         let mut row = 0;
                         while row < LANES {
                             let number = Lanes::splat(*value.add(line * LANES + row));

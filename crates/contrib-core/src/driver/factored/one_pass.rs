@@ -14,7 +14,7 @@ use crate::driver::memory::{Shared, buffer, zeroed};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan};
 use crate::driver::vectors::Vectors;
 use crate::error::Error;
-use crate::kernels::gemm_microkernel::MR;
+use crate::kernels::gemm_microkernel::{MR, Products};
 use crate::kernels::panel::PanelSizesArguments;
 use crate::kernels::widen::WidenArguments;
 use crate::lanes::{LANES, Line};
@@ -152,6 +152,7 @@ impl<N: Arithmetic> Pass<'_, N> {
         let spans = self.spans;
         // SAFETY: this function's contract.
         let offsets = unsafe { self.offsets.piece(slot, spans.len()) };
+        let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
         for number in panels {
             for (span, offsets) in spans.iter().zip(&mut *offsets) {
                 self.offsets_of_panel(span, number, offsets);
@@ -161,7 +162,7 @@ impl<N: Arithmetic> Pass<'_, N> {
             while first < spans.len() {
                 let end = first + offsets[first..].iter().take_while(|&own| *own == offsets[first]).count();
                 // SAFETY: this function's contract.
-                unsafe { self.multiply_panel(reader, number, first..end, &offsets[first]) };
+                unsafe { self.multiply_panel(reader, number, first..end, &offsets[first], &mut products) };
                 first = end;
             }
         }
@@ -215,6 +216,7 @@ impl<N: Arithmetic> Pass<'_, N> {
         number: usize,
         spans: Range<usize>,
         offsets: &[isize; LANES],
+        products: &mut [Products; STRIP / MR],
     ) {
         let (kernels, wholes, row_lines) = (self.kernels, self.wholes, self.row_lines);
         let start = self.vectors.start(self.item);
@@ -231,7 +233,6 @@ impl<N: Arithmetic> Pass<'_, N> {
         let rows = spans.start * wholes..spans.end * wholes;
         for strip in rows.clone().step_by(STRIP) {
             let count = STRIP.min(rows.end - strip);
-            let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
             let row = |index: usize| self.rows[(strip + index.min(count - 1)) * row_lines..].as_ptr().cast::<N>();
             // SAFETY: rows and vectors have as many lines.
             unsafe {

@@ -92,9 +92,8 @@ impl<N: Arithmetic> Memory<N> {
             plan.reduction.map(|reduction| Wholes::new(reduction, &whole.vectors, block, threads)).transpose()?;
         let one_pass = |kind| OnePass::new(kind, plan, &schedule.spans, block, threads.count());
         let (keys, values) = (one_pass(Kind::Keys)?, one_pass(Kind::Values)?);
-        let panels = schedule.spans.iter().map(Span::panels).max().unwrap_or(0);
-        // A pass over all spans keeps no panels.
-        let kept = if block <= FEW && values.is_some() { 0 } else { panels };
+        // For few wholes it takes longer to keep panels than to read them again.
+        let kept = if block <= FEW { 0 } else { schedule.spans.iter().map(Span::panels).max().unwrap_or(0) };
         let mut workspaces = Vec::new();
         if workspaces.try_reserve_exact(threads.count()).is_err() {
             return Err(Error::out_of_memory(threads.count() * size_of::<Workspace<N>>()));

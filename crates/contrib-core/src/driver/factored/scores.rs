@@ -29,7 +29,7 @@ pub(super) struct Workspace<N> {
 impl<N: Arithmetic> Workspace<N> {
     /// Memory for so many queries.
     pub(super) fn new(plan: &ScoresPlan, queries: usize) -> Result<Self, Error> {
-        // Few queries are multiplied with the keys of all spans in one pass, which keeps no panels.
+        // Few queries are multiplied with the keys of all spans in one pass, which needs each panel once.
         let panels = if queries <= FEW { 0 } else { plan.count.div_ceil(LANES) };
         Ok(Workspace { queries: zeroed(queries * lines(plan.keys.len))?, keys: PanelReader::new(&plan.keys, panels)? })
     }
@@ -69,6 +69,7 @@ impl<N: Arithmetic> Scores<'_, N> {
         let first = plan.keys.start(self.start + wholes.start);
         let mut keys = plan.keys.parts.walk_from(parts.start);
         let mut mask = plan.mask.as_ref().map(|mask| mask.parts.walk_from(parts.start));
+        let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
         for panel in 0..self.span.1.panels() {
             let count = LANES.min(parts.len() - panel * LANES);
             let mut starts = [first; LANES];
@@ -103,7 +104,6 @@ impl<N: Arithmetic> Scores<'_, N> {
                     unsafe { workspace.keys.read(widen_keys, self.kernels.pack_rows, &plan.keys, panel, &starts) };
                     is_read = true;
                 }
-                let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
                 let products = &mut products[..numbers.len().div_ceil(MR)];
                 let last = numbers.len() - 1;
                 let row = |number: usize| {
