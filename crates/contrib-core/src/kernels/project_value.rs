@@ -42,13 +42,13 @@ impl<N: Number> Kernel for ProjectValue<N> {
                     let mut sums = N::Lanes::<V>::splat(N::ZERO);
                     while line < end {
                         let mut square = [sums; LANES];
-                        let mut lane = 0;
-                        while lane < LANES {
-                            square[lane] = LoadAs::<N>::load(matrix.add(line * columns + column + lane).cast());
-                            lane += 1;
+                        let mut row = 0;
+                        while row < LANES {
+                            square[row] = LoadAs::<N>::load(matrix.add(line * columns + column + row).cast());
+                            row += 1;
                         }
                         Lanes::transpose(&mut square);
-                        let mut row = 0;
+                        row = 0;
                         while row < LANES {
                             let number = Lanes::splat(*value.add(line * LANES + row));
                             sums = sums.add(square[row].mul(number));

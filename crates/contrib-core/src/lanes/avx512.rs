@@ -24,32 +24,33 @@ unsafe fn transpose(rows: &mut [Singles; LANES]) {
     // SAFETY: the processor has AVX-512F.
     unsafe {
         let (mut pairs, mut fours) = ([_mm512_setzero_pd(); LANES], [_mm512_setzero_ps(); LANES]);
-        let mut i = 0;
-        while i < LANES {
-            let (a, b) = (rows[i].register(0), rows[i + 1].register(0));
-            pairs[i] = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
-            pairs[i + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
-            i += 2;
+        let mut row = 0;
+        while row < LANES {
+            let (even, odd) = (rows[row].register(0), rows[row + 1].register(0));
+            pairs[row] = _mm512_castps_pd(_mm512_unpacklo_ps(even, odd));
+            pairs[row + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(even, odd));
+            row += 2;
         }
-        // Register `4j + i` of `fours` has the numbers of rows `4j` to `4j + 3` with index `4k + i` in quarter `k`.
-        i = 0;
-        while i < LANES {
-            let (a, b) = (i / 4 * 4 + i % 4 / 2, i / 4 * 4 + i % 4 / 2 + 2);
-            fours[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(pairs[a], pairs[b]));
-            fours[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(pairs[a], pairs[b]));
-            i += 2;
+        // Register `4j + i` of `fours` has, in quarter `k`, the numbers of rows `4j` to `4j + 3` with index `4k + i`.
+        row = 0;
+        while row < LANES {
+            let first = row / 4 * 4 + row % 4 / 2;
+            let (upper, lower) = (pairs[first], pairs[first + 2]);
+            fours[row] = _mm512_castpd_ps(_mm512_unpacklo_pd(upper, lower));
+            fours[row + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(upper, lower));
+            row += 2;
         }
-        i = 0;
-        while i < 4 {
-            let (a, b, c, d) = (fours[i], fours[4 + i], fours[8 + i], fours[12 + i]);
-            // The first two quarters of two registers, and the last two.
-            let (ab, cd) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0x44>(c, d));
-            rows[i] = Singles([_mm512_shuffle_f32x4::<0x88>(ab, cd).into()]);
-            rows[4 + i] = Singles([_mm512_shuffle_f32x4::<0xdd>(ab, cd).into()]);
-            let (ab, cd) = (_mm512_shuffle_f32x4::<0xee>(a, b), _mm512_shuffle_f32x4::<0xee>(c, d));
-            rows[8 + i] = Singles([_mm512_shuffle_f32x4::<0x88>(ab, cd).into()]);
-            rows[12 + i] = Singles([_mm512_shuffle_f32x4::<0xdd>(ab, cd).into()]);
-            i += 1;
+        row = 0;
+        while row < 4 {
+            let [a, b, c, d] = [fours[row], fours[4 + row], fours[8 + row], fours[12 + row]];
+            // The first two quarters of two registers, and then the last two.
+            let (upper, lower) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0x44>(c, d));
+            rows[row] = Singles([_mm512_shuffle_f32x4::<0x88>(upper, lower).into()]);
+            rows[4 + row] = Singles([_mm512_shuffle_f32x4::<0xdd>(upper, lower).into()]);
+            let (upper, lower) = (_mm512_shuffle_f32x4::<0xee>(a, b), _mm512_shuffle_f32x4::<0xee>(c, d));
+            rows[8 + row] = Singles([_mm512_shuffle_f32x4::<0x88>(upper, lower).into()]);
+            rows[12 + row] = Singles([_mm512_shuffle_f32x4::<0xdd>(upper, lower).into()]);
+            row += 1;
         }
     }
 }

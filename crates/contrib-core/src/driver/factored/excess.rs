@@ -9,7 +9,7 @@ use super::kernels::Kernels;
 use super::task::STRIP;
 use super::wholes::{Whole, Wholes};
 use crate::dispatch::Arithmetic;
-use crate::kernels::excess::{ExcessArguments, SortedElement};
+use crate::kernels::excess::{Buckets, ExcessArguments, SortedElement};
 use crate::kernels::proximities::LargestBoundsArguments;
 use crate::lanes::{LANES, Line};
 use std::array::from_fn;
@@ -86,30 +86,25 @@ impl<N: Arithmetic> PanelExcess<'_, N> {
             return;
         }
         self.directions.read_values(self.kernels, &self.source);
-        if self.are_few && count > whole.sorted.len() / WORTH_ALL && !self.directions.are_exact {
-            if let Some(matrix) = self.matrix {
-                let counts: [usize; LANES] = from_fn(|lane| {
-                    let bound = coefficients.0[lane].to_f64().abs() * self.directions.bounds.0[lane].to_f64();
-                    buckets.count_below((bound * norm * SLACK) as f32)
-                });
-                let is_large = |count: usize| count > whole.sorted.len() / WORTH_ALL;
-                let large =
-                    (0..LANES).filter(|&lane| is_large(counts[lane])).fold(0_u32, |bits, lane| bits | 1 << lane);
-                if large.count_ones() <= MOST_ALONE {
-                    let panel = self.directions.elements_of(self.kernels, matrix, large).as_ptr();
-                    let mut of_large = Line([0.0; LANES]);
-                    // SAFETY: the panel has a line for each element.
-                    unsafe { self.sum(coefficients, panel, &whole.sorted[..count], &mut of_large) };
-                    let others = counts.into_iter().filter(|&count| !is_large(count)).max().unwrap_or(0);
-                    self.of_first(&whole.sorted[..others], coefficients, excess);
-                    for lane in (0..LANES).filter(|lane| large >> lane & 1 != 0) {
-                        excess.0[lane] = of_large.0[lane];
-                    }
-                    return;
-                }
-            }
+        let is_worth_it = self.are_few && !self.directions.are_exact && count > whole.sorted.len() / WORTH_ALL;
+        let Some(matrix) = self.matrix.filter(|_| is_worth_it) else {
+            return self.of_first(&whole.sorted[..count], coefficients, excess);
+        };
+        let bounds = from_fn(|lane| {
+            let bound = coefficients.0[lane].to_f64().abs() * self.directions.bounds.0[lane].to_f64();
+            (bound * norm * SLACK) as f32
+        });
+        let (alone, of_others) = alone(bounds, buckets, whole.sorted.len() / WORTH_ALL).unwrap_or((0, count));
+        let mut of_alone = Line([0.0; LANES]);
+        if alone != 0 {
+            let panel = self.directions.elements_of(self.kernels, matrix, alone).as_ptr();
+            // SAFETY: the panel has a line for each element.
+            unsafe { self.sum(coefficients, panel, &whole.sorted[..count], &mut of_alone) };
         }
-        self.of_first(&whole.sorted[..count], coefficients, excess);
+        self.of_first(&whole.sorted[..of_others], coefficients, excess);
+        for lane in (0..LANES).filter(|lane| alone >> lane & 1 != 0) {
+            excess.0[lane] = of_alone.0[lane];
+        }
     }
 
     /// Puts the excess of each part over these elements of a whole into `excess`.
@@ -135,4 +130,20 @@ impl<N: Arithmetic> PanelExcess<'_, N> {
         // SAFETY: this function's contract.
         unsafe { (self.kernels.excess)(arguments) };
     }
+}
+
+/// The parts, as bits, that may exceed more elements of the whole than are `worth` it, so that all elements of their directions
+/// are calculated, without those of other parts; and how many sorted elements the others may exceed. `None` where such parts
+/// are many. No element of a part is larger than its bound.
+fn alone(bounds: [f32; LANES], buckets: &Buckets, worth: usize) -> Option<(u32, usize)> {
+    let (mut parts, mut of_others) = (0_u32, 0);
+    for (lane, bound) in bounds.into_iter().enumerate() {
+        let count = buckets.count_below(bound);
+        if count > worth {
+            parts |= 1 << lane;
+        } else {
+            of_others = of_others.max(count);
+        }
+    }
+    (parts.count_ones() <= MOST_ALONE).then_some((parts, of_others))
 }

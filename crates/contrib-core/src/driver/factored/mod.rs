@@ -34,6 +34,10 @@
 //!         contributions of the row, written out
 //! ```
 //!
+//! Few wholes, such as one new query, take as long as reading keys and values does. Their products with all of those, `U V'`,
+//! are calculated before the spans, in the order of memory ([`one_pass`]); and what a panel's few large parts exceed them by
+//! from the directions of those parts alone.
+//!
 //! Parts of other norms, or with a scale, are all materialised.
 //!
 //! A whole whose contributions would not be accurate in `f32` (their sum is small beside the norm) is calculated again, with

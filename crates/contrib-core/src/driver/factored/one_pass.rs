@@ -170,15 +170,24 @@ impl<N: Arithmetic> Pass<'_, N> {
 
     /// The offsets of the vectors of a panel; the last once more for each that is missing.
     fn offsets_of_panel(&self, span: &Span, number: usize, offsets: &mut [isize; LANES]) {
+        let (axes, size) = (&self.vectors.parts, self.vectors.dtype.size() as isize);
         let count = span.parts.len().saturating_sub(number * LANES).min(LANES);
         // Of a span that does not reach so far, the first vector stands for all.
-        let mut walk = self.vectors.parts.walk_from(span.parts.start + if count > 0 { number * LANES } else { 0 });
-        for lane in 0..LANES {
-            offsets[lane] = if lane < count.max(1) {
-                walk.next_offset() * self.vectors.dtype.size() as isize
-            } else {
-                offsets[lane - 1]
-            };
+        let first = span.parts.start + if count > 0 { number * LANES } else { 0 };
+        match (axes.extents.last(), axes.strides.last()) {
+            // All lie along the last axis, which is faster than to walk.
+            (Some(&extent), Some(&stride)) if first % extent.max(1) + count <= extent => {
+                let start = axes.offset(first);
+                for (lane, offset) in offsets.iter_mut().enumerate() {
+                    *offset = (start + lane.min(count.saturating_sub(1)) as isize * stride) * size;
+                }
+            }
+            _ => {
+                let mut walk = axes.walk_from(first);
+                for lane in 0..LANES {
+                    offsets[lane] = if lane < count.max(1) { walk.next_offset() * size } else { offsets[lane - 1] };
+                }
+            }
         }
     }
 

@@ -73,7 +73,8 @@ impl<N: Arithmetic> Scores<'_, N> {
         for panel in 0..self.span.1.panels() {
             let count = LANES.min(parts.len() - panel * LANES);
             let mut starts = [first; LANES];
-            for lane in 0..LANES {
+            let read = if self.found.is_none() { LANES } else { 0 };
+            for lane in 0..read {
                 starts[lane] = if lane < count {
                     first.wrapping_offset(keys.next_offset() * plan.keys.dtype.size() as isize)
                 } else {
