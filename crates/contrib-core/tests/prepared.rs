@@ -29,10 +29,19 @@ fn options(norm: f64, context: &Context) -> Options<'_> {
 }
 
 /// A call of attention whose parts are from small to larger than their whole, some of them 0.
-fn attention([heads, kv_heads, d_head, d_model]: [usize; 4], queries: usize, kind: Kind, random: &mut Random) -> Job {
+fn attention(shape: [usize; 4], queries: usize, kind: Kind, random: &mut Random) -> Job {
+    attention_to_keys(shape, [queries, 19], kind, random)
+}
+
+fn attention_to_keys(
+    [heads, kv_heads, d_head, d_model]: [usize; 4],
+    [queries, keys]: [usize; 2],
+    kind: Kind,
+    random: &mut Random,
+) -> Job {
     let resid = [2, queries, d_model];
     let shapes: [&[usize]; 5] =
-        [&resid, &resid, &[2, heads, queries, 19], &[2, 19, kv_heads, d_head], &[heads, d_head, d_model]];
+        [&resid, &resid, &[2, heads, queries, keys], &[2, keys, kv_heads, d_head], &[heads, d_head, d_model]];
     let mut job = Job::random(Operation::AttentionFactored, kind, &shapes, random);
     // Directions near the first whole's, so that contributions to it are not all calculated again in `f64`.
     let whole = job.input("resid_mid").to_f64();
@@ -237,6 +246,26 @@ fn a_call_calculates_with_what_was_prepared() {
     for (norm, before) in [1.0, 2.0].into_iter().zip(before) {
         assert_ne!(results(&w_o, None, norm), before);
         assert_ne!(results(&w_o, Some(&prepared), norm), results(&w_o, None, norm));
+    }
+}
+
+#[test]
+fn few_queries_of_many_keys_have_the_same_bits_on_any_threads() {
+    let mut random = Random::new(8);
+    for queries in [1, 4, 5] {
+        let job = attention_to_keys([6, 2, 20, 200], [queries, 333], Kind::F32, &mut random);
+        let w_o = job.input("w_o");
+        let threads = [1, 3].map(|threads| Context::new(threads).unwrap());
+        let prepared = PreparedProjection::new(&view(w_o), &options(1.0, &threads[0])).unwrap();
+        for pattern in [Pattern::Given, Pattern::Softmax] {
+            for norm in [1.0, 2.0] {
+                let expected = bits(&job, w_o, pattern, None, &options(norm, &threads[0]));
+                for context in &threads {
+                    let found = bits(&job, w_o, pattern, Some(&prepared), &options(norm, context));
+                    assert_eq!(found, expected, "{queries} queries, {pattern:?}, norm {norm}");
+                }
+            }
+        }
     }
 }
 

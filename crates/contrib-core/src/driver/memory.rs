@@ -84,6 +84,11 @@ impl<'a, T> Shared<'a, T> {
         Shared { data: buffer.as_mut_ptr(), len: buffer.len(), exclusive: PhantomData }
     }
 
+    /// Whether there are no values.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The values of a range.
     ///
     /// # Panics

@@ -15,6 +15,7 @@ pub(crate) mod measure;
 pub(crate) mod panel;
 pub(crate) mod power;
 pub(crate) mod prepare;
+pub(crate) mod project_value;
 pub(crate) mod proximities;
 pub(crate) mod rows;
 pub(crate) mod shares;

@@ -49,7 +49,7 @@ impl<T: Element, N: Reads<T>> Kernel for PackPanel<T, N> {
                         square[lane] = N::load::<V>(starts[lane].add(done));
                         lane += 1;
                     }
-                    transpose(&mut square);
+                    Lanes::transpose(&mut square);
                     let mut row = 0;
                     while row < LANES {
                         square[row].store(panel.add(done + row).cast());
@@ -79,25 +79,6 @@ impl<T: Element, N: Reads<T>> Kernel for PackPanel<T, N> {
                 done += 1;
             }
         }
-    }
-}
-
-/// Transposes a square of numbers.
-///
-/// The index of a number in the square has the four bits of its row and then the four bits of its lane. Zipping row `i`
-/// with row `i + 8`, into rows `2i` and `2i + 1`, moves each bit up by one and the first bit to the end. After four such
-/// rounds the bits of row and lane have been swapped.
-#[inline(always)]
-fn transpose<L: Lanes>(square: &mut [L; LANES]) {
-    let mut bits = LANES.ilog2();
-    while bits > 0 {
-        let before = *square;
-        let mut row = 0;
-        while row < LANES / 2 {
-            (square[2 * row], square[2 * row + 1]) = before[row].zip(before[row + LANES / 2]);
-            row += 1;
-        }
-        bits -= 1;
     }
 }
 

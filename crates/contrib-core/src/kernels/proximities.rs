@@ -49,7 +49,7 @@ impl<N: Number> Kernel for LargestBounds<N> {
                     row += 1;
                 }
                 // The larger halves of two lines fill one, until each lane has the largest number of one line. That of line
-                // `i` is then in lane `i`: see `transpose` of panels, of which this keeps a half each time.
+                // `i` is then in lane `i`: see `Lanes::transpose`, of which this keeps a half each time.
                 let mut rows = LANES / 2;
                 while rows > 0 {
                     row = 0;

@@ -9,6 +9,7 @@ use super::measure::Parameters;
 use super::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use super::power::power;
 use super::prepare::{DIFFERENCE_EPSILON, PrepareArguments};
+use super::project_value::{ProjectValue, ProjectValueArguments};
 use super::proximities::{
     CLOSE, LEAST_PROXIMITY, LargestBounds, LargestBoundsArguments, Proximities, ProximitiesArguments,
     SquareProximities, WholeNorm,
@@ -506,6 +507,54 @@ fn test_products<N: Number>(add_product: fn(f64, f64, f64) -> f64) {
             }
         }
     }
+}
+
+/// Tests that a value that is projected alone has the products of a panel of values, in which the matrix' columns are rows.
+fn test_project_value<N: Number>() {
+    let random = &mut Random::new(11);
+    for lines in [1, 3, 4, 5, 9] {
+        for columns in [16, 48] {
+            let value = random_elements::<N>(lines * LANES, random);
+            let matrix = random_panel::<N>(lines * columns, random);
+            let direction = on_every_set("direction", |set| {
+                let mut direction = vec![N::ZERO; columns];
+                let arguments = ProjectValueArguments {
+                    value: value.as_ptr(),
+                    lines,
+                    matrix: matrix.as_ptr(),
+                    columns,
+                    direction: direction.as_mut_ptr(),
+                };
+                // SAFETY: the instruction set is available; value and matrix have `lines` lines, of each column.
+                unsafe { entry_point::<ProjectValue<N>>(set)(arguments) };
+                direction.into_iter().map(Element::to_f64).collect()
+            });
+            let panel: Vec<Line<N>> = value.iter().map(|&number| Line([number; LANES])).collect();
+            let expected: Vec<f64> = (0..columns)
+                .map(|column| {
+                    let mut products: Products = [Line([f64::NAN; NR]); MR];
+                    let arguments = GemmArguments {
+                        rows: [matrix[column..].as_ptr().cast(); MR],
+                        line_stride: columns * LANES,
+                        panel: panel.as_ptr(),
+                        lines,
+                        accumulate: false,
+                        products: &raw mut products,
+                    };
+                    // SAFETY: every processor has the instruction set; rows and panel have `lines` lines.
+                    unsafe { entry_point::<GemmMicrokernel<N>>(InstructionSet::Portable)(arguments) };
+                    N::of(products[0].0[0]).to_f64()
+                })
+                .collect();
+            assert_eq!(direction, expected, "{lines} lines, {columns} columns");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_projected_alone_has_the_bits_of_one_in_a_panel() {
+    test_project_value::<f32>();
+    test_project_value::<f64>();
 }
 
 #[test]

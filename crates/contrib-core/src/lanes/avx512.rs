@@ -1,5 +1,6 @@
 //! Vectors for x86-64 with AVX-512F.
 
+use super::LANES;
 use super::x86::{x86_lanes, x86_vectors};
 use half::{bf16, f16};
 #[allow(clippy::wildcard_imports, reason = "the names of intrinsics are prefixed")]
@@ -10,6 +11,49 @@ use wide::{f32x16, f64x8};
 pub(crate) struct Avx512;
 
 x86_vectors!(Avx512: Singles, Doubles);
+
+/// Transposes a square of numbers, with half of the instructions that take numbers from all of two registers.
+///
+/// Four rows are transposed in each quarter of a register, so that a quarter has the numbers of four rows that have one index.
+/// Then quarters are gathered from four registers each.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[inline(always)]
+unsafe fn transpose(rows: &mut [Singles; LANES]) {
+    // SAFETY: the processor has AVX-512F.
+    unsafe {
+        let (mut pairs, mut fours) = ([_mm512_setzero_pd(); LANES], [_mm512_setzero_ps(); LANES]);
+        let mut row = 0;
+        while row < LANES {
+            let (even, odd) = (rows[row].register(0), rows[row + 1].register(0));
+            pairs[row] = _mm512_castps_pd(_mm512_unpacklo_ps(even, odd));
+            pairs[row + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(even, odd));
+            row += 2;
+        }
+        // Register `4j + i` of `fours` has, in quarter `k`, the numbers of rows `4j` to `4j + 3` with index `4k + i`.
+        row = 0;
+        while row < LANES {
+            let first = row / 4 * 4 + row % 4 / 2;
+            let (upper, lower) = (pairs[first], pairs[first + 2]);
+            fours[row] = _mm512_castpd_ps(_mm512_unpacklo_pd(upper, lower));
+            fours[row + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(upper, lower));
+            row += 2;
+        }
+        row = 0;
+        while row < 4 {
+            let [a, b, c, d] = [fours[row], fours[4 + row], fours[8 + row], fours[12 + row]];
+            // The first two quarters of two registers, and then the last two.
+            let (upper, lower) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0x44>(c, d));
+            rows[row] = Singles([_mm512_shuffle_f32x4::<0x88>(upper, lower).into()]);
+            rows[4 + row] = Singles([_mm512_shuffle_f32x4::<0xdd>(upper, lower).into()]);
+            let (upper, lower) = (_mm512_shuffle_f32x4::<0xee>(a, b), _mm512_shuffle_f32x4::<0xee>(c, d));
+            rows[8 + row] = Singles([_mm512_shuffle_f32x4::<0x88>(upper, lower).into()]);
+            rows[12 + row] = Singles([_mm512_shuffle_f32x4::<0xdd>(upper, lower).into()]);
+            row += 1;
+        }
+    }
+}
 
 x86_lanes!(
     /// One register of sixteen numbers.
@@ -26,6 +70,7 @@ x86_lanes!(
         let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
         ([_mm512_permutex2var_ps(a[0], low, b[0])], [_mm512_permutex2var_ps(a[0], high, b[0])])
     },
+    transpose: |square| transpose(square),
     binary: {
         add => |a, b| _mm512_add_ps(a, b),
         sub => |a, b| _mm512_sub_ps(a, b),

@@ -222,6 +222,25 @@ pub(crate) trait Lanes: LoadAs<Self::Number> {
             (Self::load(low.as_ptr()), Self::load(high.as_ptr()))
         }
     }
+
+    /// Transposes a square of numbers.
+    ///
+    /// The index of a number in the square has the four bits of its row and then the four bits of its lane. Zipping row `i`
+    /// with row `i + 8`, into rows `2i` and `2i + 1`, moves each bit up by one and the first bit to the end. After four such
+    /// rounds the bits of row and lane have been swapped.
+    #[inline(always)]
+    fn transpose(square: &mut [Self; LANES]) {
+        let mut bits = LANES.ilog2();
+        while bits > 0 {
+            let before = *square;
+            let mut row = 0;
+            while row < LANES / 2 {
+                (square[2 * row], square[2 * row + 1]) = before[row].zip(before[row + LANES / 2]);
+                row += 1;
+            }
+            bits -= 1;
+        }
+    }
 }
 
 /// A vector that can be loaded from elements of type `T`, widened exactly.

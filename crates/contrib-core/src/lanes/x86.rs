@@ -28,6 +28,7 @@ macro_rules! x86_lanes {
         store: |$store_to:ident, $store_x:ident| $store:expr,
         unary: { $($unary_operation:ident => |$unary_x:ident| $unary:expr),* $(,)? },
         $(zip: |$zip_a:ident, $zip_b:ident| $zip:expr,)?
+        $(transpose: |$square:ident| $transpose:expr,)?
         binary: { $($operation:ident => |$a:ident, $b:ident| $binary:expr),* $(,)? },
         load: { $($element:ty => |$from:ident| $load:expr),* $(,)? }
     ) => {
@@ -85,6 +86,12 @@ macro_rules! x86_lanes {
                 // SAFETY: as above.
                 let (low, high): ([$raw; $count], [$raw; $count]) = unsafe { $zip };
                 ($name(low.map(Into::into)), $name(high.map(Into::into)))
+            })?
+
+            $(#[inline(always)]
+            fn transpose($square: &mut [Self; $crate::lanes::LANES]) {
+                // SAFETY: the vectors show that the processor has the instruction set.
+                unsafe { $transpose }
             })?
 
             $(#[inline(always)]

@@ -14,6 +14,7 @@ use crate::driver::vectors::Vectors;
 use crate::error::Error;
 use crate::kernels::gemm_microkernel::MR;
 use crate::kernels::panel::{PackPanelArguments, PanelSizesArguments};
+use crate::kernels::project_value::ProjectValueArguments;
 use crate::lanes::{LANES, Line};
 use crate::norm::Reduction;
 use std::array::from_fn;
@@ -26,7 +27,7 @@ const LARGEST_ELEMENT: f64 = 1e37;
 
 /// Once one in so many lines was needed, all are calculated: the others are soon needed, too, and the largest elements are
 /// then known, which are smaller than their bounds.
-const WORTH_ALL: usize = 8;
+pub(super) const WORTH_ALL: usize = 8;
 
 /// Lines of a panel that are calculated together.
 const MISSING: usize = 4 * MR;
@@ -169,6 +170,16 @@ impl<N: Arithmetic> Matrix<N> {
     }
 }
 
+/// Where the values or directions of a panel come from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) vectors: &'a Vectors,
+    /// The number of the panel in its span.
+    pub(super) number: usize,
+    /// Where the values or directions begin; the last once more for each that is missing.
+    pub(super) starts: &'a [*const u8; LANES],
+}
+
 /// The directions of the parts of a panel.
 pub(super) struct PanelDirections<N> {
     /// Elements of a direction.
@@ -187,6 +198,11 @@ pub(super) struct PanelDirections<N> {
     is_there: Vec<bool>,
     /// How many lines are there.
     count: usize,
+    /// A bit for each part whose elements are all there.
+    complete: u32,
+    /// One value, and its direction.
+    value: Vec<Line<N>>,
+    direction: Vec<Line<N>>,
     /// In the 2-norm: the squares of the directions' norms.
     pub(super) squares: Line<f64>,
 }
@@ -205,38 +221,59 @@ impl<N: Arithmetic> PanelDirections<N> {
             elements: zeroed(lines(len) * LANES)?,
             is_there: buffer(len, false)?,
             count: 0,
+            complete: 0,
+            value: zeroed(if are_projected { lines(vectors.len) } else { 0 })?,
+            direction: zeroed(if are_projected { lines(len) } else { 0 })?,
             squares: Line([0.0; LANES]),
         })
     }
 
-    /// Reads the values or directions that begin at `starts`: the panel with this number in its span.
+    /// Takes the values or directions of a panel, and reads them; but not values whose squares of 2-norms are given.
     pub(super) fn load(
         &mut self,
         kernels: &Kernels<N>,
-        vectors: &Vectors,
-        number: usize,
-        starts: &[*const u8; LANES],
+        source: &Source<'_>,
         matrix: Option<&Matrix<N>>,
+        squares: Option<&Line<f64>>,
     ) {
         self.are_exact = false;
         self.out_of_reach = 0;
-        self.is_there.fill(self.values.is_none());
-        let (widen, pack_rows) = (kernels.widen, kernels.pack_rows);
-        let Some(values) = &mut self.values else {
+        self.complete = 0;
+        if self.values.is_none() {
+            self.is_there.fill(true);
             self.count = self.len;
-            let panel = &mut self.elements;
+            let (widen, pack_rows, panel) = (kernels.widen, kernels.pack_rows, &mut self.elements);
+            let Source { vectors, starts, .. } = source;
             // SAFETY: the directions can be read, and have as many elements as the panel has lines, but for padding.
             unsafe { panels::read(&mut self.widened, self.len, widen, pack_rows, vectors, starts, panel) };
             return self.measure_largest(kernels);
-        };
+        }
+        if self.count > 0 {
+            self.is_there.fill(false);
+        }
         self.count = 0;
-        // SAFETY: the values can be read, for as long as the call lasts.
-        unsafe { values.read(widen, pack_rows, vectors, number, starts) };
-        let (panel, mut squares) = (values.panel(), Line([0.0; LANES]));
-        let (panel, len) = (panel.as_ptr(), panel.len());
-        // SAFETY: the panel has `len` lines.
-        unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut squares }) };
+        let squares = squares.copied().unwrap_or_else(|| {
+            self.read_values(kernels, source);
+            let (panel, mut squares) = (self.panel(), Line([0.0; LANES]));
+            let (panel, len) = (panel.as_ptr(), panel.len());
+            // SAFETY: the panel has `len` lines.
+            unsafe { (kernels.squares)(PanelSizesArguments { panel, len, sizes: &raw mut squares }) };
+            squares
+        });
         self.bound(squares.0.map(|square| square.sqrt() * SLACK), matrix);
+    }
+
+    /// Reads the values of the panel, unless they were.
+    pub(super) fn read_values(&mut self, kernels: &Kernels<N>, source: &Source<'_>) {
+        let Some(values) = &mut self.values else { return };
+        let &Source { vectors, number, starts } = source;
+        // SAFETY: the values can be read, for as long as the call lasts.
+        unsafe { values.read(kernels.widen, kernels.pack_rows, vectors, number, starts) };
+    }
+
+    /// What reads the values, where they are projected.
+    pub(super) fn reader(&mut self) -> Option<&mut PanelReader<N>> {
+        self.values.as_mut()
     }
 
     /// Takes bounds of the directions' elements: times the norm of a column, where there is a matrix. Those of directions that
@@ -269,7 +306,7 @@ impl<N: Arithmetic> PanelDirections<N> {
         self.values.as_ref().map_or(&self.elements, PanelReader::panel)
     }
 
-    /// The directions as a panel, whose lines with these indices are there.
+    /// The directions as a panel, whose lines with these indices are there. Values that are projected were read.
     pub(super) fn elements(
         &mut self,
         kernels: &Kernels<N>,
@@ -284,6 +321,32 @@ impl<N: Arithmetic> PanelDirections<N> {
                 self.measure_largest(kernels);
             }
         }
+        &self.elements
+    }
+
+    /// The directions as a panel, where all elements of the parts with these bits are there; others need not be.
+    pub(super) fn elements_of(&mut self, kernels: &Kernels<N>, matrix: &Matrix<N>, parts: u32) -> &[Line<N>] {
+        let missing = parts & !self.complete;
+        for lane in (0..LANES).filter(|lane| missing >> lane & 1 != 0) {
+            let Some(values) = &self.values else { break };
+            for (number, line) in Line::numbers_mut(&mut self.value).iter_mut().zip(values.panel()) {
+                *number = line.0[lane];
+            }
+            let direction = Line::numbers_mut(&mut self.direction);
+            let arguments = ProjectValueArguments {
+                value: self.value.as_ptr().cast(),
+                lines: matrix.value_lines,
+                matrix: matrix.columns.as_ptr(),
+                columns: direction.len(),
+                direction: direction.as_mut_ptr(),
+            };
+            // SAFETY: the value has as many lines as columns of the matrix, and there is a number for each column.
+            unsafe { (kernels.project_value)(arguments) };
+            for (line, &number) in self.elements.iter_mut().zip(&*direction) {
+                line.0[lane] = number;
+            }
+        }
+        self.complete |= missing;
         &self.elements
     }
 

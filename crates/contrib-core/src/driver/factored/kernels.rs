@@ -9,6 +9,7 @@ use crate::kernels::gather::{Gather, GatherArguments};
 use crate::kernels::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, Products};
 use crate::kernels::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use crate::kernels::prepare::PrepareArguments;
+use crate::kernels::project_value::{ProjectValue, ProjectValueArguments};
 use crate::kernels::proximities::{
     LargestBounds, LargestBoundsArguments, Proximities, ProximitiesArguments, SquareProximities,
 };
@@ -33,6 +34,7 @@ pub(super) struct Kernels<N> {
     /// Packs directions or values that were widened.
     pub(super) pack_rows: EntryPoint<PackPanelArguments<N>>,
     pub(super) gemm: Gemm<N>,
+    pub(super) project_value: EntryPoint<ProjectValueArguments<N>>,
     pub(super) gather: EntryPoint<GatherArguments<N>>,
     pub(super) largest_bounds: EntryPoint<LargestBoundsArguments<N>>,
     /// Makes proximities of distance reductions.
@@ -64,6 +66,7 @@ impl<N: Arithmetic> Kernels<N> {
             widen: N::widen(set, plan.directions.dtype),
             pack_rows: N::pack_panel(set, N::DTYPE),
             gemm: Gemm::new(set),
+            project_value: entry_point::<ProjectValue<N>>(set),
             gather: entry_point::<Gather<N>>(set),
             largest_bounds: entry_point::<LargestBounds<N>>(set),
             proximities: match plan.reduction {

@@ -44,6 +44,10 @@
 //! A row has the panels that its whole may see and no others: those of a causal query end with its own position. Panels that a
 //! whole does not see, and coefficients that are all 0 for a strip, cost no product.
 //!
+//! Few wholes, such as one new query, take as long as reading keys and values does. Their products with all of those, `U V'`,
+//! are calculated before the spans, in the order of memory ([`one_pass`]); and what a panel's few large parts exceed them by
+//! from the directions of those parts alone.
+//!
 //! Parts of other norms, or with a scale, are all materialised.
 //!
 //! A whole whose contributions would not be accurate in `f32` (their sum is small beside the norm) is calculated again, with
@@ -55,6 +59,7 @@ mod directions;
 mod excess;
 mod kernels;
 mod materialise;
+mod one_pass;
 mod panels;
 mod prepared;
 mod rows;

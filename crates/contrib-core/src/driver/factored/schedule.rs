@@ -4,8 +4,9 @@
 //! projection, and all wholes of the block that share their directions, or some of them where there would be too few tasks.
 
 use super::kernels::Kernels;
+use super::one_pass::{FEW, OnePass};
 use super::rows::{Rows, Span, padded, panels_of};
-use super::task::{STRIP, Tasks, Workspace, of_zero};
+use super::task::{Kind, STRIP, Tasks, Workspace, of_zero};
 use super::wholes::Wholes;
 use crate::axes::Walk;
 use crate::dispatch::Arithmetic;
@@ -71,6 +72,9 @@ pub(super) struct Memory<N> {
     /// Where given coefficients of each whole of the block begin.
     bases: Vec<isize>,
     rows: Rows<N>,
+    /// Where few wholes are multiplied with all keys, and with all values, in one pass.
+    keys: Option<OnePass<N>>,
+    values: Option<OnePass<N>>,
     /// One for each slot of the threads.
     workspaces: Vec<Workspace<N>>,
 }
@@ -86,19 +90,24 @@ impl<N: Arithmetic> Memory<N> {
         let Schedule { plan, whole, .. } = schedule;
         let wholes =
             plan.reduction.map(|reduction| Wholes::new(reduction, &whole.vectors, block, threads)).transpose()?;
-        let panels = schedule.spans.iter().map(Span::panels).max().unwrap_or(0);
+        let one_pass = |kind| OnePass::new(kind, plan, &schedule.spans, block, threads.count());
+        let (keys, values) = (one_pass(Kind::Keys)?, one_pass(Kind::Values)?);
+        // For few wholes it takes longer to keep panels than to read them again.
+        let kept = if block <= FEW { 0 } else { schedule.spans.iter().map(Span::panels).max().unwrap_or(0) };
         let mut workspaces = Vec::new();
         if workspaces.try_reserve_exact(threads.count()).is_err() {
             return Err(Error::out_of_memory(threads.count() * size_of::<Workspace<N>>()));
         }
         for _ in 0..threads.count() {
-            workspaces.push(Workspace::new(plan, whole.vectors.len, block, panels)?);
+            workspaces.push(Workspace::new(plan, whole.vectors.len, block, kept)?);
         }
         Ok(Memory {
             kernels: Kernels::new(plan, whole.vectors.dtype),
             wholes,
             bases: buffer(block, 0)?,
             rows: Rows::new(block, lines)?,
+            keys,
+            values,
             workspaces,
         })
     }
@@ -132,6 +141,8 @@ impl<N: Arithmetic> Memory<N> {
             bases: &self.bases,
             rows,
             lines,
+            of_keys: None,
+            of_values: None,
         };
         let workspaces = Shared::new(&mut self.workspaces);
         let shared_by = |number: usize| {
@@ -147,6 +158,14 @@ impl<N: Arithmetic> Memory<N> {
         while first < norms.len() {
             let shared = shared_by(first);
             let count = (first..norms.len()).take_while(|&number| shared_by(number) == shared).count();
+            let mut tasks = tasks;
+            if count <= FEW {
+                let numbers = first..first + count;
+                let keys = self.keys.as_mut();
+                tasks.of_keys = keys.map(|keys| keys.run(&tasks, &workspaces, spans, &numbers, threads));
+                let values = self.values.as_mut();
+                tasks.of_values = values.map(|values| values.run(&tasks, &workspaces, spans, &numbers, threads));
+            }
             let pieces = Pieces::new(spans, can_cut_spans, count, threads.count());
             threads.for_each(pieces.count(), |slot, task| {
                 let (span, panels, wholes) = pieces.get(task);

@@ -2,6 +2,7 @@
 
 use super::coefficients::Offsets;
 use super::kernels::{Kernels, ScoreKernels};
+use super::one_pass::{FEW, Found};
 use super::panels::{PanelReader, widen_row};
 use super::rows::{Row, Span};
 use super::task::STRIP;
@@ -22,13 +23,14 @@ use std::ops::Range;
 pub(super) struct Workspace<N> {
     /// The queries of a span, widened.
     queries: Vec<Line<N>>,
-    keys: PanelReader<N>,
+    pub(super) keys: PanelReader<N>,
 }
 
 impl<N: Arithmetic> Workspace<N> {
     /// Memory for so many queries.
     pub(super) fn new(plan: &ScoresPlan, queries: usize) -> Result<Self, Error> {
-        let panels = plan.count.div_ceil(LANES);
+        // Few queries are multiplied with the keys of all spans in one pass, which needs each panel once.
+        let panels = if queries <= FEW { 0 } else { plan.count.div_ceil(LANES) };
         Ok(Workspace { queries: zeroed(queries * lines(plan.keys.len))?, keys: PanelReader::new(&plan.keys, panels)? })
     }
 
@@ -48,6 +50,8 @@ pub(super) struct Scores<'a, N> {
     pub(super) start: usize,
     pub(super) rows: &'a [Row],
     pub(super) lines: Shared<'a, Line<N>>,
+    /// Where queries and keys were multiplied before: their inner products.
+    pub(super) found: Option<Found<'a>>,
 }
 
 impl<N: Arithmetic> Scores<'_, N> {
@@ -59,20 +63,18 @@ impl<N: Arithmetic> Scores<'_, N> {
         let plan = self.plan;
         let row_lines = workspace.keys.row_lines();
         let parts = &self.span.1.parts;
-        for (number, to) in wholes.clone().zip(workspace.queries.chunks_exact_mut(row_lines)) {
-            let start = plan.queries.start(self.start + number);
-            let start =
-                start.wrapping_offset(plan.queries.parts.offset(parts.start) * plan.queries.dtype.size() as isize);
-            // SAFETY: the query can be read, and has as many lines.
-            unsafe { widen_row(self.score_kernels.widen_queries, &plan.queries, start, to) };
+        if self.found.is_none() {
+            self.read_queries(wholes.clone(), &mut workspace.queries);
         }
         let first = plan.keys.start(self.start + wholes.start);
         let mut keys = plan.keys.parts.walk_from(parts.start);
         let mut mask = plan.mask.as_ref().map(|mask| mask.parts.walk_from(parts.start));
+        let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
         for panel in 0..self.span.1.panels() {
             let count = LANES.min(parts.len() - panel * LANES);
             let mut starts = [first; LANES];
-            for lane in 0..LANES {
+            let read = if self.found.is_none() { LANES } else { 0 };
+            for lane in 0..read {
                 starts[lane] = if lane < count {
                     first.wrapping_offset(keys.next_offset() * plan.keys.dtype.size() as isize)
                 } else {
@@ -97,29 +99,33 @@ impl<N: Arithmetic> Scores<'_, N> {
                 if !is_seen {
                     continue;
                 }
-                if !is_read {
+                if !is_read && self.found.is_none() {
                     let ScoreKernels { widen_keys, .. } = *self.score_kernels;
                     // SAFETY: the keys can be read, for as long as the call lasts.
                     unsafe { workspace.keys.read(widen_keys, self.kernels.pack_rows, &plan.keys, panel, &starts) };
                     is_read = true;
                 }
-                let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
                 let products = &mut products[..numbers.len().div_ceil(MR)];
                 let last = numbers.len() - 1;
                 let row = |number: usize| {
                     let query = strip - wholes.start + number.min(last);
                     workspace.queries[query * row_lines..].as_ptr().cast::<N>()
                 };
-                // SAFETY: queries and keys have as many lines.
-                unsafe {
-                    self.kernels.multiply(
-                        (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
-                        workspace.keys.panel().as_ptr(),
-                        row_lines,
-                        products,
-                    );
+                if self.found.is_none() {
+                    // SAFETY: queries and keys have as many lines.
+                    unsafe {
+                        self.kernels.multiply(
+                            (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
+                            workspace.keys.panel().as_ptr(),
+                            row_lines,
+                            products,
+                        );
+                    }
                 }
                 let products = &mut products.as_flattened_mut()[..numbers.len()];
+                if let Some(found) = &self.found {
+                    products.copy_from_slice(found.products(self.span.1, panel, &numbers));
+                }
                 let is_adjusted = self.adjust(products, numbers.start, panel, count, mask.as_ref());
                 let arguments = ScoresArguments {
                     products: products.as_ptr(),
@@ -142,6 +148,17 @@ impl<N: Arithmetic> Scores<'_, N> {
                 SoftmaxArguments { scores: lines.as_mut_ptr().cast(), lines: lines.len(), sink: N::of(sink) };
             // SAFETY: the lines can be read and written.
             unsafe { (self.score_kernels.softmax)(arguments) };
+        }
+    }
+
+    /// Reads the queries of the span, of these wholes of the block, into whole lines.
+    pub(super) fn read_queries(&self, wholes: Range<usize>, to: &mut [Line<N>]) {
+        let queries = &self.plan.queries;
+        let offset = queries.parts.offset(self.span.1.parts.start) * queries.dtype.size() as isize;
+        for (number, to) in wholes.zip(to.chunks_exact_mut(lines(queries.len))) {
+            let start = queries.start(self.start + number).wrapping_offset(offset);
+            // SAFETY: the query can be read, and has as many lines.
+            unsafe { widen_row(self.score_kernels.widen_queries, queries, start, to) };
         }
     }
 

@@ -1,10 +1,12 @@
 //! The proximities of the parts of one span to some wholes that share their directions.
 
 use super::coefficients::Offsets;
-use super::directions::{Matrix, PanelDirections};
+use super::directions::{Matrix, PanelDirections, Source};
 use super::excess::{PanelExcess, least_bound};
 use super::kernels::Kernels;
 use super::materialise::{Materialised, Memory};
+use super::one_pass::Found;
+use super::panels::PanelReader;
 use super::rows::{Row, Span};
 use super::scores::{self, Scores};
 use super::wholes::{Wholes, lines};
@@ -78,6 +80,14 @@ impl<N: Arithmetic> Workspace<N> {
         })
     }
 
+    /// What reads the keys, and what reads the values.
+    pub(super) fn reader(&mut self, vectors: Kind) -> Option<&mut PanelReader<N>> {
+        match vectors {
+            Kind::Keys => self.scores.as_mut().map(|scores| &mut scores.keys),
+            Kind::Values => self.directions.as_mut()?.reader(),
+        }
+    }
+
     /// Bytes for each whole.
     pub(super) fn bytes_of_whole(plan: &FactoredPlan) -> usize {
         let projected = plan.projection.map_or(0, |projection| lines(projection.rows) * size_of::<Line<N>>());
@@ -89,7 +99,15 @@ impl<N: Arithmetic> Workspace<N> {
     }
 }
 
+/// What wholes are multiplied with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Keys,
+    Values,
+}
+
 /// What the tasks of a group and a block of wholes have in common.
+#[derive(Clone, Copy)]
 pub(super) struct Tasks<'a, N> {
     pub(super) plan: &'a FactoredPlan,
     pub(super) whole: &'a WholePlan,
@@ -104,6 +122,9 @@ pub(super) struct Tasks<'a, N> {
     /// The rows of the wholes, and their lines.
     pub(super) rows: &'a [Row],
     pub(super) lines: Shared<'a, Line<N>>,
+    /// The inner products with keys, and with values, that were found before, where wholes are few.
+    pub(super) of_keys: Option<Found<'a>>,
+    pub(super) of_values: Option<Found<'a>>,
 }
 
 /// One panel of the parts of a span.
@@ -145,21 +166,17 @@ impl<N: Arithmetic> Tasks<'_, N> {
         }
         let matrix = plan.prepared().map(|prepared| prepared.get(offset)).or(own.as_ref());
         if let (Some(prepared), Some(matrix)) = (self.wholes, matrix) {
-            self.project(workspace, prepared, matrix, wholes.clone());
+            if self.of_values.is_none() {
+                self.project(&mut workspace.projected, prepared, matrix, wholes.clone());
+            }
+            for (number, least) in wholes.clone().zip(&mut workspace.least) {
+                *least = least_bound(&prepared.get(number), matrix);
+            }
         }
         let mut offsets = match &plan.coefficients {
             CoefficientsPlan::Given(given) => Some(given.parts.walk_from(parts.start + panels.start * LANES)),
-            CoefficientsPlan::Softmax(scores) => {
-                if let (Some(workspace), Some(score_kernels)) = (&mut workspace.scores, &self.kernels.scores) {
-                    let scores = Scores {
-                        plan: scores,
-                        kernels: self.kernels,
-                        score_kernels,
-                        span,
-                        start: self.start,
-                        rows: self.rows,
-                        lines: self.lines,
-                    };
+            CoefficientsPlan::Softmax(_) => {
+                if let (Some(workspace), Some(scores)) = (&mut workspace.scores, self.scores(span)) {
                     // SAFETY: this function's contract.
                     unsafe { scores.coefficients(workspace, wholes.clone()) };
                 }
@@ -194,9 +211,38 @@ impl<N: Arithmetic> Tasks<'_, N> {
         workspace.matrix = own;
     }
 
+    /// The scores of a span, with queries and keys.
+    fn scores<'a>(&'a self, span: (usize, &'a Span)) -> Option<Scores<'a, N>> {
+        let (CoefficientsPlan::Softmax(plan), Some(score_kernels)) = (&self.plan.coefficients, &self.kernels.scores)
+        else {
+            return None;
+        };
+        let Tasks { kernels, start, rows, lines, of_keys: found, .. } = *self;
+        Some(Scores { plan, kernels, score_kernels, span, start, rows, lines, found })
+    }
+
+    /// Puts what some wholes are multiplied with, for the vectors of a span, into `rows`: queries, or projected factors where
+    /// matrices are prepared.
+    pub(super) fn read_rows(&self, vectors: Kind, span: (usize, &Span), wholes: Range<usize>, rows: &mut [Line<N>]) {
+        match vectors {
+            Kind::Keys => {
+                if let Some(scores) = self.scores(span) {
+                    scores.read_queries(wholes, rows);
+                }
+            }
+            Kind::Values => {
+                if let (Some(prepared), Some(matrices), Some(projection)) =
+                    (self.wholes, self.plan.prepared(), &self.plan.projection)
+                {
+                    let matrix = matrices.get(projection.parts.offset(span.1.parts.start));
+                    self.project(rows, prepared, matrix, wholes);
+                }
+            }
+        }
+    }
+
     /// Projects the factors of the wholes back to the length of values.
-    fn project(&self, workspace: &mut Workspace<N>, prepared: &Wholes<N>, matrix: &Matrix<N>, wholes: Range<usize>) {
-        let Workspace { projected, least, .. } = workspace;
+    fn project(&self, projected: &mut [Line<N>], prepared: &Wholes<N>, matrix: &Matrix<N>, wholes: Range<usize>) {
         let value_lines = matrix.value_lines();
         let len = lines(self.whole.vectors.len);
         let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
@@ -220,9 +266,6 @@ impl<N: Arithmetic> Tasks<'_, N> {
                 }
             }
         }
-        for (number, least) in wholes.zip(least) {
-            *least = least_bound(&prepared.get(number), matrix);
-        }
     }
 
     /// Puts the proximities of a panel of parts into the rows, from distance reductions.
@@ -239,6 +282,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
         wholes: Range<usize>,
     ) {
         let mut is_loaded = false;
+        let source = Source { vectors: &self.plan.directions, number: panel.number, starts: &panel.starts };
         for strip in wholes.clone().step_by(STRIP) {
             let numbers = strip..wholes.end.min(strip + STRIP);
             let mut outside = Line([N::ZERO; LANES]);
@@ -255,19 +299,26 @@ impl<N: Arithmetic> Tasks<'_, N> {
                 &mut *workspace;
             let Some(directions) = directions else { continue };
             if !is_loaded {
-                directions.load(self.kernels, &self.plan.directions, panel.number, &panel.starts, matrix);
+                let squares = self.of_values.as_ref().map(|found| found.squares(panel.span.1, panel.number));
+                directions.load(self.kernels, &source, matrix, squares);
                 if reduction == Reduction::Squares {
                     directions.measure_squares(self.kernels, matrix);
                 }
                 is_loaded = true;
             }
-            let padded = &mut products[..numbers.len().next_multiple_of(MR)];
-            self.multiply(prepared, matrix, projected, directions, (numbers.clone(), wholes.start), padded);
+            if let Some(found) = &self.of_values {
+                let found = found.products(panel.span.1, panel.number, &numbers);
+                products[..numbers.len()].copy_from_slice(found);
+            } else {
+                let padded = &mut products[..numbers.len().next_multiple_of(MR)];
+                self.multiply(prepared, matrix, projected, directions, (numbers.clone(), wholes.start), padded);
+            }
             let norms = &self.norms[numbers.clone()];
             let corrections: &[Line<f64>] = match reduction {
                 Reduction::Magnitudes => {
                     let least = |number: usize| least.get(number - wholes.start).copied().unwrap_or(0.0);
-                    let mut panel = PanelExcess { kernels: self.kernels, matrix, directions };
+                    let are_few = self.of_values.is_some();
+                    let mut panel = PanelExcess { kernels: self.kernels, matrix, directions, source, are_few };
                     panel.of_strip(prepared, numbers.clone(), least, coefficients, excess);
                     excess
                 }
