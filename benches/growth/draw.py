@@ -13,7 +13,7 @@ BYTES_OF_A_PART = 12 * 768 * 4
 WIDTH, HEIGHT = 960, 520
 TOP, BOTTOM = 56, 372
 PANELS = [(70, 460), (560, 950)]
-UNITS_OF_TIME = [(1e6, "min", 6e4), (1e3, "s", 1e3), (0, "ms", 1)]
+UNITS_OF_TIME = [(1e3, "s", 1e3), (0, "ms", 1)]
 UNITS_OF_MEMORY = [(1e6, "TB", 1e6), (1e3, "GB", 1e3), (0, "MB", 1)]
 
 
@@ -87,7 +87,7 @@ def panel(rows, candidates, column, title, units, place, with_parts):
         exponent += 1
     for length in tokens:
         drawn.append(line([(x(length), BOTTOM), (x(length), BOTTOM + 5)], TEXT, 1))
-        drawn.append(text(x(length), BOTTOM + 21, str(length), "middle"))
+        drawn.append(text(x(length), BOTTOM + 20, str(length), "middle", size=11))
     drawn.append(text(sum(place) / 2, BOTTOM + 42, "tokens", "middle"))
     if with_parts:
         drawn.append(line([(x(length), y(BYTES_OF_A_PART * length ** 2 / 1e6)) for length in tokens], TEXT, 1.5, "2 4"))
