@@ -6,14 +6,14 @@ from html import escape
 FONT = "'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 # Read well on a light and on a dark background, of which there is none in the figure.
 TEXT = "#7d8590"
-COLOURS = ["#2f81f7", "#1a9e96", "#d9822b", "#e5534b", "#a371f7"]
+COLOURS = ["#2f81f7", "#1a9e96", "#d45ba4", "#d9822b", "#e5534b", "#a371f7"]
 PARTS = "memory of the parts themselves, in f32"
 BYTES_OF_A_PART = 12 * 768 * 4
 
-WIDTH, HEIGHT = 960, 500
+WIDTH, HEIGHT = 960, 520
 TOP, BOTTOM = 56, 372
 PANELS = [(70, 460), (560, 950)]
-UNITS_OF_TIME = [(1e6, "min", 6e4), (1e3, "s", 1e3), (0, "ms", 1)]
+UNITS_OF_TIME = [(1e3, "s", 1e3), (0, "ms", 1)]
 UNITS_OF_MEMORY = [(1e6, "TB", 1e6), (1e3, "GB", 1e3), (0, "MB", 1)]
 
 
@@ -54,7 +54,9 @@ def marker(x, y, index, colour):
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}" fill="{colour}"/>'
     square, up = [(-r, -r), (r, -r), (r, r), (-r, r)], [(0, -5), (5, 4), (-5, 4)]
     diamond, down = [(0, -5), (5, 0), (0, 5), (-5, 0)], [(0, 5), (5, -4), (-5, -4)]
-    path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in [square, up, diamond, down][(index - 1) % 4])
+    star = [(0, -6), (2, -2), (6, 0), (2, 2), (0, 6), (-2, 2), (-6, 0), (-2, -2)]
+    shapes = [square, star, up, diamond, down]
+    path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in shapes[(index - 1) % len(shapes)])
     return f'<polygon points="{path}" fill="{colour}"/>'
 
 
@@ -85,7 +87,7 @@ def panel(rows, candidates, column, title, units, place, with_parts):
         exponent += 1
     for length in tokens:
         drawn.append(line([(x(length), BOTTOM), (x(length), BOTTOM + 5)], TEXT, 1))
-        drawn.append(text(x(length), BOTTOM + 21, str(length), "middle"))
+        drawn.append(text(x(length), BOTTOM + 20, str(length), "middle", size=11))
     drawn.append(text(sum(place) / 2, BOTTOM + 42, "tokens", "middle"))
     if with_parts:
         drawn.append(line([(x(length), y(BYTES_OF_A_PART * length ** 2 / 1e6)) for length in tokens], TEXT, 1.5, "2 4"))

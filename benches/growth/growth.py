@@ -18,14 +18,16 @@ sys.path.insert(0, str(HERE.parent / "peers"))
 
 TABLE, FIGURE = HERE / "growth.csv", HERE / "growth.svg"
 COLUMNS = ["candidate", "tokens", "milliseconds", "megabytes", "outcome"]
-TOKENS = [64, 128, 256, 512, 1024, 2048, 4096]
+TOKENS = [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768]
 THREADS = 2
 NORM = 1
+SPARSE = "contrib, from queries and keys, sparse"
 # Prompts up to this length, for each candidate. Those that write the parts out stop by themselves where these no longer fit;
 # results for each head are themselves a gigabyte at 4096 tokens.
 CANDIDATES = {
     "contrib, summed over heads": 4096,
     "contrib, each head": 1024,
+    SPARSE: 32768,
     "parts written out, then contrib's dense attention": 256,
     "PyTorch eager": 4096,
     "torch.compile": 4096,
@@ -38,8 +40,17 @@ MINUTES_AT_MOST = 5
 SECONDS_OF_CALLS, CALLS = 3, 9
 
 
+def inputs_of(candidate, tokens):
+    """What is given, and room for the results."""
+    from factored import Attention
+    from sparse import SparseAttention
+    if candidate == SPARSE:
+        return SparseAttention(tokens)
+    return Attention(tokens, causal=True, summed=candidate == "contrib, summed over heads")
+
+
 def call_of(candidate, given):
-    """What is measured, from pattern and values to contributions."""
+    """What is measured, from pattern (or queries and keys) and values to contributions."""
     import numpy as np
     from common import check, context, contrib, load_torch, options, tensor
     if candidate in OF_TORCH:
@@ -72,19 +83,17 @@ def kilobytes(name):
 
 def measure(candidate, tokens):
     """In a process of its own, where nothing else has taken memory."""
-    from factored import Attention
-    summed = candidate == "contrib, summed over heads"
     # Libraries are loaded and threads started in a small call, before memory is measured.
-    call_of(candidate, Attention(8, causal=True, summed=summed))()
+    call_of(candidate, inputs_of(candidate, 8))()
 
-    given = Attention(tokens, causal=True, summed=summed)
+    given = inputs_of(candidate, tokens)
     call = call_of(candidate, given)
     # It compiles for each shape anew, and that is no part of the call.
     if candidate == "torch.compile":
         call()
     # In memory, as outputs that a caller has used before are.
-    given.out_attn.fill(1)
-    given.out_resid.fill(1)
+    for output in given.outputs:
+        output.fill(1)
     # What the allocator keeps of what was freed would be used by the call unseen.
     ctypes.CDLL(None).malloc_trim(0)
     # From now on the peak is counted anew (proc_pid_clear_refs(5)).
@@ -105,6 +114,8 @@ def measure(candidate, tokens):
             start = time.perf_counter()
             call()
             seconds.append(time.perf_counter() - start)
+    if candidate == SPARSE:
+        given.check_results()
     return {"milliseconds": 1e3 * statistics.median(seconds), "megabytes": max(peak, 0) / 1e6, "outcome": MEASURED}
 
 

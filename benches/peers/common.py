@@ -44,7 +44,8 @@ class Tensor(ctypes.Structure):
 
 
 class Options(ctypes.Structure):
-    _fields_ = [("struct_size", ctypes.c_size_t), ("norm", ctypes.c_double), ("context", ctypes.c_void_p)]
+    _fields_ = [("struct_size", ctypes.c_size_t), ("norm", ctypes.c_double), ("context", ctypes.c_void_p),
+                ("threshold", ctypes.c_double)]
 
 
 def check(status):

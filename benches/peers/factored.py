@@ -26,11 +26,19 @@ class Shape(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ("queries", "keys", "heads", "kv_heads", "d_head", "d")]
 
 
+class QueriesAndKeys(ctypes.Structure):
+    """`contrib_queries_and_keys`."""
+    _fields_ = [("struct_size", ctypes.c_size_t), ("queries", POINTER), ("keys", POINTER), ("score_scale", ctypes.c_double),
+                ("soft_cap", ctypes.c_double), ("slopes", POINTER), ("sinks", POINTER), ("mask", POINTER),
+                ("query_positions", POINTER), ("key_positions", POINTER), ("first_query", ctypes.c_int64),
+                ("window", ctypes.c_uint64), ("flags", ctypes.c_uint64)]
+
+
 class AttentionInputs(ctypes.Structure):
     """`contrib_attention_inputs`."""
     _fields_ = [("struct_size", ctypes.c_size_t), ("resid_pre", POINTER), ("resid_mid", POINTER), ("pattern", POINTER),
-                ("queries_and_keys", ctypes.c_void_p), ("values", POINTER), ("w_o", POINTER), ("value_output", POINTER),
-                ("scale", POINTER), ("flags", ctypes.c_uint64)]
+                ("queries_and_keys", ctypes.POINTER(QueriesAndKeys)), ("values", POINTER), ("w_o", POINTER), ("value_output", POINTER),
+                ("scale", POINTER), ("flags", ctypes.c_uint64), ("prepared", ctypes.c_void_p)]
 
 
 class AttentionResults(ctypes.Structure):
@@ -76,6 +84,7 @@ class Attention:
         self.out_attn = aligned(np.zeros((1, tokens, tokens) if summed else (1, tokens, tokens, heads), np.float32))
         self.out_resid = aligned(np.zeros((1, tokens), np.float32))
         self.inputs = (self.pre, self.mid, self.pattern, self.values, self.w_o)
+        self.outputs = (self.out_attn, self.out_resid)
 
     def elements(self):
         """Of the parts."""

@@ -13,8 +13,8 @@ use crate::factored::{Model, root_mean_square, scale};
 use crate::normal;
 use crate::sgemm::{Matrix, multiply};
 use contrib_core::{
-    AttentionResults, Coefficients, FactoredAttention, Heads, Options, Out, QueriesAndKeys, Tensor, TensorMut,
-    attention_factored,
+    AttentionResults, Coefficients, FactoredAttention, Heads, IndicesMut, Options, Out, PreparedProjection,
+    QueriesAndKeys, Sparse, Tensor, TensorMut, attention_factored,
 };
 use contrib_testing::Random;
 
@@ -60,8 +60,15 @@ const WRITTEN: f32 = -0.45;
 const WRITTEN_TO_OUTLIER: f32 = 2.0;
 const DEVIATION_OF_WRITTEN: f32 = 0.25;
 
+/// Of sparse results: what contributions are greater than, and the room for each query, which is always enough.
+const ABOVE: f64 = 0.01;
+const ROOM: usize = 99;
+
+/// Copies of inputs take at least so many bytes, which is more than caches hold.
+const BYTES_OF_COPIES: usize = 128 << 20;
+
 /// The inputs of one layer's attention, and room for what comes out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Activations {
     pub(crate) model: Model,
     pub(crate) pos: usize,
@@ -78,8 +85,34 @@ pub struct Activations {
     pub(crate) values: Vec<f32>,
     /// `[head, d_head, d_model]`
     pub(crate) w_o: Vec<f32>,
-    out_attn: Vec<f32>,
-    out_resid: Vec<f32>,
+    results: Results,
+}
+
+/// Room for results.
+#[derive(Clone, Debug)]
+struct Results {
+    /// `[pos, key_pos, head]`
+    all: Vec<f32>,
+    /// `[pos, ROOM]`
+    sparse: Vec<f32>,
+    indices: Vec<i32>,
+    /// `[pos]`
+    counts: Vec<i32>,
+    left_out: Vec<f32>,
+    resid: Vec<f32>,
+}
+
+impl Results {
+    fn new(model: Model, pos: usize, key_pos: usize) -> Self {
+        Results {
+            all: vec![0.0; pos * key_pos * model.heads],
+            sparse: vec![0.0; pos * ROOM],
+            indices: vec![0; pos * ROOM],
+            counts: vec![0; pos],
+            left_out: vec![0.0; pos],
+            resid: vec![0.0; pos],
+        }
+    }
 }
 
 /// What a layer was recorded as. Shapes are those of [`Activations`]; queries are `[pos, head, d_head]`.
@@ -106,6 +139,15 @@ pub enum Given {
     Pattern,
     /// As the queries and keys that it is made of.
     QueriesAndKeys,
+}
+
+/// Which contributions a call writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All.
+    All,
+    /// Those above 0.01, with a room of 99 for each query.
+    Sparse,
 }
 
 impl Given {
@@ -142,8 +184,7 @@ impl Activations {
             keys,
             values: values(model, key_pos),
             w_o: w_o(model, &channels),
-            out_attn: vec![0.0; pos * key_pos * model.heads],
-            out_resid: vec![0.0; pos],
+            results: Results::new(model, pos, key_pos),
         };
         let added = made.added();
         // The first token has a stream of another size.
@@ -170,8 +211,7 @@ impl Activations {
             keys,
             values,
             w_o,
-            out_attn: vec![0.0; tokens * tokens * model.heads],
-            out_resid: vec![0.0; tokens],
+            results: Results::new(model, tokens, tokens),
         }
     }
 
@@ -208,11 +248,22 @@ impl Activations {
         [&self.keys, &self.values, &self.w_o]
     }
 
+    /// The matrices `w_o`, prepared. They are those of this very copy: a clone needs its own.
+    ///
+    /// # Panics
+    /// If there is no memory for them.
+    #[must_use]
+    pub fn prepare(&self, options: &Options<'_>) -> PreparedProjection {
+        let Model { heads, d_head, d_model, .. } = self.model;
+        let w_o = Tensor::new(&self.w_o, &[heads, d_head, d_model]).unwrap();
+        PreparedProjection::new(&w_o, options).unwrap()
+    }
+
     /// Makes the call.
     ///
     /// # Panics
     /// If contrib returns an error.
-    pub fn run(&mut self, given: Given, options: &Options<'_>) {
+    pub fn run(&mut self, given: Given, wanted: Wanted, prepared: Option<&PreparedProjection>, options: &Options<'_>) {
         let Model { heads, kv_heads, d_head, d_model, .. } = self.model;
         let (pos, key_pos) = (self.pos, self.key_pos);
         let queries_and_keys = QueriesAndKeys::causal(
@@ -230,17 +281,60 @@ impl Activations {
             heads: Heads::Values {
                 values: Tensor::new(&self.values, &[1, key_pos, kv_heads, d_head]).unwrap(),
                 w_o: Tensor::new(&self.w_o, &[heads, d_head, d_model]).unwrap(),
-                prepared: None,
+                prepared,
             },
             scale: None,
             leave_out_masked: false,
         };
-        let results = AttentionResults {
-            attn: Out::Each(TensorMut::new(&mut self.out_attn, &[1, pos, key_pos, heads]).unwrap()),
-            resid: TensorMut::new(&mut self.out_resid, &[1, pos]).unwrap(),
-            one_offs: &mut [],
+        let Results { all, sparse, indices, counts, left_out, resid } = &mut self.results;
+        let attn = match wanted {
+            Wanted::All => Out::Each(TensorMut::new(all, &[1, pos, key_pos, heads]).unwrap()),
+            Wanted::Sparse => Out::Sparse(Sparse {
+                above: ABOVE,
+                contributions: TensorMut::new(sparse, &[1, pos, ROOM]).unwrap(),
+                indices: IndicesMut::new(indices, &[1, pos, ROOM]).unwrap(),
+                counts: IndicesMut::new(counts, &[1, pos]).unwrap(),
+                left_out: TensorMut::new(left_out, &[1, pos]).unwrap(),
+                summed_axes: 0,
+            }),
         };
+        let results = AttentionResults { attn, resid: TensorMut::new(resid, &[1, pos]).unwrap(), one_offs: &mut [] };
         attention_factored(&inputs, results, options).unwrap();
+    }
+}
+
+/// Copies of activations that take turns. Together they do not fit into caches: each is read from memory, as what one layer
+/// of a model needs is after the other layers were calculated.
+#[derive(Debug)]
+pub struct Copies {
+    /// Each with its own prepared matrices.
+    copies: Vec<(Activations, PreparedProjection)>,
+    next: usize,
+}
+
+impl Copies {
+    /// As many as take 128 MB, of keys, values, matrices, pattern and queries. Results, and prepared matrices, which are read
+    /// instead of others, are not counted.
+    ///
+    /// # Panics
+    /// If there is no memory for them.
+    #[must_use]
+    pub fn new(activations: &Activations, options: &Options<'_>) -> Self {
+        let Activations { keys, values, w_o, pattern, queries, .. } = activations;
+        let bytes = [keys, values, w_o, pattern, queries].map(|elements| size_of_val(&elements[..])).iter().sum();
+        let copy = || {
+            let copy = activations.clone();
+            let prepared = copy.prepare(options);
+            (copy, prepared)
+        };
+        Copies { copies: (0..BYTES_OF_COPIES.div_ceil(bytes)).map(|_| copy()).collect(), next: 0 }
+    }
+
+    /// The copy whose turn it is.
+    pub fn turn(&mut self) -> &mut (Activations, PreparedProjection) {
+        let turn = self.next;
+        self.next = (turn + 1) % self.copies.len();
+        &mut self.copies[turn]
     }
 }
 
@@ -430,4 +524,41 @@ fn w_o(model: Model, channels: &[Channel]) -> Vec<f32> {
         row.iter_mut().zip(&written).for_each(|(x, written)| *x *= written);
     }
     w_o
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::factored::SMOLLM2;
+
+    #[test]
+    fn sparse_results_are_those_of_all_that_are_above() {
+        let mut activations = Activations::new(SMOLLM2, 64, 64);
+        for wanted in [Wanted::All, Wanted::Sparse] {
+            activations.run(Given::QueriesAndKeys, wanted, None, &Options::default());
+        }
+        let Results { all, sparse, indices, counts, .. } = &activations.results;
+        for (query, of_query) in all.chunks(64 * SMOLLM2.heads).enumerate() {
+            let above = of_query.iter().zip(0..).filter(|&(&x, _)| f64::from(x) > ABOVE);
+            let found = sparse[query * ROOM..].iter().zip(indices[query * ROOM..].iter().copied());
+            assert!(above.eq(found.take(counts[query] as usize)));
+        }
+        assert!(counts.iter().any(|&count| count > 0));
+    }
+
+    #[test]
+    fn copies_are_as_many_as_take_128_megabytes_and_take_turns() {
+        let mut activations = Activations::new(SMOLLM2, 1, 4096);
+        let options = Options::default();
+        activations.run(Given::QueriesAndKeys, Wanted::All, None, &options);
+        let mut copies = Copies::new(&activations, &options);
+        // Keys and values are 6.3 MB, matrices 1.3 MB.
+        assert_eq!(copies.copies.len(), 18);
+        for _ in 0..=copies.copies.len() {
+            let (copy, prepared) = copies.turn();
+            copy.results.all.fill(0.0);
+            copy.run(Given::QueriesAndKeys, Wanted::All, Some(prepared), &options);
+            assert_eq!(copy.results.all, activations.results.all);
+        }
+    }
 }
