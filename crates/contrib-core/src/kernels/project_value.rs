@@ -41,17 +41,33 @@ impl<N: Number> Kernel for ProjectValue<N> {
                     let end = lines.min(line + DEPTH);
                     let mut sums = N::Lanes::<V>::splat(N::ZERO);
                     while line < end {
-                        let mut square = [sums; LANES];
+                        let columns = matrix.add(line * columns + column);
                         let mut row = 0;
-                        while row < LANES {
-                            square[row] = LoadAs::<N>::load(matrix.add(line * columns + column + row).cast());
-                            row += 1;
+                        // Squares of f64 would not fit into the registers.
+                        if size_of::<N>() == size_of::<f32>() {
+                            let mut square = [sums; LANES];
+                            while row < LANES {
+                                square[row] = LoadAs::<N>::load(columns.add(row).cast());
+                                row += 1;
+                            }
+                            Lanes::transpose(&mut square);
+                            row = 0;
+                            while row < LANES {
+                                let number = Lanes::splat(*value.add(line * LANES + row));
+                                sums = sums.add(square[row].mul(number));
+                                row += 1;
+                            }
                         }
-                        Lanes::transpose(&mut square);
-                        row = 0;
                         while row < LANES {
+                            let mut numbers = [N::ZERO; LANES];
+                            let mut index = 0;
+                            while index < LANES {
+                                numbers[index] = *columns.add(index).cast::<N>().add(row);
+                                index += 1;
+                            }
                             let number = Lanes::splat(*value.add(line * LANES + row));
-                            sums = sums.add(square[row].mul(number));
+                            let own: N::Lanes<V> = LoadAs::<N>::load(numbers.as_ptr());
+                            sums = sums.add(own.mul(number));
                             row += 1;
                         }
                         line += 1;
