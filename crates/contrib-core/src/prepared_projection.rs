@@ -2,7 +2,7 @@
 
 use crate::axes::Axes;
 use crate::checks::expect_rank;
-use crate::driver::PreparedMatrices;
+use crate::driver::prepared::PreparedMatrices;
 use crate::dtype::DType;
 use crate::error::{Argument, Cause, Error};
 use crate::list::List;

@@ -115,6 +115,11 @@ impl<T> Fields<T> {
     }
 }
 
+/// The error of a view, which knows no argument.
+fn named(argument: Argument, error: &Error) -> Failure {
+    Error::new(argument, *error.cause()).into()
+}
+
 /// The view of an input.
 ///
 /// # Safety
@@ -125,7 +130,7 @@ pub(crate) unsafe fn input<'a>(argument: Argument, tensor: *const contrib_tensor
     let fields = unsafe { fields(argument, tensor)? };
     // SAFETY: the elements may be read, and shape and strides are those that they were said to have.
     unsafe { Tensor::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
-        .map_err(|error| Error::new(argument, *error.cause()).into())
+        .map_err(|error| named(argument, &error))
 }
 
 /// The view of an input that need not be there.
@@ -159,7 +164,7 @@ pub(crate) unsafe fn optional_positions<'a>(
     // SAFETY: the elements may be read, and shape and strides are those that they were said to have.
     unsafe { Indices::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
         .map(Some)
-        .map_err(|error| Error::new(argument, *error.cause()).into())
+        .map_err(|error| named(argument, &error))
 }
 
 /// The view of an output.
@@ -171,7 +176,7 @@ pub(crate) unsafe fn output<'a>(argument: Argument, tensor: *const contrib_tenso
     let fields = unsafe { fields(argument, tensor)? };
     // SAFETY: the elements may be written, and shape and strides are those that they were said to have.
     unsafe { TensorMut::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
-        .map_err(|error| Error::new(argument, *error.cause()).into())
+        .map_err(|error| named(argument, &error))
 }
 
 /// The view of an output that indices or counts are written to.
@@ -183,7 +188,7 @@ pub(crate) unsafe fn indices<'a>(argument: Argument, tensor: *const contrib_tens
     let fields = unsafe { fields(argument, tensor)? };
     // SAFETY: the elements may be written, and shape and strides are those that they were said to have.
     unsafe { IndicesMut::from_raw_parts(fields.data, fields.dtype, fields.shape(), fields.strides()) }
-        .map_err(|error| Error::new(argument, *error.cause()).into())
+        .map_err(|error| named(argument, &error))
 }
 
 /// # Safety

@@ -11,18 +11,20 @@
 
 mod dense;
 mod factored;
+mod gemm;
 mod kernel_selection;
+mod matrix;
 mod memory;
 mod normalise;
 mod pack;
 pub(crate) mod plan;
+pub(crate) mod prepared;
+mod projection;
 mod proximity;
 pub(crate) mod results;
 mod selection;
 mod totals;
 mod vectors;
-
-pub(crate) use factored::PreparedMatrices;
 
 use crate::error::Error;
 use crate::options::Options;

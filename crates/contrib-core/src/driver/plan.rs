@@ -1,7 +1,8 @@
 //! What a call is, once it was checked: tensors with their axes merged, and the kernels that were selected for them.
 
-use super::factored::PreparedMatrices;
 use super::kernel_selection::KernelSelection;
+use super::prepared::PreparedMatrices;
+use super::projection::Projection;
 use super::results::Results;
 use super::vectors::Vectors;
 use crate::axes::{Axes, count};
@@ -153,7 +154,8 @@ pub(super) struct ScoresPlan {
     pub(super) score_scale: f64,
     pub(super) soft_cap: Option<f64>,
     pub(super) causal: bool,
-    pub(super) window: Option<usize>,
+    /// In positions.
+    pub(super) window: Option<i64>,
 }
 
 /// The positions of queries, of which each batch item is one; or of keys, of which it has some.
@@ -207,7 +209,7 @@ impl ScoresPlan {
             score_scale: tensors.score_scale,
             soft_cap: tensors.soft_cap,
             causal: tensors.causal,
-            window: tensors.window,
+            window: tensors.window.map(|window| i64::try_from(window).unwrap_or(i64::MAX)),
         }
     }
 
@@ -219,8 +221,7 @@ impl ScoresPlan {
         let query = self.query_positions.get(0, item);
         let below = |position: i64| usize::try_from(position).map_or(0, |position| position.min(self.count));
         let end = if self.causal { below(query.saturating_add(1)) } else { self.count };
-        let window = self.window.map(|window| i64::try_from(window).unwrap_or(i64::MAX));
-        let start = window.map_or(0, |window| below(query.saturating_sub(window).saturating_add(1)));
+        let start = self.window.map_or(0, |window| below(query.saturating_sub(window).saturating_add(1)));
         start.min(end)..end
     }
 
@@ -231,24 +232,10 @@ impl ScoresPlan {
 
     /// Whether a query may see a key, at these positions.
     pub(super) fn allows(&self, query: i64, key: i64) -> bool {
-        let window = self.window.map(|window| i64::try_from(window).unwrap_or(i64::MAX));
-        key >= 0 && (!self.causal || key <= query) && window.is_none_or(|window| key > query.saturating_sub(window))
+        let is_in_window = self.window.is_none_or(|window| key > query.saturating_sub(window));
+        key >= 0 && (!self.causal || key <= query) && is_in_window
     }
 }
-
-/// The matrices that values are projected through: `[p.., r, d]`.
-#[derive(Clone, Copy)]
-pub(super) struct Projection {
-    pub(super) data: *const u8,
-    pub(super) dtype: DType,
-    pub(super) parts: Axes,
-    pub(super) rows: usize,
-    pub(super) row_stride: isize,
-    pub(super) stride: isize,
-}
-
-// SAFETY: projections are only read, as long as a call lasts, from any thread.
-unsafe impl Sync for Projection {}
 
 /// Matrices that the caller prepared.
 #[derive(Clone, Copy)]
@@ -262,25 +249,6 @@ impl FactoredPlan {
     pub(super) fn prepared<N: Arithmetic>(&self) -> Option<&PreparedMatrices<N>> {
         // SAFETY: the caller's object is borrowed as long as the call lasts, and the plan with it.
         self.prepared.and_then(|Prepared(matrices)| unsafe { &*matrices }.of_numbers())
-    }
-}
-
-impl Projection {
-    /// The matrices of a tensor `[p.., r, d]` with so many part axes.
-    pub(super) fn new(tensor: &Tensor<'_>, part_axes: usize) -> Self {
-        Projection {
-            data: tensor.data(),
-            dtype: tensor.dtype(),
-            parts: tensor.axes.merged(0..part_axes),
-            rows: tensor.shape()[part_axes],
-            row_stride: tensor.strides()[part_axes],
-            stride: tensor.strides()[part_axes + 1],
-        }
-    }
-
-    /// Where a row of the matrix begins that begins at `offset`, in elements.
-    pub(super) fn row(&self, offset: isize, row: usize) -> *const u8 {
-        self.data.wrapping_offset((offset + row as isize * self.row_stride) * self.dtype.size() as isize)
     }
 }
 

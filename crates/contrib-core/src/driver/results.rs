@@ -96,14 +96,14 @@ impl Output {
     /// # Safety
     /// As [`Output::write`].
     unsafe fn write_all<N: Element>(&self, item: usize, numbers: &[N]) {
-        let (&[rows], &[row_stride]) = (&*self.outer.extents, &*self.outer.strides) else {
+        let rows = match (&*self.outer.extents, &*self.outer.strides) {
+            (&[rows], &[stride]) if stride.unsigned_abs() < self.stride.unsigned_abs() => Some((rows, stride)),
+            _ => None,
+        };
+        let Some((rows, row_stride)) = rows else {
             // SAFETY: the same contract.
             return unsafe { self.write(item, numbers.iter().map(|number| number.to_f64())) };
         };
-        if row_stride.unsigned_abs() >= self.stride.unsigned_abs() {
-            // SAFETY: the same contract.
-            return unsafe { self.write(item, numbers.iter().map(|number| number.to_f64())) };
-        }
         with_element!(self.dtype, T => {
             let start = self.data.cast::<T>().wrapping_offset(self.batch.offset(item));
             for index in 0..self.extent {

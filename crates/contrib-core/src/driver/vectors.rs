@@ -1,7 +1,8 @@
 //! Vectors of one length inside a tensor.
 
-use crate::axes::Axes;
+use crate::axes::{Axes, Walk};
 use crate::dtype::DType;
+use crate::lanes::LANES;
 use crate::tensor::Tensor;
 
 /// Vectors of one length, with their axes of parts and of batch items.
@@ -61,5 +62,19 @@ impl Vectors {
             (Some(&extent), Some(1)) if extent > 0 => extent - first % extent,
             _ => 1,
         }
+    }
+
+    /// Where the next `count` parts of a walk begin, of the batch item whose first part begins at `start`; the last of them once
+    /// more for each that is missing in a panel.
+    pub(super) fn next_starts(&self, start: *const u8, walk: &mut Walk<'_>, count: usize) -> [*const u8; LANES] {
+        let mut starts = [start; LANES];
+        for lane in 0..LANES {
+            starts[lane] = if lane < count {
+                start.wrapping_offset(walk.next_offset() * self.dtype.size() as isize)
+            } else {
+                starts[lane - 1]
+            };
+        }
+        starts
     }
 }

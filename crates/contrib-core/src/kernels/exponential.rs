@@ -1,12 +1,13 @@
 //! The exponential function, with the same bits on every instruction set.
 
 use crate::lanes::{LANES, Number};
+use std::ops::{Add, Mul, Sub};
 
 /// A number that the exponential function is calculated in.
 ///
 /// `exp(x) = 2^n exp(r)` with `n` the integer nearest to `x / ln 2`, and `exp(r)` by its Taylor series, since `|r|` is at most
 /// `ln 2 / 2`.
-pub(crate) trait Exponential: Number {
+pub(crate) trait Exponential: Number + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
     /// Terms of the Taylor series beside the first, after which the next one is less than a rounding.
     const TERMS: usize;
     /// `ln 2`, of which the first number has few enough bits that its product with any `n` is exact.
@@ -15,19 +16,10 @@ pub(crate) trait Exponential: Number {
     const INTEGERS: Self;
     /// Of smaller numbers the exponential is taken to be that of this one, which is still greater than 0.
     const LEAST: Self;
-
-    fn plus(self, other: Self) -> Self;
-    fn minus(self, other: Self) -> Self;
-    fn times(self, other: Self) -> Self;
+    const MINUS_INFINITY: Self;
 
     /// `2^n` for the sum of [`Exponential::INTEGERS`] and `n`.
     fn power_of_two(sum: Self) -> Self;
-
-    /// The larger of a number and [`Exponential::LEAST`]. NaN stays NaN.
-    fn at_least_least(self) -> Self;
-
-    /// The number, or 0 where `x` is minus infinity.
-    fn zero_at_minus_infinity(self, x: Self) -> Self;
 }
 
 macro_rules! exponential {
@@ -37,35 +29,11 @@ macro_rules! exponential {
             const LN_2: [Self; 2] = $ln_2;
             const INTEGERS: Self = $integers;
             const LEAST: Self = $least;
-
-            #[inline(always)]
-            fn plus(self, other: Self) -> Self {
-                self + other
-            }
-
-            #[inline(always)]
-            fn minus(self, other: Self) -> Self {
-                self - other
-            }
-
-            #[inline(always)]
-            fn times(self, other: Self) -> Self {
-                self * other
-            }
+            const MINUS_INFINITY: Self = Self::NEG_INFINITY;
 
             #[inline(always)]
             fn power_of_two(sum: Self) -> Self {
                 <$number>::from_bits((sum.to_bits() << $mantissa).wrapping_add((1.0 as $number).to_bits()))
-            }
-
-            #[inline(always)]
-            fn at_least_least(self) -> Self {
-                if self < Self::LEAST { Self::LEAST } else { self }
-            }
-
-            #[inline(always)]
-            fn zero_at_minus_infinity(self, x: Self) -> Self {
-                if x == Self::NEG_INFINITY { 0.0 } else { self }
             }
         }
     };
@@ -83,18 +51,20 @@ pub(crate) fn exponentials<N: Exponential>(x: [N; LANES]) -> [N; LANES] {
     let mut result = [N::ZERO; LANES];
     let mut lane = 0;
     while lane < LANES {
-        let number = x[lane].at_least_least();
-        let sum = number.times(N::of(std::f64::consts::LOG2_E)).plus(N::INTEGERS);
-        let n = sum.minus(N::INTEGERS);
-        let r = number.minus(n.times(N::LN_2[0])).minus(n.times(N::LN_2[1]));
+        // NaN stays NaN.
+        let number = if x[lane] < N::LEAST { N::LEAST } else { x[lane] };
+        let sum = number * N::of(std::f64::consts::LOG2_E) + N::INTEGERS;
+        let n = sum - N::INTEGERS;
+        let r = number - n * N::LN_2[0] - n * N::LN_2[1];
         // Horner's scheme: 1 + r (1 + r / 2 (1 + r / 3 (1 + ..))).
         let mut series = N::of(1.0);
         let mut term = N::TERMS;
         while term > 0 {
-            series = N::of(1.0).plus(series.times(r).times(N::of(1.0 / term as f64)));
+            series = N::of(1.0) + series * r * N::of(1.0 / term as f64);
             term -= 1;
         }
-        result[lane] = series.times(N::power_of_two(sum)).zero_at_minus_infinity(x[lane]);
+        let exponential = series * N::power_of_two(sum);
+        result[lane] = if x[lane] == N::MINUS_INFINITY { N::ZERO } else { exponential };
         lane += 1;
     }
     result

@@ -21,11 +21,17 @@ pub(crate) trait Measure: Copy {
     /// The total with some elements of a part and the prepared ones of its whole added.
     fn add<L: Lanes<Number = Self::Number>>(self, total: L, part: L, whole: L) -> L;
 
-    /// Two totals reduced to one.
-    fn reduce<L: Lanes>(total: L, other: L) -> L;
+    /// Two totals reduced to one: their sum, but for a measure that says something else.
+    #[inline(always)]
+    fn reduce<L: Lanes>(total: L, other: L) -> L {
+        total.add(other)
+    }
 
     /// Two totals reduced to one: what [`Measure::reduce`] does in each lane.
-    fn reduce_numbers(total: f64, other: f64) -> f64;
+    #[inline(always)]
+    fn reduce_numbers(total: f64, other: f64) -> f64 {
+        total + other
+    }
 }
 
 /// What some measures need to know.
@@ -90,16 +96,6 @@ macro_rules! plain_sum {
             fn add<L: Lanes<Number = $number>>(self, total: L, $part: L, $whole: L) -> L {
                 total.add($term)
             }
-
-            #[inline(always)]
-            fn reduce<L: Lanes>(total: L, other: L) -> L {
-                total.add(other)
-            }
-
-            #[inline(always)]
-            fn reduce_numbers(total: f64, other: f64) -> f64 {
-                total + other
-            }
         }
     };
 }
@@ -139,16 +135,6 @@ impl Measure for IntegerPowerSum {
         }
         total.add(power)
     }
-
-    #[inline(always)]
-    fn reduce<L: Lanes>(total: L, other: L) -> L {
-        total.add(other)
-    }
-
-    #[inline(always)]
-    fn reduce_numbers(total: f64, other: f64) -> f64 {
-        total + other
-    }
 }
 
 impl Measure for PowerSum {
@@ -169,16 +155,6 @@ impl Measure for PowerSum {
         }
         // SAFETY: `terms` has as many numbers as a vector; `total` shows that the processor has the instruction set.
         total.add(unsafe { LoadAs::<f64>::load(terms.as_ptr()) })
-    }
-
-    #[inline(always)]
-    fn reduce<L: Lanes>(total: L, other: L) -> L {
-        total.add(other)
-    }
-
-    #[inline(always)]
-    fn reduce_numbers(total: f64, other: f64) -> f64 {
-        total + other
     }
 }
 

@@ -77,7 +77,7 @@ impl<N: Exponential> Kernel for Softmax<N> {
                 largest = if numbers[lane] > largest { numbers[lane] } else { largest };
                 lane += 1;
             }
-            if largest.to_f64() == f64::NEG_INFINITY {
+            if largest == N::MINUS_INFINITY {
                 // Nothing is allowed, but for NaN.
                 largest = N::ZERO;
             }
@@ -95,7 +95,7 @@ impl<N: Exponential> Kernel for Softmax<N> {
             }
             let mut totals = [0.0; LANES];
             sums.store(totals.as_mut_ptr());
-            let mut sum = exponentials([sink.minus(largest); LANES])[0].to_f64();
+            let mut sum = exponentials([sink - largest; LANES])[0].to_f64();
             lane = 0;
             while lane < LANES {
                 sum += totals[lane];

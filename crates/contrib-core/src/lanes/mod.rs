@@ -25,6 +25,12 @@ use half::{bf16, f16};
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 16;
 
+/// Lines of a vector of `len` numbers, of which there is at least one.
+pub(crate) const fn lines(len: usize) -> usize {
+    let lines = len.div_ceil(LANES);
+    if lines == 0 { 1 } else { lines }
+}
+
 /// A vector in memory, aligned so that loads and stores do not cross a cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]

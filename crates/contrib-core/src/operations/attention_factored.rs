@@ -105,9 +105,16 @@ pub fn attention_factored(
     let shape = resid_mid.shape();
     expect_shape("resid_pre", resid_pre, shape, "resid_mid")?;
     let extents = Extents::new(inputs)?;
-    let queries_and_keys = extents.queries_and_keys(&inputs.pattern)?;
+    let queries_and_keys;
+    let coefficients = match &inputs.pattern {
+        Coefficients::Given(pattern) => Coefficients::Given(extents.pattern(pattern)),
+        Coefficients::Softmax(given) => {
+            queries_and_keys = extents.queries_and_keys(given)?;
+            Coefficients::Softmax(&queries_and_keys)
+        }
+    };
     let attn = FactoredParts {
-        coefficients: extents.coefficients(&inputs.pattern, queries_and_keys.as_ref()),
+        coefficients,
         directions: extents.directions(&inputs.heads)?,
         scale: *scale,
         leave_out_zeros: *leave_out_masked,
@@ -204,22 +211,8 @@ impl Extents {
         tensor.with_axes(&[kv_head, head, Axis::Own(3), Axis::Own(0), Axis::Own(2)])
     }
 
-    /// The pattern, or what it is made of, which is in the primitive's order already.
-    fn coefficients<'a>(
-        &self,
-        pattern: &Coefficients<'a>,
-        queries_and_keys: Option<&'a QueriesAndKeys<'a>>,
-    ) -> Coefficients<'a> {
-        match (pattern, queries_and_keys) {
-            (Coefficients::Given(pattern), _) => Coefficients::Given(self.pattern(pattern)),
-            (_, Some(queries_and_keys)) => Coefficients::Softmax(queries_and_keys),
-            (&given @ Coefficients::Softmax(_), None) => given,
-        }
-    }
-
-    /// What the pattern is made of, where it is not given.
-    fn queries_and_keys<'a>(&self, pattern: &Coefficients<'a>) -> Result<Option<QueriesAndKeys<'a>>, Error> {
-        let Coefficients::Softmax(given) = pattern else { return Ok(None) };
+    /// What the pattern is made of, in the primitive's order.
+    fn queries_and_keys<'a>(&self, given: &QueriesAndKeys<'a>) -> Result<QueriesAndKeys<'a>, Error> {
         let [kv_head, head] = self.by_kv_head(2);
         let (d, kv_heads) = (given.queries.shape()[3], self.heads / self.heads_of_kv);
         expect_shape("keys", &given.keys, &[self.batch, self.key_pos, kv_heads, d], "values and queries")?;
@@ -247,15 +240,15 @@ impl Extents {
                 Some(positions.seen_as(&view.with_axes(&[Axis::Own(1), Axis::Own(0), Axis::Broadcast(1)])))
             }
         };
-        Ok(Some(QueriesAndKeys {
+        Ok(QueriesAndKeys {
             queries: given.queries.with_axes(&of_queries),
             keys: given.keys.with_axes(&of_keys),
             slopes: of_heads("slopes", &given.slopes)?,
             sinks: of_heads("sinks", &given.sinks)?,
             mask,
             key_positions,
-            ..**given
-        }))
+            ..*given
+        })
     }
 
     /// What the heads move.

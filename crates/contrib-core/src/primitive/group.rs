@@ -1,7 +1,6 @@
 //! A group of parts, whose shapes are compared with those of its whole.
 
 use super::arguments::{Field, Place};
-use super::out_of_memory;
 use crate::axes;
 use crate::checks::{broadcast_to, expect_rank, expect_shape};
 use crate::driver::plan::{CoefficientTensors, FactoredTensors, GroupPlan, WholePlan};
@@ -182,6 +181,11 @@ impl CheckedGroup<'_> {
         expect_shape(argument, contributions, &concatenated([batch, &[ANY]]), like)?;
         expect_shape(self.argument(Field::Indices), indices.as_tensor(), contributions.shape(), argument)
     }
+}
+
+/// The error of a call whose groups need memory for so many values.
+pub(super) fn out_of_memory<T>(count: usize) -> Error {
+    Error::new("groups".into(), Cause::OutOfMemory { bytes: count.saturating_mul(size_of::<T>()) })
 }
 
 /// A shape of both lists of extents.

@@ -13,7 +13,7 @@ use crate::error::{Argument, Cause, Error};
 use crate::groups::{Coefficients, Directions, Group, Out, Parts};
 use crate::options::{Options, check_threshold};
 use crate::tensor::Tensor;
-use group::CheckedGroup;
+use group::{CheckedGroup, out_of_memory};
 use smallvec::SmallVec;
 
 /// Computes what all parts of all groups contribute to their whole, normalised together: for each batch item `v` the
@@ -101,10 +101,6 @@ fn plan_groups(
         CheckedGroup { index, group, whole, name }.plan(whole_plan, options, plans)?;
     }
     Ok(())
-}
-
-fn out_of_memory<T>(count: usize) -> Error {
-    Error::new("groups".into(), Cause::OutOfMemory { bytes: count.saturating_mul(size_of::<T>()) })
 }
 
 /// An error where elements of a vector cannot be numbered by a `u32`, as the kernels do.

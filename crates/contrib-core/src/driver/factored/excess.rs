@@ -4,11 +4,12 @@
 //! the element: `|coefficient| * ||value|| * ||column||`. So most parts need no element at all, and of the others those are
 //! looked at that belong to the smallest of the whole.
 
-use super::directions::{Matrix, PanelDirections, SLACK, Source, WORTH_ALL};
+use super::directions::{PanelDirections, Source, WORTH_ALL};
 use super::kernels::Kernels;
-use super::task::STRIP;
+use super::rows::STRIP;
 use super::wholes::{Whole, Wholes};
 use crate::dispatch::Arithmetic;
+use crate::driver::matrix::{Matrix, SLACK};
 use crate::kernels::excess::{Buckets, ExcessArguments, SortedElement};
 use crate::kernels::proximities::LargestBoundsArguments;
 use crate::lanes::{LANES, Line};

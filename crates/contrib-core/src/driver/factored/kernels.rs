@@ -1,12 +1,11 @@
 //! The kernels of a factored group, selected once for a call, and the slices of long rows that they multiply.
 
 use crate::dispatch::{Arithmetic, EntryPoint, entry_point};
+use crate::driver::gemm::Gemm;
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan};
 use crate::dtype::DType;
-use crate::instruction_set::InstructionSet;
 use crate::kernels::excess::{Excess, ExcessArguments};
 use crate::kernels::gather::{Gather, GatherArguments};
-use crate::kernels::gemm_microkernel::{DEPTH, GemmArguments, GemmMicrokernel, MR, Products};
 use crate::kernels::panel::{PackPanelArguments, PanelLargest, PanelSizesArguments, PanelSquares};
 use crate::kernels::prepare::PrepareArguments;
 use crate::kernels::project_value::{ProjectValue, ProjectValueArguments};
@@ -15,12 +14,7 @@ use crate::kernels::proximities::{
 };
 use crate::kernels::softmax::{Scores, ScoresArguments, Softmax, SoftmaxArguments};
 use crate::kernels::widen::WidenArguments;
-use crate::lanes::{LANES, Line};
 use crate::norm::Reduction;
-
-/// Lines of rows that are multiplied with a panel before the next, so that they stay in the first-level cache. A multiple of
-/// the micro-kernel's [`DEPTH`], so that the order of additions does not depend on it.
-const SLICE: usize = 2 * DEPTH;
 
 /// Kernels that calculate in `N`.
 #[derive(Clone, Copy)]
@@ -86,59 +80,6 @@ impl<N: Arithmetic> Kernels<N> {
                     softmax: entry_point::<Softmax<N>>(set),
                 }),
             },
-        }
-    }
-
-    /// [`Gemm::multiply`].
-    ///
-    /// # Safety
-    /// As [`Gemm::multiply`].
-    pub(super) unsafe fn multiply(
-        &self,
-        rows: (impl Fn(usize) -> [*const N; MR], usize),
-        panel: *const Line<N>,
-        lines: usize,
-        products: &mut [Products],
-    ) {
-        // SAFETY: the same contract.
-        unsafe { self.gemm.multiply(rows, panel, lines, products) };
-    }
-}
-
-/// The kernel of matrix products.
-#[derive(Clone, Copy)]
-pub(super) struct Gemm<N>(EntryPoint<GemmArguments<N>>);
-
-impl<N: Arithmetic> Gemm<N> {
-    pub(super) fn new(set: InstructionSet) -> Self {
-        Gemm(entry_point::<GemmMicrokernel<N>>(set))
-    }
-
-    /// Puts the inner products of blocks of [`MR`] rows with the columns of a panel into `products`. `rows` gives the rows of
-    /// a block, whose lines are `line_stride` numbers apart.
-    ///
-    /// # Safety
-    /// - `lines` lines of each row can be read, and [`LANES`] times as many of the panel.
-    pub(super) unsafe fn multiply(
-        &self,
-        (rows, line_stride): (impl Fn(usize) -> [*const N; MR], usize),
-        panel: *const Line<N>,
-        lines: usize,
-        products: &mut [Products],
-    ) {
-        for start in (0..lines).step_by(SLICE) {
-            for (block, products) in products.iter_mut().enumerate() {
-                let arguments = GemmArguments {
-                    rows: rows(block).map(|row| row.wrapping_add(start * line_stride)),
-                    line_stride,
-                    panel: panel.wrapping_add(start * LANES),
-                    lines: SLICE.min(lines - start),
-                    accumulate: start > 0,
-                    products,
-                };
-                // SAFETY: the lines of the slice are among those that can be read.
-                unsafe { (self.0)(arguments) };
-            }
         }
     }
 }

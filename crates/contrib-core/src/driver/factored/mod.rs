@@ -57,18 +57,16 @@
 mod coefficients;
 mod directions;
 mod excess;
+mod found;
 mod kernels;
 mod materialise;
 mod one_pass;
 mod panels;
-mod prepared;
 mod rows;
 mod schedule;
 mod scores;
 mod task;
 mod wholes;
-
-pub(crate) use prepared::PreparedMatrices;
 
 use super::memory::{Shared, buffer, uninit};
 use super::normalise::Normaliser;
@@ -81,10 +79,10 @@ use crate::floating_point::DefaultSettings;
 use crate::lanes::{LANES, Line};
 use crate::options::Options;
 use crate::threads::Threads;
+use rows::STRIP;
 use schedule::{Memory, Schedule};
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use task::STRIP;
 
 /// Bytes for each thread that the wholes of one block, and the proximities of their parts, may take.
 const BYTES_A_THREAD: usize = 32 << 20;
@@ -155,9 +153,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
         let ends = ends_of_blocks::<N>(&schedules, whole.items, threads.count())?;
         let starts = || std::iter::once(&0).chain(&ends);
         let block = starts().zip(&ends).map(|(start, end)| end - start).max().unwrap_or(0);
-        let largest_row = |schedule: &Schedule<'_>| (0..whole.items).map(|item| schedule.lines_of_row(item)).max();
-        let lines_of_whole =
-            schedules.iter().map(|schedule| largest_row(schedule).unwrap_or(0)).fold(0, usize::saturating_add);
+        let lines_of_whole = schedules.iter().map(Schedule::lines_of_longest_row).fold(0, usize::saturating_add);
         let bytes_in_f64 = lines_of_whole.saturating_mul(size_of::<Line<f64>>());
         let block_in_f64 = (BYTES_IN_F64 / bytes_in_f64.max(1)).clamp(1, block.clamp(1, 4 * STRIP));
         for schedule in &schedules {
@@ -167,7 +163,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
             let lines = starts().zip(&ends).map(lines_of_block).max().unwrap_or(0);
             memories.push(Memory::new(schedule, block, lines, threads)?);
             if size_of::<N>() < size_of::<f64>() {
-                let lines = block_in_f64.saturating_mul(largest_row(schedule).unwrap_or(0));
+                let lines = block_in_f64.saturating_mul(schedule.lines_of_longest_row());
                 in_f64.push(Memory::new(schedule, block_in_f64, lines, threads)?);
             }
         }

@@ -4,11 +4,11 @@
 //! lie side by side: the vectors of one span have gaps between them, for which a processor does not read ahead. So all spans
 //! are read together here, in the order of memory, and what heads share is packed once.
 
+use super::found::{FEW, Found, Kind};
 use super::kernels::Kernels;
 use super::panels::PanelReader;
-use super::rows::Span;
-use super::task::{Kind, STRIP, Tasks, Workspace};
-use super::wholes::lines;
+use super::rows::{STRIP, Span};
+use super::task::{Tasks, Workspace};
 use crate::dispatch::{Arithmetic, EntryPoint};
 use crate::driver::memory::{Shared, buffer, zeroed};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan};
@@ -17,14 +17,10 @@ use crate::error::Error;
 use crate::kernels::gemm_microkernel::{MR, Products};
 use crate::kernels::panel::PanelSizesArguments;
 use crate::kernels::widen::WidenArguments;
-use crate::lanes::{LANES, Line};
+use crate::lanes::{LANES, Line, lines};
 use crate::norm::Reduction;
 use crate::threads::Threads;
-use std::array::from_fn;
 use std::ops::Range;
-
-/// Wholes that count as few. More of them share what is packed for each span, and take longer than reading.
-pub(super) const FEW: usize = MR;
 
 /// The distance between reads that reach every cache line.
 const CACHE_LINE: usize = 64;
@@ -110,7 +106,8 @@ impl<N: Arithmetic> OnePass<N> {
             offsets: Shared::new(&mut self.offsets),
         };
         let longest = spans.iter().max_by_key(|span| span.panels());
-        let seen = longest.into_iter().flat_map(|span| tasks.rows[numbers.clone()].iter().map(|row| row.visible(span)));
+        let seen =
+            longest.into_iter().flat_map(|span| tasks.rows.rows(numbers.clone()).iter().map(|row| row.visible(span)));
         let seen = seen.filter(|seen| !seen.is_empty());
         let (first, end) = seen.fold((usize::MAX, 0), |(first, end), seen| (first.min(seen.start), end.max(seen.end)));
         let panels = end.saturating_sub(first);
@@ -123,7 +120,7 @@ impl<N: Arithmetic> OnePass<N> {
                 }
             }
         });
-        Found { products: &self.products, squares: &self.squares, first: numbers.start, wholes }
+        Found::new(&self.products, &self.squares, numbers.start, wholes)
     }
 }
 
@@ -242,16 +239,9 @@ impl<N: Arithmetic> Pass<'_, N> {
         let rows = spans.start * wholes..spans.end * wholes;
         for strip in rows.clone().step_by(STRIP) {
             let count = STRIP.min(rows.end - strip);
-            let row = |index: usize| self.rows[(strip + index.min(count - 1)) * row_lines..].as_ptr().cast::<N>();
+            let row = |index: usize| self.rows[(strip + index) * row_lines..].as_ptr().cast::<N>();
             // SAFETY: rows and vectors have as many lines.
-            unsafe {
-                kernels.multiply(
-                    (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
-                    panel.as_ptr(),
-                    row_lines,
-                    &mut products[..count.div_ceil(MR)],
-                );
-            }
+            unsafe { kernels.gemm.multiply_rows((row, count), panel.as_ptr(), row_lines, products) };
             for (index, products) in (strip..strip + count).zip(products.as_flattened()) {
                 let span = &self.spans[index / wholes];
                 if number < span.panels() {
@@ -265,28 +255,5 @@ impl<N: Arithmetic> Pass<'_, N> {
                 }
             }
         }
-    }
-}
-
-/// What a pass has found.
-#[derive(Clone, Copy)]
-pub(super) struct Found<'a> {
-    products: &'a [Line<f64>],
-    squares: &'a [Line<f64>],
-    /// The number of the first whole in the block.
-    first: usize,
-    wholes: usize,
-}
-
-impl Found<'_> {
-    /// The inner products of a panel of a span with the wholes of these numbers in the block.
-    pub(super) fn products(&self, span: &Span, panel: usize, numbers: &Range<usize>) -> &[Line<f64>] {
-        let start = (span.first_panel + panel) * self.wholes;
-        &self.products[start + numbers.start - self.first..start + numbers.end - self.first]
-    }
-
-    /// The squares of the 2-norms of the vectors of a panel.
-    pub(super) fn squares(&self, span: &Span, panel: usize) -> &Line<f64> {
-        &self.squares[span.first_panel + panel]
     }
 }

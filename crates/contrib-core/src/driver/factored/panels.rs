@@ -1,6 +1,5 @@
 //! Vectors of any type and stride, read into panels or into rows of numbers.
 
-use super::wholes::lines;
 use crate::dispatch::{Arithmetic, EntryPoint};
 use crate::driver::memory::{buffer, zeroed};
 use crate::driver::pack::pack;
@@ -8,7 +7,7 @@ use crate::driver::vectors::Vectors;
 use crate::error::Error;
 use crate::kernels::panel::PackPanelArguments;
 use crate::kernels::widen::WidenArguments;
-use crate::lanes::{LANES, Line};
+use crate::lanes::{LANES, Line, lines};
 
 /// Bytes of the panels that a reader keeps: as many as stay in the second-level cache beside what else is in use.
 const BYTES_OF_KEPT: usize = 1 << 19;

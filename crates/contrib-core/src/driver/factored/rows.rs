@@ -5,8 +5,14 @@
 
 use crate::driver::memory::{Shared, buffer, zeroed};
 use crate::error::Error;
+use crate::kernels::gemm_microkernel::MR;
 use crate::lanes::{LANES, Line, Number};
 use std::ops::Range;
+
+/// Wholes that are multiplied with one panel before the next wholes are.
+pub(super) const STRIP: usize = 2 * LANES;
+
+const _: () = assert!(STRIP.is_multiple_of(MR), "strips are whole blocks of the micro-kernel");
 
 /// Parts that share a projection, or the lack of one; with queries and keys, the parts of one query.
 #[derive(Clone, Debug)]
@@ -84,9 +90,9 @@ impl<N: Number> Rows<N> {
         assert!(start <= self.lines.len(), "{start} lines in memory for {}", self.lines.len());
     }
 
-    /// The rows, and their lines, of which tasks take disjoint ones.
-    pub(super) fn shared(&mut self) -> (&[Row], Shared<'_, Line<N>>) {
-        (&self.rows, Shared::new(&mut self.lines))
+    /// The rows, of which tasks take disjoint lines.
+    pub(super) fn shared(&mut self) -> SharedRows<'_, N> {
+        SharedRows { rows: &self.rows, lines: Shared::new(&mut self.lines) }
     }
 
     /// The lines of the visible panels of a span, of the whole with this number in the block; and which panels those are.
@@ -95,5 +101,56 @@ impl<N: Number> Rows<N> {
         let visible = row.visible(span);
         let start = row.line((index, span), visible.start).unwrap_or(0);
         (visible.clone(), &self.lines[start..][..visible.len()])
+    }
+}
+
+/// The rows of the wholes of a block, of which tasks that run at the same time take disjoint lines.
+#[derive(Clone, Copy)]
+pub(super) struct SharedRows<'a, N> {
+    rows: &'a [Row],
+    lines: Shared<'a, Line<N>>,
+}
+
+impl<'a, N> SharedRows<'a, N> {
+    /// The rows of the wholes with these numbers in the block.
+    pub(super) fn rows(&self, numbers: Range<usize>) -> &'a [Row] {
+        &self.rows[numbers]
+    }
+
+    /// Where the lines of a panel are in the rows of a strip of wholes, or `outside` where a row has none; and whether any has
+    /// one.
+    ///
+    /// # Safety
+    /// - As long as the pointers are used, nobody else uses these lines.
+    pub(super) unsafe fn lines_of_strip(
+        &self,
+        span: (usize, &Span),
+        panel: usize,
+        numbers: Range<usize>,
+        outside: &mut Line<N>,
+    ) -> ([*mut N; STRIP], bool) {
+        let mut lines = [outside.0.as_mut_ptr(); STRIP];
+        let mut any_is_there = false;
+        for (row, to) in self.rows[numbers].iter().zip(&mut lines) {
+            if let Some(line) = row.line(span, panel) {
+                // SAFETY: this function's contract.
+                *to = unsafe { self.lines.one(line) }.0.as_mut_ptr();
+                any_is_there = true;
+            }
+        }
+        (lines, any_is_there)
+    }
+
+    /// The lines of the visible panels of a span, of the whole with this number in the block.
+    ///
+    /// # Safety
+    /// - As long as the lines are used, nobody else uses them.
+    pub(super) unsafe fn span(&self, number: usize, span: (usize, &Span)) -> &'a mut [Line<N>] {
+        let row = &self.rows[number];
+        let visible = row.visible(span.1);
+        // Where no panel is visible, no line is.
+        let start = row.line(span, visible.start).unwrap_or(0);
+        // SAFETY: this function's contract.
+        unsafe { self.lines.range(start..start + visible.len()) }
     }
 }

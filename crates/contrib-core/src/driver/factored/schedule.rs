@@ -3,10 +3,11 @@
 //! Parts that share a projection are a span, such as the keys of one head. A task takes a span, or a piece of one that has no
 //! projection, and all wholes of the block that share their directions, or some of them where there would be too few tasks.
 
+use super::found::{FEW, Kind};
 use super::kernels::Kernels;
-use super::one_pass::{FEW, OnePass};
-use super::rows::{Rows, Span, padded, panels_of};
-use super::task::{Kind, STRIP, Tasks, Workspace, of_zero};
+use super::one_pass::OnePass;
+use super::rows::{Rows, STRIP, Span, padded, panels_of};
+use super::task::{Tasks, Workspace};
 use super::wholes::Wholes;
 use crate::axes::Walk;
 use crate::dispatch::Arithmetic;
@@ -31,6 +32,7 @@ pub(super) struct Schedule<'a> {
     whole: &'a WholePlan,
     spans: Vec<Span>,
     panels: usize,
+    lines_of_longest_row: usize,
 }
 
 impl<'a> Schedule<'a> {
@@ -38,7 +40,10 @@ impl<'a> Schedule<'a> {
     pub(super) fn new(plan: &'a FactoredPlan, whole: &'a WholePlan, count: usize) -> Result<Self, Error> {
         let spans = spans(plan, count)?;
         let panels = spans.last().map_or(0, |last| last.first_panel + last.panels());
-        Ok(Schedule { plan, whole, spans, panels })
+        let mut schedule = Schedule { plan, whole, spans, panels, lines_of_longest_row: 0 };
+        let lines_of_rows = (0..whole.items).map(|item| schedule.lines_of_row(item));
+        schedule.lines_of_longest_row = lines_of_rows.max().unwrap_or(0);
+        Ok(schedule)
     }
 
     /// Lines of the row of a whole; and the parts of each span that it may see, where that is known.
@@ -55,6 +60,11 @@ impl<'a> Schedule<'a> {
     /// Lines of the row of a whole.
     pub(super) fn lines_of_row(&self, item: usize) -> usize {
         self.row(item).0
+    }
+
+    /// Lines of the row of any whole, at most.
+    pub(super) fn lines_of_longest_row(&self) -> usize {
+        self.lines_of_longest_row
     }
 
     /// Bytes for each whole of a block beside its row, where so many threads have a workspace.
@@ -130,7 +140,6 @@ impl<N: Arithmetic> Memory<N> {
             }
         }
         self.rows.lay_out((0..norms.len()).map(|number| schedule.row(start + number)));
-        let (rows, lines) = self.rows.shared();
         let tasks = Tasks {
             plan,
             whole,
@@ -139,8 +148,7 @@ impl<N: Arithmetic> Memory<N> {
             start,
             norms,
             bases: &self.bases,
-            rows,
-            lines,
+            rows: self.rows.shared(),
             of_keys: None,
             of_values: None,
         };
@@ -187,7 +195,7 @@ impl<N: Arithmetic> Memory<N> {
             let own = &mut to[span.parts.start..];
             let (begins, ends) = (visible.start * LANES, (visible.end * LANES).min(span.parts.len()));
             // Rounded as those are that have a line.
-            let of_zero = N::of(of_zero(schedule.plan, norm)).to_f64();
+            let of_zero = N::of(schedule.plan.of_zero(norm)).to_f64();
             own[..begins].fill(of_zero);
             let (from, len) = (lines.as_ptr().cast(), lines.len() * LANES);
             assert!(begins + len <= own.len(), "a span ends less than a line before the end");

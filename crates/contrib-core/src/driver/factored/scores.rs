@@ -1,22 +1,19 @@
 //! Coefficients from queries and keys: the softmax of the scores of each query, in the rows that proximities come into later.
 
 use super::coefficients::Offsets;
+use super::found::{FEW, Found};
 use super::kernels::{Kernels, ScoreKernels};
-use super::one_pass::{FEW, Found};
 use super::panels::{PanelReader, widen_row};
-use super::rows::{Row, Span};
-use super::task::STRIP;
-use super::wholes::lines;
+use super::rows::{STRIP, SharedRows, Span};
 use crate::dispatch::Arithmetic;
-use crate::driver::memory::{Shared, zeroed};
+use crate::driver::memory::zeroed;
 use crate::driver::plan::{Numbers, ScoresPlan};
 use crate::dtype::{Element, with_element};
 use crate::error::Error;
 use crate::kernels::exponential::exponentials;
 use crate::kernels::gemm_microkernel::MR;
 use crate::kernels::softmax::{ScoresArguments, SoftmaxArguments};
-use crate::lanes::{LANES, Line};
-use std::array::from_fn;
+use crate::lanes::{LANES, Line, lines};
 use std::ops::Range;
 
 /// Working memory of a thread for scores.
@@ -48,8 +45,7 @@ pub(super) struct Scores<'a, N> {
     pub(super) span: (usize, &'a Span),
     /// The index of the first whole of the block.
     pub(super) start: usize,
-    pub(super) rows: &'a [Row],
-    pub(super) lines: Shared<'a, Line<N>>,
+    pub(super) rows: SharedRows<'a, N>,
     /// Where queries and keys were multiplied before: their inner products.
     pub(super) found: Option<Found<'a>>,
 }
@@ -72,54 +68,31 @@ impl<N: Arithmetic> Scores<'_, N> {
         let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
         for panel in 0..self.span.1.panels() {
             let count = LANES.min(parts.len() - panel * LANES);
-            let mut starts = [first; LANES];
-            let read = if self.found.is_none() { LANES } else { 0 };
-            for lane in 0..read {
-                starts[lane] = if lane < count {
-                    first.wrapping_offset(keys.next_offset() * plan.keys.dtype.size() as isize)
-                } else {
-                    starts[lane - 1]
-                };
-            }
+            let starts = self.found.is_none().then(|| plan.keys.next_starts(first, &mut keys, count));
             let mask = mask.as_mut().map(|mask| Offsets::next(mask, count));
             let mut is_read = false;
             for strip in wholes.clone().step_by(STRIP) {
                 let numbers = strip..wholes.end.min(strip + STRIP);
-                let mut discarded = Line([N::ZERO; LANES]);
-                let discarded: *mut N = (&raw mut discarded).cast();
-                let mut to = [discarded; STRIP];
-                let mut is_seen = false;
-                for (number, to) in numbers.clone().zip(&mut to) {
-                    if let Some(line) = self.rows[number].line(self.span, panel) {
-                        // SAFETY: this function's contract.
-                        *to = unsafe { self.lines.one(line) }.0.as_mut_ptr();
-                        is_seen = true;
-                    }
-                }
+                let mut outside = Line([N::ZERO; LANES]);
+                // SAFETY: this function's contract.
+                let (to, is_seen) =
+                    unsafe { self.rows.lines_of_strip(self.span, panel, numbers.clone(), &mut outside) };
                 if !is_seen {
                     continue;
                 }
-                if !is_read && self.found.is_none() {
+                if let Some(starts) = starts.as_ref().filter(|_| !is_read) {
                     let ScoreKernels { widen_keys, .. } = *self.score_kernels;
                     // SAFETY: the keys can be read, for as long as the call lasts.
-                    unsafe { workspace.keys.read(widen_keys, self.kernels.pack_rows, &plan.keys, panel, &starts) };
+                    unsafe { workspace.keys.read(widen_keys, self.kernels.pack_rows, &plan.keys, panel, starts) };
                     is_read = true;
                 }
-                let products = &mut products[..numbers.len().div_ceil(MR)];
-                let last = numbers.len() - 1;
-                let row = |number: usize| {
-                    let query = strip - wholes.start + number.min(last);
-                    workspace.queries[query * row_lines..].as_ptr().cast::<N>()
-                };
                 if self.found.is_none() {
+                    let first = strip - wholes.start;
+                    let row = |number: usize| workspace.queries[(first + number) * row_lines..].as_ptr().cast::<N>();
+                    let keys = workspace.keys.panel().as_ptr();
                     // SAFETY: queries and keys have as many lines.
                     unsafe {
-                        self.kernels.multiply(
-                            (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
-                            workspace.keys.panel().as_ptr(),
-                            row_lines,
-                            products,
-                        );
+                        self.kernels.gemm.multiply_rows((row, numbers.len()), keys, row_lines, &mut products);
                     }
                 }
                 let products = &mut products.as_flattened_mut()[..numbers.len()];
@@ -139,11 +112,8 @@ impl<N: Arithmetic> Scores<'_, N> {
         }
         let sink = self.of_span(plan.sinks.as_ref(), self.start + wholes.start).unwrap_or(f64::NEG_INFINITY);
         for number in wholes {
-            let row = &self.rows[number];
-            let visible = row.visible(self.span.1);
-            let Some(line) = row.line(self.span, visible.start).filter(|_| !visible.is_empty()) else { continue };
             // SAFETY: this function's contract.
-            let lines = unsafe { self.lines.range(line..line + visible.len()) };
+            let lines = unsafe { self.rows.span(number, self.span) };
             let arguments =
                 SoftmaxArguments { scores: lines.as_mut_ptr().cast(), lines: lines.len(), sink: N::of(sink) };
             // SAFETY: the lines can be read and written.
@@ -176,7 +146,7 @@ impl<N: Arithmetic> Scores<'_, N> {
         let keys = panel * LANES..panel * LANES + count;
         let of_whole = |number: usize| self.start + first + number;
         let needs_positions = plan.slopes.is_some() || plan.has_given_keys();
-        let rows = &self.rows[first..first + products.len()];
+        let rows = self.rows.rows(first..first + products.len());
         if plan.soft_cap.is_none()
             && mask.is_none()
             && !needs_positions

@@ -1,17 +1,18 @@
 //! The proximities of the parts of one span to some wholes that share their directions.
 
 use super::coefficients::Offsets;
-use super::directions::{Matrix, PanelDirections, Source};
+use super::directions::{PanelDirections, Source};
 use super::excess::{PanelExcess, least_bound};
+use super::found::{Found, Kind};
 use super::kernels::Kernels;
 use super::materialise::{Materialised, Memory};
-use super::one_pass::Found;
 use super::panels::PanelReader;
-use super::rows::{Row, Span};
+use super::rows::{STRIP, SharedRows, Span};
 use super::scores::{self, Scores};
-use super::wholes::{Wholes, lines};
+use super::wholes::Wholes;
 use crate::dispatch::Arithmetic;
-use crate::driver::memory::{Shared, buffer, zeroed};
+use crate::driver::matrix::Matrix;
+use crate::driver::memory::{buffer, zeroed};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
 use crate::driver::proximity::{WholeNorm, clamped};
 use crate::dtype::DType;
@@ -19,15 +20,9 @@ use crate::error::Error;
 use crate::kernels::gather::GatherArguments;
 use crate::kernels::gemm_microkernel::MR;
 use crate::kernels::proximities::ProximitiesArguments;
-use crate::lanes::{LANES, Line};
+use crate::lanes::{LANES, Line, lines};
 use crate::norm::Reduction;
-use std::array::from_fn;
 use std::ops::Range;
-
-/// Wholes that are multiplied with one panel before the next wholes are.
-pub(super) const STRIP: usize = 2 * LANES;
-
-const _: () = assert!(STRIP.is_multiple_of(MR), "strips are whole blocks of the micro-kernel");
 
 /// Working memory of a thread for the parts of one group.
 pub(super) struct Workspace<N> {
@@ -99,13 +94,6 @@ impl<N: Arithmetic> Workspace<N> {
     }
 }
 
-/// What wholes are multiplied with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Keys,
-    Values,
-}
-
 /// What the tasks of a group and a block of wholes have in common.
 #[derive(Clone, Copy)]
 pub(super) struct Tasks<'a, N> {
@@ -119,9 +107,7 @@ pub(super) struct Tasks<'a, N> {
     pub(super) norms: &'a [WholeNorm],
     /// Where given coefficients of each whole begin, in elements.
     pub(super) bases: &'a [isize],
-    /// The rows of the wholes, and their lines.
-    pub(super) rows: &'a [Row],
-    pub(super) lines: Shared<'a, Line<N>>,
+    pub(super) rows: SharedRows<'a, N>,
     /// The inner products with keys, and with values, that were found before, where wholes are few.
     pub(super) of_keys: Option<Found<'a>>,
     pub(super) of_values: Option<Found<'a>>,
@@ -188,14 +174,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
         let mut directions = vectors.parts.walk_from(parts.start + panels.start * LANES);
         for number in panels {
             let count = LANES.min(parts.len() - number * LANES);
-            let mut starts = [start; LANES];
-            for lane in 0..LANES {
-                starts[lane] = if lane < count {
-                    start.wrapping_offset(directions.next_offset() * vectors.dtype.size() as isize)
-                } else {
-                    starts[lane - 1]
-                };
-            }
+            let starts = vectors.next_starts(start, &mut directions, count);
             let offsets = offsets.as_mut().map(|offsets| Offsets::next(offsets, count));
             let panel = Panel { span, number, count, offsets, starts, matrix: offset };
             // SAFETY: this function's contract.
@@ -217,8 +196,8 @@ impl<N: Arithmetic> Tasks<'_, N> {
         else {
             return None;
         };
-        let Tasks { kernels, start, rows, lines, of_keys: found, .. } = *self;
-        Some(Scores { plan, kernels, score_kernels, span, start, rows, lines, found })
+        let Tasks { kernels, start, rows, of_keys: found, .. } = *self;
+        Some(Scores { plan, kernels, score_kernels, span, start, rows, found })
     }
 
     /// Puts what some wholes are multiplied with, for the vectors of a span, into `rows`: queries, or projected factors where
@@ -249,16 +228,10 @@ impl<N: Arithmetic> Tasks<'_, N> {
         for block in 0..value_lines {
             for strip in wholes.clone().step_by(STRIP) {
                 let count = STRIP.min(wholes.end - strip);
-                let products = &mut products[..count.div_ceil(MR)];
-                let row = |number: usize| prepared.factors(strip + number.min(count - 1));
+                let row = |number: usize| prepared.factors(strip + number);
                 // SAFETY: the wholes have as many lines as a row of the matrix.
                 unsafe {
-                    self.kernels.multiply(
-                        (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
-                        matrix.panel_of_rows(block),
-                        len,
-                        products,
-                    );
+                    self.kernels.gemm.multiply_rows((row, count), matrix.panel_of_rows(block), len, &mut products);
                 }
                 for (number, products) in products.as_flattened().iter().enumerate().take(count) {
                     let to = (strip - wholes.start + number) * value_lines + block;
@@ -287,11 +260,11 @@ impl<N: Arithmetic> Tasks<'_, N> {
             let numbers = strip..wholes.end.min(strip + STRIP);
             let mut outside = Line([N::ZERO; LANES]);
             // SAFETY: this function's contract.
-            let to = unsafe { self.lines_of_strip(panel, numbers.clone(), &mut outside) };
+            let (to, _) = unsafe { self.rows.lines_of_strip(panel.span, panel.number, numbers.clone(), &mut outside) };
             if !self.read_coefficients(workspace, panel, numbers.clone(), &to) {
                 for (&to, norm) in to.iter().zip(&self.norms[numbers]) {
                     // SAFETY: `to` points to a line that can be written.
-                    unsafe { to.cast::<[N; LANES]>().write([N::of(self.of_zero(norm)); LANES]) };
+                    unsafe { to.cast::<[N; LANES]>().write([N::of(self.plan.of_zero(norm)); LANES]) };
                 }
                 continue;
             }
@@ -310,8 +283,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
                 let found = found.products(panel.span.1, panel.number, &numbers);
                 products[..numbers.len()].copy_from_slice(found);
             } else {
-                let padded = &mut products[..numbers.len().next_multiple_of(MR)];
-                self.multiply(prepared, matrix, projected, directions, (numbers.clone(), wholes.start), padded);
+                self.multiply(prepared, matrix, projected, directions, (numbers.clone(), wholes.start), products);
             }
             let norms = &self.norms[numbers.clone()];
             let corrections: &[Line<f64>] = match reduction {
@@ -357,7 +329,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
                         }
                     };
                     let own = if coefficient == 0.0 {
-                        self.of_zero(norm)
+                        self.plan.of_zero(norm)
                     } else if is_accurate && directions.out_of_reach >> lane & 1 == 0 {
                         clamped(unclamped)
                     } else {
@@ -382,25 +354,14 @@ impl<N: Arithmetic> Tasks<'_, N> {
         (numbers, first): (Range<usize>, usize),
         products: &mut [Line<f64>],
     ) {
-        let last = numbers.len() - 1;
         let row = |number: usize| match matrix {
-            None => prepared.factors(numbers.start + number.min(last)),
-            Some(matrix) => {
-                let row = numbers.start + number.min(last) - first;
-                projected[row * matrix.value_lines()..].as_ptr().cast()
-            }
+            None => prepared.factors(numbers.start + number),
+            Some(matrix) => projected[(numbers.start + number - first) * matrix.value_lines()..].as_ptr().cast(),
         };
         let lines = matrix.map_or(lines(self.whole.vectors.len), Matrix::value_lines);
-        let products = products.as_chunks_mut::<MR>().0;
+        let (panel, products) = (directions.panel().as_ptr(), products.as_chunks_mut().0);
         // SAFETY: wholes, projected or not, and the panel have as many lines.
-        unsafe {
-            self.kernels.multiply(
-                (|block| from_fn(|row_of_block| row(block * MR + row_of_block)), LANES),
-                directions.panel().as_ptr(),
-                lines,
-                products,
-            );
-        }
+        unsafe { self.kernels.gemm.multiply_rows((row, numbers.len()), panel, lines, products) };
     }
 
     /// Puts the proximities of a panel of parts into the rows, each materialised.
@@ -412,7 +373,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
             let numbers = strip..wholes.end.min(strip + STRIP);
             let mut outside = Line([N::ZERO; LANES]);
             // SAFETY: this function's contract.
-            let to = unsafe { self.lines_of_strip(panel, numbers.clone(), &mut outside) };
+            let (to, _) = unsafe { self.rows.lines_of_strip(panel.span, panel.number, numbers.clone(), &mut outside) };
             self.read_coefficients(workspace, panel, numbers.clone(), &to);
             let Workspace { coefficients, materialised, .. } = &mut *workspace;
             for lane in 0..panel.count {
@@ -426,33 +387,13 @@ impl<N: Arithmetic> Tasks<'_, N> {
                         Some(part) if coefficient != N::ZERO => {
                             clamped(part.unclamped(self.start + number, norm, coefficient.to_f64()))
                         }
-                        _ => self.of_zero(norm),
+                        _ => self.plan.of_zero(norm),
                     };
                     // SAFETY: `to` points to a line that can be written.
                     unsafe { to.add(lane).write(N::of(own)) };
                 }
             }
         }
-    }
-
-    /// Where the lines of a panel are in the rows of a strip of wholes, or `outside` where a row has none.
-    ///
-    /// # Safety
-    /// - As long as the pointers are used, nobody else uses these lines.
-    unsafe fn lines_of_strip(
-        &self,
-        panel: &Panel<'_>,
-        numbers: Range<usize>,
-        outside: &mut Line<N>,
-    ) -> [*mut N; STRIP] {
-        let mut lines = [outside.0.as_mut_ptr(); STRIP];
-        for (number, to) in numbers.zip(&mut lines) {
-            if let Some(line) = self.rows[number].line(panel.span, panel.number) {
-                // SAFETY: this function's contract.
-                *to = unsafe { self.lines.one(line) }.0.as_mut_ptr();
-            }
-        }
-        lines
     }
 
     /// Reads the coefficients of a panel for a strip of wholes, and returns whether any is not zero.
@@ -482,14 +423,11 @@ impl<N: Arithmetic> Tasks<'_, N> {
         unsafe { (self.kernels.gather)(arguments) };
         largest.0.iter().any(|&number| number != N::ZERO)
     }
-
-    /// The proximity of a part whose coefficient is 0.
-    pub(super) fn of_zero(&self, norm: &WholeNorm) -> f64 {
-        of_zero(self.plan, norm)
-    }
 }
 
-/// The proximity of a part whose coefficient is 0.
-pub(super) fn of_zero(plan: &FactoredPlan, norm: &WholeNorm) -> f64 {
-    if plan.leave_out_zeros { 0.0 } else { clamped(norm.of_zero_vector()) }
+impl FactoredPlan {
+    /// The proximity of a part whose coefficient is 0.
+    pub(super) fn of_zero(&self, norm: &WholeNorm) -> f64 {
+        if self.leave_out_zeros { 0.0 } else { clamped(norm.of_zero_vector()) }
+    }
 }

@@ -8,15 +8,10 @@ use crate::driver::vectors::Vectors;
 use crate::error::Error;
 use crate::kernels::excess::{Buckets, SortedElement};
 use crate::kernels::prepare::PrepareArguments;
-use crate::lanes::{LANES, Line};
+use crate::lanes::{Line, lines};
 use crate::norm::Reduction;
 use crate::threads::Threads;
 use std::slice;
-
-/// Lines of a vector, of which there is at least one.
-pub(super) fn lines(len: usize) -> usize {
-    len.div_ceil(LANES).max(1)
-}
 
 /// What the kernels need to know of some wholes.
 pub(super) struct Wholes<N> {

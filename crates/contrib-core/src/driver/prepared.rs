@@ -1,16 +1,15 @@
 //! What depends on the projection of a group alone, prepared once for any number of calls.
 
-use super::directions::Matrix;
-use super::kernels::Gemm;
-use super::wholes::lines;
+use super::gemm::Gemm;
+use super::matrix::Matrix;
+use super::memory::{Shared, zeroed};
+use super::projection::Projection;
 use crate::axes::Axes;
 use crate::dispatch::Arithmetic;
-use crate::driver::memory::{Shared, zeroed};
-use crate::driver::plan::Projection;
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
 use crate::kernels::gemm_microkernel::MR;
-use crate::lanes::Line;
+use crate::lanes::{Line, lines};
 use crate::norm::Reduction;
 use crate::options::Options;
 use crate::tensor::Tensor;
@@ -70,7 +69,7 @@ impl PreparedMatrices {
     }
 
     /// The same, where they are for calculation in `N`.
-    pub(in crate::driver) fn of_numbers<N: Arithmetic>(&self) -> Option<&PreparedMatrices<N>> {
+    pub(super) fn of_numbers<N: Arithmetic>(&self) -> Option<&PreparedMatrices<N>> {
         (self as &dyn Any).downcast_ref()
     }
 }
