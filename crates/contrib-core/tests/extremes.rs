@@ -86,6 +86,7 @@ fn parts_beside_an_infinite_one_keep_their_precision() {
                 (f64::INFINITY, near.clone()),
                 (-f64::INFINITY, near.clone()),
                 (0.5, with_infinity.clone()),
+                (f64::INFINITY, with_infinity.clone()),
                 // The zero vector, since its coefficient is 0.
                 (0.0, with_infinity),
             ] {

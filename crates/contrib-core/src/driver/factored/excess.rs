@@ -69,7 +69,8 @@ impl<N: Arithmetic> PanelExcess<'_, N> {
         let norm = if are_exact { 1.0 } else { self.matrix.map_or(1.0, Matrix::largest_norm) };
         for (((number, excess), coefficients), largest) in numbers.zip(excess).zip(coefficients).zip(largest) {
             let least = if are_exact { 0.0 } else { least(number) };
-            let bound = largest.to_f64();
+            // An infinite coefficient beside a bound of 0 gives no number. The other parts still have theirs.
+            let bound = if largest.to_f64().is_nan() { f64::INFINITY } else { largest.to_f64() };
             *excess = Line([0.0; LANES]);
             if bound > least {
                 self.of(&prepared.get(number), coefficients, (bound * norm, norm), excess);
