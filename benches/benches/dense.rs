@@ -24,7 +24,7 @@ struct Attention<T> {
 
 impl<T: Element> Attention<T> {
     fn new(pos: usize) -> Self {
-        let narrow = |numbers: Vec<f32>| numbers.into_iter().map(|x| T::from_f64(f64::from(x))).collect();
+        let narrow = |numbers: Vec<f32>| numbers.into_iter().map(|x| T::nearest(f64::from(x))).collect();
         let parts: Vec<f32> = normal(pos * pos * HEADS * D_MODEL, 1).into_iter().map(|x| 0.05 * x).collect();
         let resid_pre = normal(pos * D_MODEL, 2);
         let mut resid_mid = resid_pre.clone();

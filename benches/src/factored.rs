@@ -133,7 +133,7 @@ impl Attention<f32> {
     /// The same in another type.
     #[must_use]
     pub fn narrowed<T: Element>(&self) -> Attention<T> {
-        let narrow = |numbers: &[f32]| numbers.iter().map(|&x| T::from_f64(f64::from(x))).collect();
+        let narrow = |numbers: &[f32]| numbers.iter().map(|&x| T::nearest(f64::from(x))).collect();
         Attention {
             model: self.model,
             pos: self.pos,

@@ -52,7 +52,9 @@ pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
     fn to_f64(self) -> f64;
     /// The number of this type nearest to `value` (for halves, nearest to the `f32` nearest to it); every NaN becomes one
     /// and the same NaN, so that equal results have equal bits on every machine.
-    fn from_f64(value: f64) -> Self;
+    // Not `from_f64`, which halves have already: it rounds what it has cut off 32 bits of, and a call that names the type gets
+    // that one.
+    fn nearest(value: f64) -> Self;
 }
 
 macro_rules! element {
@@ -66,7 +68,7 @@ macro_rules! element {
                 $widen(self)
             }
             #[inline(always)]
-            fn from_f64(value: f64) -> Self {
+            fn nearest(value: f64) -> Self {
                 if value.is_nan() { $nan } else { $narrow(value) }
             }
         }
@@ -161,9 +163,15 @@ mod tests {
 
     #[test]
     fn narrowing_gives_the_nearest_value_and_one_nan() {
-        assert_eq!(f16::from_f64(1.0 / 3.0).to_f64(), 0.333_251_953_125);
-        assert_eq!(bf16::from_f64(1.0 / 3.0).to_f64(), 0.333_984_375);
-        assert_eq!(f32::from_f64(-f64::NAN).to_bits(), f32::NAN.to_bits());
-        assert_eq!(<f64 as Element>::from_f64(-f64::NAN).to_bits(), f64::NAN.to_bits());
+        assert_eq!(f16::nearest(1.0 / 3.0).to_f64(), 0.333_251_953_125);
+        assert_eq!(bf16::nearest(1.0 / 3.0).to_f64(), 0.333_984_375);
+        assert_eq!(f32::nearest(-f64::NAN).to_bits(), f32::NAN.to_bits());
+        assert_eq!(f64::nearest(-f64::NAN).to_bits(), f64::NAN.to_bits());
+        // Little more than halfway between two halves.
+        let (low, high) = (0.125, 0.125 + 1.0 / 8192.0);
+        assert_eq!(f16::nearest(0.125_061_122_892_283_1).to_f64(), high);
+        assert_eq!(f16::nearest(0.125_061_035_156_25).to_f64(), low);
+        assert_eq!(bf16::nearest(1.003_906_4).to_f64(), 1.007_812_5);
+        assert_eq!(f16::nearest(f64::from_bits(0xfff8_0000_0000_0001)).to_bits(), f16::nearest(f64::NAN).to_bits());
     }
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Form, Job, Outputs, Scoring, view, view_mut};
 use contrib_core::{
-    Context, Group, Norm, Options, Tensor, TensorMut, contributions, group_contributions,
+    Context, Group, Norm, Options, Tensor, TensorMut, contributions, group_contributions, threshold_and_renormalise,
     threshold_and_renormalise_in_place,
 };
 use contrib_testing::{Axis, Kind, Layout, Numbers, Operation, Random, Stored};
@@ -515,6 +515,28 @@ fn the_type_of_the_results_only_rounds_them() {
             }
         });
     }
+}
+
+#[test]
+fn results_little_more_than_halfway_between_two_halves_are_the_greater_one() {
+    // The distance to halfway is less than what is left of an `f64` without its last 32 bits.
+    let number = 0.125_061_122_892_283_1;
+    let greater = 0.125 + 1.0 / 8192.0;
+    let row = |numbers: &[f64]| Stored::from_fn(Kind::F64, Layout::row_major(&[numbers.len()]), |i| numbers[i]);
+    let blank = |shape: &[usize]| Stored::blank(Kind::F16, Layout::row_major(shape));
+
+    // The proximity of `x` to 1 is `x` and the epsilon.
+    let part = number * (1.0 + 2e-6) - 1e-6;
+    let parts = Stored::from_fn(Kind::F64, Layout::row_major(&[2, 1]), |i| [part, 1.0 - part][i]);
+    let mut out = blank(&[2]);
+    contributions(&view(&row(&[1.0])), &view(&parts), &mut view_mut(&mut out), &Options::default()).unwrap();
+    assert_eq!(out.to_f64()[0], greater);
+
+    let (blocks, residual) = (row(&[number]), Stored::from_fn(Kind::F64, Layout::row_major(&[]), |_| 1.0 - number));
+    let (mut out, mut out_residual) = (blank(&[1]), blank(&[]));
+    let (to, to_residual) = (&mut view_mut(&mut out), &mut view_mut(&mut out_residual));
+    threshold_and_renormalise(&view(&blocks), &view(&residual), 0.0, to, to_residual, &Options::default()).unwrap();
+    assert_eq!(out.to_f64()[0], greater);
 }
 
 #[test]

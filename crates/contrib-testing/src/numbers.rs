@@ -96,14 +96,16 @@ impl Numbers {
         }
     }
 
-    /// These values, each rounded to the type.
+    /// These values, each rounded to the type: for halves that of the `f32` nearest to it.
     #[must_use]
     pub fn of_f64(kind: Kind, values: &[f64]) -> Self {
-        let mut numbers = Self::of_bits(kind, values.len(), 0);
-        for (index, &value) in values.iter().enumerate() {
-            numbers.set(index, value);
+        let singles = values.iter().map(|&value| value as f32);
+        match kind {
+            Kind::F32 => Numbers::F32(singles.collect()),
+            Kind::F64 => Numbers::F64(values.to_vec()),
+            Kind::F16 => Numbers::F16(singles.map(f16::from_f32).collect()),
+            Kind::Bf16 => Numbers::Bf16(singles.map(bf16::from_f32).collect()),
         }
-        numbers
     }
 
     /// The numbers that these little-endian bytes mean.
@@ -151,7 +153,8 @@ impl Numbers {
         }
     }
 
-    /// Puts the number of this type that is nearest to `value` at `index`.
+    /// Puts a number of this type that is next to `value` at `index`: for halves, what is left of it without its last 32 bits is
+    /// rounded.
     pub fn set(&mut self, index: usize, value: f64) {
         match self {
             Numbers::F32(numbers) => numbers[index] = value as f32,

@@ -87,7 +87,7 @@ impl Output {
     unsafe fn write(&self, item: usize, numbers: impl Iterator<Item = f64>) {
         with_element!(self.dtype, T => {
             // SAFETY: the same contract, and `T` is the tensor's own type.
-            unsafe { self.write_as::<T>(item, numbers.map(T::from_f64)) }
+            unsafe { self.write_as::<T>(item, numbers.map(T::nearest)) }
         });
     }
 
@@ -109,7 +109,7 @@ impl Output {
             for index in 0..self.extent {
                 let column = start.wrapping_offset(index as isize * self.stride);
                 for row in 0..rows {
-                    let number = T::from_f64(numbers[row * self.extent + index].to_f64());
+                    let number = T::nearest(numbers[row * self.extent + index].to_f64());
                     // SAFETY: the indices are inside the tensor's axes, so that the element belongs to the tensor.
                     unsafe { column.wrapping_offset(row as isize * row_stride).write(number) };
                 }
@@ -314,7 +314,7 @@ fn add_rows<T: Element>(numbers: &mut [T], kept: usize) -> &[T] {
     let (sums, others) = numbers.split_at_mut(kept);
     for row in others.chunks_exact(kept.max(1)) {
         for (sum, number) in sums.iter_mut().zip(row) {
-            *sum = T::from_f64(sum.to_f64() + number.to_f64());
+            *sum = T::nearest(sum.to_f64() + number.to_f64());
         }
     }
     sums

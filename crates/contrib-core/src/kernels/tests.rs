@@ -61,7 +61,7 @@ macro_rules! for_each_widening {
 }
 
 fn random_elements<T: Element>(count: usize, random: &mut Random) -> Vec<T> {
-    (0..count).map(|_| T::from_f64(random.normal())).collect()
+    (0..count).map(|_| T::nearest(random.normal())).collect()
 }
 
 /// `number` rounded to `f32`.
@@ -252,8 +252,8 @@ fn test_totals<T: Element>() {
             let count = [1, 4, 15, 16, 17, 40, 63, COLUMNS][len % 8];
             let whole: Vec<f64> = (0..len).map(|_| single(random.normal())).collect();
             let mut parts: Vec<Vec<T>> = (0..count).map(|_| random_elements(len, random)).collect();
-            parts[0][len - 1] = T::from_f64([f64::NAN, f64::INFINITY, 0.0][len % 3]);
-            parts[count - 1][0] = T::from_f64(whole[0]);
+            parts[0][len - 1] = T::nearest([f64::NAN, f64::INFINITY, 0.0][len % 3]);
+            parts[count - 1][0] = T::nearest(whole[0]);
             let expected: Vec<f64> = parts.iter().map(|part| measure.total(part, &whole)).collect();
             let prepared = Prepared::new(&whole, measure.number);
             let what =
@@ -315,7 +315,7 @@ impl<T: Element> Adjacent<T> {
         let first = if is_backward { (len - 1) * stride } else { 0 };
         let stride_of_parts = if is_backward { -(stride as isize) } else { stride as isize };
         // NaN in the gaps and not one element after the last.
-        let mut elements = vec![T::from_f64(f64::NAN); (len - 1) * stride + count];
+        let mut elements = vec![T::nearest(f64::NAN); (len - 1) * stride + count];
         for (number, part) in parts.iter().enumerate() {
             for (index, element) in part.iter().enumerate() {
                 elements[offset(first, index as isize * stride_of_parts) + number] = *element;
@@ -368,7 +368,7 @@ fn test_prepare<T: Element, N: Arithmetic>() {
     let random = &mut Random::new(8);
     for (number, len) in LENGTHS.into_iter().enumerate() {
         let mut whole = random_elements::<T>(len, random);
-        whole[len / 2] = T::from_f64([f64::NAN, -f64::INFINITY, -0.0, 1e-300][number % 4]);
+        whole[len / 2] = T::nearest([f64::NAN, -f64::INFINITY, -0.0, 1e-300][number % 4]);
         let factor = [1.0, 2.0][number % 2];
         let padded = len.next_multiple_of(LANES);
         let prepared = on_every_set(&format!("{:?} {len}", T::DTYPE), |set| {
@@ -400,7 +400,7 @@ fn test_widen<T: Element, N: Arithmetic>() {
     for (number, len) in [0].into_iter().chain(LENGTHS).enumerate() {
         let mut elements = random_elements::<T>(len, random);
         if let Some(last) = elements.last_mut() {
-            *last = T::from_f64([f64::NAN, f64::NEG_INFINITY, -0.0, 6e-8][number % 4]);
+            *last = T::nearest([f64::NAN, f64::NEG_INFINITY, -0.0, 6e-8][number % 4]);
         }
         let padded = len.next_multiple_of(LANES);
         let widened = on_every_set(&format!("widen {:?} {len}", T::DTYPE), |set| {

@@ -149,7 +149,7 @@ impl Renormalise {
             for (from, to) in from.pointers::<From>(index).zip(to.pointers::<To>(index)) {
                 // SAFETY: as in `sum`; an element that is written where another is read is the same element, and was
                 // read first.
-                unsafe { to.write(To::from_f64(kept(from.read().to_f64(), self.threshold) / sum)) };
+                unsafe { to.write(To::nearest(kept(from.read().to_f64(), self.threshold) / sum)) };
             }
         }));
     }
