@@ -1,7 +1,8 @@
 """Times contrib_attention_factored beside C loops and PyTorch on the same patterns and values, after checking that all
-agree. Started by run.sh."""
+agree. Started by run.sh, a second time with OMP_WAIT_POLICY=active: OpenMP's threads then spin between calls."""
 
 import ctypes
+import os
 
 import numpy as np
 
@@ -9,8 +10,9 @@ from common import (Tensor, aligned, begin, careful, check, context, contrib, la
                     options, print_table, require, results, tensor, torch_call)
 
 THREADS = 2
+SPINNING = os.environ.get("OMP_WAIT_POLICY") == "active"
 NORM = 1
-TOKENS = [64, 128, 512]
+TOKENS = [64, 128] if SPINNING else [64, 128, 512]
 # PyTorch writes the parts out: 0.6 GB at 128 tokens, and as much again for each step of its formula.
 TOKENS_OF_TORCH = 128
 # How far from contrib's a contribution may be, for each part of a query. In f32 arithmetic a proximity is off by up to some
@@ -130,11 +132,13 @@ def formula(given, norm, query):
     return attn / total, resid / total
 
 
-def candidates(given, torch, torch_formula, own_context):
+def candidates(given, torch, torch_formula, contexts):
     """Name and threads -> a call."""
     tokens = given.shape.keys
-    calls = {("contrib", THREADS): given.call_contrib(NORM, own_context),
-             ("careful C loop", THREADS): given.call_loop(careful, NORM, THREADS)}
+    calls = {}
+    for threads, own_context in contexts.items():
+        calls["contrib", threads] = given.call_contrib(NORM, own_context)
+        calls["careful C loop", threads] = given.call_loop(careful, NORM, threads)
     if torch is not None and tokens <= TOKENS_OF_TORCH:
         functions = {"torch.compile, product": torch_formula.compiled_attention_by_product,
                      "torch eager, product": torch_formula.attention_by_product,
@@ -144,13 +148,13 @@ def candidates(given, torch, torch_formula, own_context):
     return calls
 
 
-def compare(tokens, causal, rounds, torch, torch_formula, own_context):
+def compare(tokens, causal, rounds, torch, torch_formula, contexts):
     """Rows of the table."""
     given = Attention(tokens, causal)
-    calls = candidates(given, torch, torch_formula, own_context)
+    calls = candidates(given, torch, torch_formula, contexts)
     differences = {}
     for (name, threads), call in list(calls.items()):
-        if name == "contrib":
+        if (name, threads) == ("contrib", THREADS):
             reference = results(given, call)
             for query in {0, tokens // 2, tokens - 1}:
                 difference = largest_difference((x[0, query] for x in reference), formula(given, NORM, query))
@@ -180,11 +184,13 @@ def compare(tokens, causal, rounds, torch, torch_formula, own_context):
 def main():
     torch, torch_formula, torch_missing = load_torch()
     rounds = begin(__doc__, torch, torch_missing)
-    own_context = context(THREADS)
+    contexts = {threads: context(threads) for threads in (THREADS, 1)}
     print("Attention of one layer of GPT-2 small, given as pattern and values, in f32, norm 1. G elements/s are those of "
           "the parts, masked or not, whether they are written out or not.\n")
+    if SPINNING:
+        print("Threads of OpenMP spin between calls (OMP_WAIT_POLICY=active).\n")
     rows = [row for tokens in TOKENS for causal in (False, True)
-            for row in compare(tokens, causal, rounds, torch, torch_formula, own_context)]
+            for row in compare(tokens, causal, rounds, torch, torch_formula, contexts)]
     print()
     print_table(["candidate", "tokens", "pattern", "threads", "ms", "G elements/s", "time / contrib's"], rows)
 

@@ -9,15 +9,23 @@ set -eu
 cd "$(dirname "$0")/../.."
 . benches/set_up.sh
 
+factored() {
+    "$python" benches/peers/factored.py "$@"
+    OMP_WAIT_POLICY=active PEERS_TORCH=no "$python" benches/peers/factored.py "$@"
+}
+
 case ${1:-both} in
-    dense | factored)
-        script=$1
+    dense)
         shift
-        exec "$python" "benches/peers/$script.py" "$@"
+        "$python" benches/peers/dense.py "$@"
+        ;;
+    factored)
+        shift
+        factored "$@"
         ;;
     both)
         "$python" benches/peers/dense.py
-        "$python" benches/peers/factored.py
+        factored
         ;;
     *)
         echo "Usage: $0 [dense | factored [arguments]]" >&2
