@@ -35,6 +35,7 @@ mod fork;
 mod groups;
 mod indices;
 mod instruction_set;
+mod job;
 mod kernels;
 mod lanes;
 mod list;
