@@ -52,8 +52,8 @@ impl<'a> Job<'a> {
         });
     }
 
-    /// Keeps what `body` throws, and the tasks that have not begun from beginning then.
-    fn catch(&self, body: impl FnOnce()) {
+    /// Runs `body`. What it throws is kept, and keeps tasks from beginning.
+    pub(crate) fn catch(&self, body: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
             self.next.store(self.tasks, Ordering::Relaxed);
             let mut thrown = self.thrown.lock().unwrap_or_else(PoisonError::into_inner);

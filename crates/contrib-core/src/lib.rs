@@ -33,6 +33,7 @@ mod error;
 mod floating_point;
 mod fork;
 mod groups;
+mod host;
 mod indices;
 mod instruction_set;
 mod job;
