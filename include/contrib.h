@@ -119,7 +119,7 @@ typedef void (*contrib_task)(void *task_data, size_t index);
 // - call `task` in any order, on any threads, at the same time or one after the other, all on the calling thread;
 // - leave out some calls, or all: the caller then does what nobody has done. So it reports no errors: where it has no
 //   threads to give, it returns;
-// - call with an index twice: the second call does nothing.
+// - call with an index twice.
 typedef void (*contrib_parallel_for)(void *user_data, size_t n_tasks, contrib_task task, void *task_data);
 
 // The type of a tensor's elements, laid out as DLPack's `DLDataType`: float32 is `{CONTRIB_DTYPE_FLOAT, 32, 1}`,
@@ -537,8 +537,8 @@ contrib_status contrib_context_new(size_t n_threads,
 
 // Makes a context whose threads are the host's, and puts it into `*out`: an engine's pool, OpenMP, TBB, Grand Central
 // Dispatch. The library starts none. `n_threads` is how many there are, the calling thread among them; `parallel_for` gets
-// at most so many tasks. They share out what there is to do among them, so that a task that begins late, or never, holds up
-// nobody. With OpenMP:
+// at most so many tasks. Each of them does what is left to do, piece by piece, so that one that begins late, or never, holds
+// up nobody. With OpenMP:
 //
 // ```c
 // static void parallel_for(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
