@@ -1,4 +1,5 @@
-/* The library on OpenMP's threads.
+/* The library on OpenMP's threads. Where other processes need the cores, too, OMP_WAIT_POLICY=passive keeps those that wait
+ * from spinning.
  *
  * An engine built on ggml with GGML_OPENMP has its threads there, too: both then share one pool. Without it, ggml's
  * threadpool runs graphs and nothing else, but a graph of one `ggml_map_custom1` with `GGML_N_TASKS_MAX` is a parallel_for:
