@@ -5,7 +5,7 @@ use crate::floating_point::Settings;
 use crate::host::Host;
 use crate::pool::Pool;
 
-/// Inline, or with the help of a context's pool or of its host, whose function has the settings of the call's thread.
+/// Inline, or with the help of a context's pool or of its host, whose function gets the settings of the call's thread.
 #[derive(Clone, Copy)]
 pub(crate) enum Threads<'a> {
     Inline,
@@ -20,7 +20,8 @@ const MIN_PARALLEL_ELEMENTS: usize = 1 << 18;
 const MIN_PARALLEL_STEP: usize = 1 << 14;
 
 impl<'a> Threads<'a> {
-    /// The threads for a call that reads this many elements, whose thread has its own floating-point settings yet.
+    /// The threads for a call that reads this many elements. The calling thread still has its own floating-point settings,
+    /// which a host's function gets.
     pub(crate) fn for_work(elements: usize, context: Option<&'a Context>) -> Self {
         if elements < MIN_PARALLEL_ELEMENTS {
             return Threads::Inline;
