@@ -76,8 +76,8 @@
 // `code` of bfloat16 (DLPack's `kDLBfloat`).
 #define CONTRIB_DTYPE_BFLOAT 4
 
-// The threads that calls may use, kept ready between them. Opaque. One context may be used by any number of host
-// threads at the same time; results have the same bits for any number of threads.
+// The threads that calls may use: the library's own, kept ready between calls, or a host's. Opaque. One context may be used
+// by any number of host threads at the same time; results have the same bits for any number of threads.
 typedef struct contrib_context contrib_context;
 
 // What depends on a projection alone, such as attention's `w_o`: its matrices as the library reads them, the norms of
@@ -99,6 +99,28 @@ typedef struct contrib_prepared_projection contrib_prepared_projection;
 // The result of a call: `CONTRIB_OK`, or one of the `CONTRIB_ERROR_` numbers. Numbers are never reused; new ones may
 // be added. On any error the outputs are as they were before the call.
 typedef int32_t contrib_status;
+
+// What a `contrib_parallel_for` calls: `task(task_data, index)`. It may be called on any thread with 64 KiB of stack, and
+// always returns.
+typedef void (*contrib_task)(void *task_data, size_t index);
+
+// A host's function that calls `task(task_data, index)` for each index below `n_tasks` on the host's threads. `user_data` is
+// what came with it.
+//
+// It must
+//
+// - return only when every call of `task` that it began has returned, and make none later;
+// - allow calls from several threads at the same time, where these use one context at the same time;
+// - allow calls from inside the host's own tasks, where these call this library;
+// - return: no longjmp(), C++ exception or end of a thread may leave it.
+//
+// It may
+//
+// - call `task` in any order, on any threads, at the same time or one after the other, all on the calling thread;
+// - leave out some calls, or all: the caller then does what nobody has done. So it reports no errors: where it has no
+//   threads to give, it returns;
+// - call with an index twice.
+typedef void (*contrib_parallel_for)(void *user_data, size_t n_tasks, contrib_task task, void *task_data);
 
 // The type of a tensor's elements, laid out as DLPack's `DLDataType`: float32 is `{CONTRIB_DTYPE_FLOAT, 32, 1}`,
 // bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`. Indices, counts and positions are int64, `{CONTRIB_DTYPE_INT, 64, 1}`, or
@@ -484,8 +506,8 @@ typedef struct contrib_neurons_results {
 // A flag that this version of the library does not know, or one that another field rules out.
 #define CONTRIB_ERROR_FLAGS 404
 
-// A number that a field cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a first query
-// below -1, sums over more part axes than there are.
+// A number that a field or an argument cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a
+// first query below -1, sums over more part axes than there are, 0 threads of a host.
 #define CONTRIB_ERROR_NUMBER 405
 
 // Working memory could not be allocated.
@@ -513,14 +535,44 @@ extern "C" {
 contrib_status contrib_context_new(size_t n_threads,
                                    struct contrib_context **out);
 
-// Ends a context's threads and frees it. NULL is allowed. No call may be using it.
+// Makes a context whose threads are the host's, and puts it into `*out`: an engine's pool, OpenMP, TBB, Grand Central
+// Dispatch. The library starts none. `n_threads` is how many there are, the calling thread among them; `parallel_for` gets
+// at most so many tasks. Each of them does what is left to do, piece by piece, so that one that begins late, or never, holds
+// up nobody. With OpenMP:
+//
+// ```c
+// static void parallel_for(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
+//     #pragma omp parallel for schedule(dynamic, 1)
+//     for (size_t i = 0; i < n_tasks; i++) task(task_data, i);
+// }
+//
+// contrib_context_new_with_parallel_for((size_t)omp_get_max_threads(), parallel_for, NULL, &context);
+// ```
+//
+// What `parallel_for` must do, and what it need not do, stands at its type. It is called with the floating-point settings of
+// the call's thread; tasks give back those of theirs. With 1 thread everything runs inline, and it is not called. In a child
+// after `fork()` it is called as before: whether its threads exist there is the host's affair. `user_data` may be NULL; what
+// it points to must live as long as the context.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_NUMBER` (0 threads: the library cannot know how many the host has),
+// `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024), `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
 //
 // # Safety
-// `context` is null, or comes from `contrib_context_new` and was not freed.
+// `out` is null or may be written. `parallel_for` is null or does what `contrib_parallel_for` says, with this `user_data` on
+// any thread, until the context is freed.
+contrib_status contrib_context_new_with_parallel_for(size_t n_threads,
+                                                     contrib_parallel_for parallel_for,
+                                                     void *user_data,
+                                                     struct contrib_context **out);
+
+// Ends a context's threads, but not a host's, and frees it. NULL is allowed. No call may be using it.
+//
+// # Safety
+// `context` is null, or comes from a function that makes contexts and was not freed.
 void contrib_context_free(struct contrib_context *context);
 
-// The number of threads that a call with this context can use: at least 1. For NULL: 0, since the shared pool may not
-// have been started.
+// The number of threads that a call with this context can use: at least 1, and a host's as many as it said. For NULL: 0,
+// since the shared pool may not have been started.
 //
 // # Safety
 // `context` is null or alive.

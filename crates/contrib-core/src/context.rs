@@ -3,21 +3,30 @@
 use crate::cores;
 use crate::error::{Argument, Cause, Error};
 use crate::fork::Process;
+use crate::host::Host;
 use crate::instruction_set::InstructionSet;
 use crate::memory::try_box;
 use crate::pool::Pool;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::{mem, ptr};
 
-/// A number of threads, kept ready between calls.
+/// The threads of calls: a number of them, kept ready between calls, or those of a host.
 ///
 /// A caller is one of them, and works with the others. With one thread everything runs inline in the caller. Many callers
 /// can use one context at the same time; results have the same bits for any number of threads.
 #[derive(Debug)]
 pub struct Context {
-    /// With the process that started it: its threads do not exist in a forked child.
-    pool: Option<(Pool, Process)>,
+    helpers: Helpers,
     instruction_set: InstructionSet,
+}
+
+/// Who works with a caller.
+#[derive(Debug)]
+enum Helpers {
+    Nobody,
+    /// With the process that started it: its threads do not exist in a forked child.
+    Pool(Pool, Process),
+    Host(Host),
 }
 
 impl Context {
@@ -31,19 +40,87 @@ impl Context {
     /// # Errors
     /// [`Cause::TooManyThreads`] for more than [`Context::MAX_THREADS`].
     pub fn new(threads: usize) -> Result<Self, Error> {
-        if threads > Self::MAX_THREADS {
-            let cause = Cause::TooManyThreads { got: threads, limit: Self::MAX_THREADS };
-            return Err(Error::new(Argument::named("n_threads"), cause));
-        }
+        Self::check_threads(threads)?;
         let threads = match threads {
             0 => cores::count().min(Self::MAX_THREADS),
             threads => threads,
         };
         let pool = match threads {
             1 => None,
-            _ => Process::current().and_then(|process| Some((Pool::new(threads - 1)?, process))),
+            _ => Process::current().and_then(|process| Some(Helpers::Pool(Pool::new(threads - 1)?, process))),
         };
-        Ok(Context { pool, instruction_set: InstructionSet::best() })
+        Ok(Self::with_helpers(pool.unwrap_or(Helpers::Nobody)))
+    }
+
+    /// A context whose threads are a host's: an engine's pool, OpenMP, rayon. The library starts none.
+    ///
+    /// `parallel_for(tasks, task)` calls `task` with each index below `tasks`, and returns when all calls have returned. It
+    /// gets at most `threads` tasks, each of which does what is left to do, piece by piece. With rayon it is
+    /// `|tasks, task| (0..tasks).into_par_iter().for_each(task)`.
+    ///
+    /// Tasks may run in any order, on any threads, at the same time or one after the other, all of them on the caller's
+    /// thread. They may be left out, some or all: the caller then does what nobody has done. A task may be
+    /// called twice. So a host that has no threads to give, or cannot start them, may just return.
+    ///
+    /// The function is called at the same time by callers who use the context at the same time, and from inside tasks of the
+    /// host that use it. It has the floating-point settings of its caller; tasks give back those of their threads. A task
+    /// needs no more than 64 KiB of stack, and does not panic. Where the function itself panics, so does the call, whose
+    /// outputs may have been written. With 1 thread everything runs inline, and the function is not called. In a child after
+    /// `fork()` it is called as before: whether its threads exist there is the host's affair.
+    ///
+    /// ```
+    /// use contrib_core::{Context, Options, Tensor, TensorMut, contributions};
+    ///
+    /// let context = Context::with_parallel_for(4, |tasks, task| {
+    ///     std::thread::scope(|scope| {
+    ///         for index in 0..tasks {
+    ///             scope.spawn(move || task(index));
+    ///         }
+    ///     });
+    /// })?;
+    /// assert_eq!(context.threads(), 4);
+    ///
+    /// // So large that threads are worth it.
+    /// let (whole, parts) = (vec![1.0_f32; 1024], vec![0.5_f32; 400 * 1024]);
+    /// let mut out = vec![0.0_f32; 400];
+    /// contributions(
+    ///     &Tensor::new(&whole, &[1024])?,
+    ///     &Tensor::new(&parts, &[400, 1024])?,
+    ///     &mut TensorMut::new(&mut out, &[400])?,
+    ///     &Options::default().context(&context),
+    /// )?;
+    /// assert_eq!(out, [1.0 / 400.0; 400]);
+    /// # Ok::<(), contrib_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Cause::InvalidNumber`] for 0 threads: the library cannot know how many the host has.
+    /// [`Cause::TooManyThreads`] for more than [`Context::MAX_THREADS`]. [`Cause::OutOfMemory`].
+    pub fn with_parallel_for<F>(threads: usize, parallel_for: F) -> Result<Self, Error>
+    where
+        F: Fn(usize, &(dyn Fn(usize) + Sync)) + Send + Sync + 'static,
+    {
+        Self::check_threads(threads)?;
+        if threads == 0 {
+            let cause = Cause::InvalidNumber { expected: "how many threads the host has", got: 0.0 };
+            return Err(Error::new(Argument::named("n_threads"), cause));
+        }
+        let out_of_memory = Cause::OutOfMemory { bytes: size_of::<F>() };
+        let host = Host::new(threads, parallel_for);
+        let host = host.ok_or(Error::new(Argument::named("parallel_for"), out_of_memory))?;
+        Ok(Self::with_helpers(Helpers::Host(host)))
+    }
+
+    fn check_threads(threads: usize) -> Result<(), Error> {
+        if threads <= Self::MAX_THREADS {
+            return Ok(());
+        }
+        let cause = Cause::TooManyThreads { got: threads, limit: Self::MAX_THREADS };
+        Err(Error::new(Argument::named("n_threads"), cause))
+    }
+
+    fn with_helpers(helpers: Helpers) -> Self {
+        Context { helpers, instruction_set: InstructionSet::best() }
     }
 
     /// Keeps calls with this context from using a greater instruction set than `limit`: to compare them, or where a host
@@ -68,12 +145,20 @@ impl Context {
     /// The number of threads that a call can use.
     #[must_use]
     pub fn threads(&self) -> usize {
-        self.pool().map_or(1, Pool::threads)
+        self.pool().map(Pool::threads).or(self.host().map(Host::threads)).unwrap_or(1)
     }
 
     /// The pool, where there is one and this process has its threads.
     pub(crate) fn pool(&self) -> Option<&Pool> {
-        self.pool.as_ref().filter(|(_, process)| process.is_current()).map(|(pool, _)| pool)
+        match &self.helpers {
+            Helpers::Pool(pool, process) if process.is_current() => Some(pool),
+            _ => None,
+        }
+    }
+
+    /// The host, where it has the threads.
+    pub(crate) fn host(&self) -> Option<&Host> {
+        if let Helpers::Host(host) = &self.helpers { Some(host) } else { None }
     }
 
     /// The context of callers that bring none: one thread for each core, started by the first call that is worth it.
@@ -94,8 +179,8 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         // Ending a pool takes a lock, which in a forked child may be held for ever, and waits for its threads.
-        if self.pool().is_none() {
-            mem::forget(self.pool.take());
+        if matches!(self.helpers, Helpers::Pool(..)) && self.pool().is_none() {
+            mem::forget(mem::replace(&mut self.helpers, Helpers::Nobody));
         }
     }
 }

@@ -1,23 +1,43 @@
 //! The processor's floating-point settings: a host may have changed how its threads round, or made them treat subnormal
 //! numbers as zero, which would change results; and threads of a pool inherit the settings of whoever started it.
 
-/// While it lives, the calling thread has the default settings: rounding to nearest, subnormal numbers, no traps. Then it
-/// has those again, and the exception flags, that it had before.
-pub(crate) struct DefaultSettings {
-    before: settings::Register,
-}
+/// Settings that a thread can have, with its exception flags.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings(settings::Register);
 
-impl DefaultSettings {
-    pub(crate) fn enter() -> Self {
+impl Settings {
+    /// Those of the calling thread.
+    pub(crate) fn current() -> Self {
+        Settings(settings::read())
+    }
+
+    /// While the result lives, the calling thread has these settings. Then it has those again, and the exception flags, that
+    /// it had before.
+    pub(crate) fn enter(self) -> Entered {
         let before = settings::read();
-        if before != settings::DEFAULT {
-            settings::write(settings::DEFAULT);
+        if before != self.0 {
+            settings::write(self.0);
         }
-        DefaultSettings { before }
+        Entered { before }
     }
 }
 
-impl Drop for DefaultSettings {
+/// What a calculation needs: rounding to nearest, subnormal numbers, no traps.
+pub(crate) struct DefaultSettings;
+
+impl DefaultSettings {
+    /// As [`Settings::enter`].
+    pub(crate) fn enter() -> Entered {
+        Settings(settings::DEFAULT).enter()
+    }
+}
+
+/// See [`Settings::enter`].
+pub(crate) struct Entered {
+    before: settings::Register,
+}
+
+impl Drop for Entered {
     fn drop(&mut self) {
         // Flags that the calculation raised are not the host's.
         if settings::read() != self.before {

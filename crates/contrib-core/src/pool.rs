@@ -4,14 +4,12 @@
 //! not begun a task of it: where a host's threads keep all cores busy, the caller does the work. Jobs lie on the stacks of their
 //! callers and are linked through themselves, so that a job needs no memory.
 
-use crate::floating_point::DefaultSettings;
+use crate::job::Job;
 use crate::memory::try_box;
 use crate::thread::{Thread, name_current};
-use std::any::Any;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::hint;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,9 +19,6 @@ use std::time::{Duration, Instant};
 /// How long a worker looks out for the next job, and a caller for its last workers, before it sleeps: waking a thread takes
 /// about as long.
 const SPIN: Duration = Duration::from_micros(30);
-
-/// What a task threw.
-type Payload = Box<dyn Any + Send>;
 
 /// Threads that help any number of callers at the same time.
 #[derive(Debug)]
@@ -63,14 +58,12 @@ impl Pool {
     /// less than [`Pool::threads`], and no two calls of the job that run at the same time have the same one. A task that
     /// panics keeps others from beginning; this panics then.
     pub(crate) fn for_each(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
-        let job = Job::new(tasks, task);
-        // From here until the job is finished nothing unwinds: a worker may be inside the job.
-        self.shared().begin(&job);
-        let by_caller = job.work(0);
-        let by_workers = self.shared().finish(&job);
-        if let Err(payload) = by_caller.and(by_workers) {
-            resume_unwind(payload);
-        }
+        let listed = ListedJob::new(Job::new(tasks, task));
+        // From here until workers have left the job nothing unwinds.
+        self.shared().list(&listed);
+        listed.job.work(0);
+        self.shared().remove(&listed);
+        listed.job.finish();
     }
 
     fn shared(&self) -> &Shared {
@@ -112,7 +105,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     /// The jobs that have callers. Each is alive while it is listed.
-    first: Cell<*const Job<'static>>,
+    first: Cell<*const ListedJob<'static>>,
     /// Workers that sleep.
     asleep: usize,
     /// Workers that look out for a job, and need not be woken.
@@ -146,12 +139,12 @@ impl Shared {
         on.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lists a job and wakes workers for it. It must be [finished](Shared::finish) before it is gone.
-    fn begin(&self, job: &Job<'_>) {
+    /// Lists a job and wakes workers for it. It must be [taken off](Shared::remove) before it is gone.
+    fn list(&self, listed: &ListedJob<'_>) {
         let state = self.lock();
-        job.link.set(state.first.replace(job.address()));
+        listed.link.set(state.first.replace(listed.address()));
         self.events.fetch_add(1, Ordering::Release);
-        let needed = job.tasks.saturating_sub(1 + state.looking);
+        let needed = listed.job.tasks().saturating_sub(1 + state.looking);
         let asleep = state.asleep;
         drop(state);
         if needed >= asleep && asleep > 0 {
@@ -161,22 +154,20 @@ impl Shared {
         }
     }
 
-    /// Takes a job whose tasks have all begun off the list, and waits until no worker is inside it. An error is what a
-    /// worker's task threw.
-    fn finish(&self, job: &Job<'_>) -> Result<(), Payload> {
+    /// Takes a job whose tasks have all begun off the list, and waits until no worker is inside it.
+    fn remove(&self, listed: &ListedJob<'_>) {
         let mut state = self.lock();
-        state.remove(job);
-        if job.is_occupied() {
+        state.remove(listed);
+        if listed.is_occupied() {
             drop(state);
-            spin_while(|| job.is_occupied());
+            spin_while(|| listed.is_occupied());
             state = self.lock();
         }
-        while job.is_occupied() {
+        while listed.is_occupied() {
             state.waiting += 1;
             state = Self::sleep(&self.left, state);
             state.waiting -= 1;
         }
-        job.thrown.take().map_or(Ok(()), Err)
     }
 
     /// Lets the workers end.
@@ -193,23 +184,19 @@ impl Shared {
         name_current(slot);
         let mut state = self.lock();
         while !state.ended {
-            let Some(job) = state.open_job() else {
+            let Some(listed) = state.open_job() else {
                 state.asleep += 1;
                 state = Self::sleep(&self.wake, state);
                 state.asleep -= 1;
                 continue;
             };
             // SAFETY: the job is listed, and its caller has it until it finds no worker inside it, with the lock.
-            let job = unsafe { &*job };
-            job.workers.fetch_add(1, Ordering::Relaxed);
+            let listed = unsafe { &*listed };
+            listed.workers.fetch_add(1, Ordering::Relaxed);
             drop(state);
-            let result = job.work(slot);
+            listed.job.work(slot);
             state = self.lock();
-            if let Err(payload) = result {
-                // What others threw before is forgotten: dropping it could throw again.
-                std::mem::forget(job.thrown.replace(Some(payload)));
-            }
-            let left = job.workers.fetch_sub(1, Ordering::Relaxed);
+            let left = listed.workers.fetch_sub(1, Ordering::Relaxed);
             // The job is not used from here on.
             if left == 1 && state.waiting > 0 {
                 self.left.notify_all();
@@ -229,87 +216,52 @@ impl Shared {
 
 impl State {
     /// The job with the fewest workers among those that have tasks left.
-    fn open_job(&self) -> Option<*const Job<'static>> {
-        let mut found: Option<(usize, *const Job<'static>)> = None;
+    fn open_job(&self) -> Option<*const ListedJob<'static>> {
+        let mut found: Option<(usize, *const ListedJob<'static>)> = None;
         let mut next = self.first.get();
         // SAFETY: jobs are alive while they are listed.
-        while let Some(job) = unsafe { next.as_ref() } {
-            let workers = job.workers.load(Ordering::Relaxed);
-            if job.has_tasks() && found.is_none_or(|(fewest, _)| workers < fewest) {
+        while let Some(listed) = unsafe { next.as_ref() } {
+            let workers = listed.workers.load(Ordering::Relaxed);
+            if listed.job.has_tasks() && found.is_none_or(|(fewest, _)| workers < fewest) {
                 found = Some((workers, next));
             }
-            next = job.link.get();
+            next = listed.link.get();
         }
-        found.map(|(_, job)| job)
+        found.map(|(_, listed)| listed)
     }
 
     /// Takes a job that is listed off the list.
-    fn remove(&mut self, job: &Job<'_>) {
+    fn remove(&mut self, listed: &ListedJob<'_>) {
         let mut to_job = &self.first;
-        while to_job.get() != job.address() {
+        while to_job.get() != listed.address() {
             // SAFETY: jobs are alive while they are listed, and this one comes after the other.
             to_job = unsafe { &(*to_job.get()).link };
         }
-        to_job.set(job.link.get());
+        to_job.set(listed.link.get());
     }
 }
 
-/// Tasks of one caller.
-struct Job<'a> {
-    task: &'a (dyn Fn(usize, usize) + Sync),
-    tasks: usize,
-    /// The next task that nobody has taken.
-    next: AtomicUsize,
+/// A job that workers find in the list.
+struct ListedJob<'a> {
+    job: Job<'a>,
     /// Workers inside the job: changes only with the lock.
     workers: AtomicUsize,
-    /// What a worker's task threw: used only with the lock, as the link is.
-    thrown: Cell<Option<Payload>>,
-    link: Cell<*const Job<'static>>,
+    /// The next job of the list: used only with the lock.
+    link: Cell<*const ListedJob<'static>>,
 }
 
-impl<'a> Job<'a> {
-    fn new(tasks: usize, task: &'a (dyn Fn(usize, usize) + Sync)) -> Self {
-        Job {
-            task,
-            tasks,
-            next: AtomicUsize::new(0),
-            workers: AtomicUsize::new(0),
-            thrown: Cell::new(None),
-            link: Cell::new(ptr::null()),
-        }
+impl<'a> ListedJob<'a> {
+    fn new(job: Job<'a>) -> Self {
+        ListedJob { job, workers: AtomicUsize::new(0), link: Cell::new(ptr::null()) }
     }
 
     /// What the list knows it by.
-    fn address(&self) -> *const Job<'static> {
+    fn address(&self) -> *const ListedJob<'static> {
         ptr::from_ref(self).cast()
-    }
-
-    fn has_tasks(&self) -> bool {
-        self.next.load(Ordering::Relaxed) < self.tasks
     }
 
     fn is_occupied(&self) -> bool {
         self.workers.load(Ordering::Relaxed) > 0
-    }
-
-    /// Does tasks until all have begun. An error is what a task threw.
-    fn work(&self, slot: usize) -> Result<(), Payload> {
-        let _settings = DefaultSettings::enter();
-        let work = || {
-            loop {
-                // Tasks are taken one by one: a few may be all the work, and cores are not equally fast.
-                let index = self.next.fetch_add(1, Ordering::Relaxed);
-                if index >= self.tasks {
-                    return;
-                }
-                (self.task)(slot, index);
-            }
-        };
-        let result = catch_unwind(AssertUnwindSafe(work));
-        if result.is_err() {
-            self.next.store(self.tasks, Ordering::Relaxed);
-        }
-        result
     }
 }
 
@@ -325,6 +277,7 @@ fn spin_while(is_so: impl Fn() -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Barrier;
     use std::sync::atomic::AtomicBool;
     use std::thread;

@@ -1,13 +1,16 @@
 //! How one call spreads its work.
 
 use crate::context::Context;
+use crate::floating_point::Settings;
+use crate::host::Host;
 use crate::pool::Pool;
 
-/// Inline, or with the help of a context's pool.
+/// Inline, or with the help of a context's pool or of its host, whose function gets the settings of the call's thread.
 #[derive(Clone, Copy)]
 pub(crate) enum Threads<'a> {
     Inline,
     Pool(&'a Pool),
+    Host(&'a Host, Settings),
 }
 
 /// Work, in vector elements read, below which waking other threads costs more than it saves.
@@ -17,7 +20,8 @@ const MIN_PARALLEL_ELEMENTS: usize = 1 << 18;
 const MIN_PARALLEL_STEP: usize = 1 << 14;
 
 impl<'a> Threads<'a> {
-    /// The threads for a call that reads this many elements.
+    /// The threads for a call that reads this many elements. The calling thread still has its own floating-point settings,
+    /// which a host's function gets.
     pub(crate) fn for_work(elements: usize, context: Option<&'a Context>) -> Self {
         if elements < MIN_PARALLEL_ELEMENTS {
             return Threads::Inline;
@@ -26,7 +30,11 @@ impl<'a> Threads<'a> {
             Some(context) => Some(context),
             None => Context::shared(),
         };
-        context.and_then(Context::pool).map_or(Threads::Inline, Threads::Pool)
+        match context.map(|context| (context.pool(), context.host())) {
+            Some((Some(pool), _)) => Threads::Pool(pool),
+            Some((_, Some(host))) if host.threads() > 1 => Threads::Host(host, Settings::current()),
+            _ => Threads::Inline,
+        }
     }
 
     /// The threads for one step of a call, in which others wait for it: inline where it is so short that waking them takes as
@@ -40,6 +48,7 @@ impl<'a> Threads<'a> {
         match self {
             Threads::Inline => 1,
             Threads::Pool(pool) => pool.threads(),
+            Threads::Host(host, _) => host.threads(),
         }
     }
 
@@ -48,6 +57,7 @@ impl<'a> Threads<'a> {
     pub(crate) fn for_each(self, tasks: usize, task: impl Fn(usize, usize) + Sync) {
         match self {
             Threads::Pool(pool) if tasks > 1 => pool.for_each(tasks, &task),
+            Threads::Host(host, settings) if tasks > 1 => host.for_each(settings, tasks, &task),
             _ => (0..tasks).for_each(|index| task(0, index)),
         }
     }

@@ -1453,6 +1453,15 @@ fn too_many_threads_are_refused() {
     let text = "n_threads: expected at most 1024 threads, got 1025";
     assert_refused(Context::new(1025), "TooManyThreads", text);
     assert!(Context::new(0).unwrap().threads() >= 1);
+    assert_refused(Context::with_parallel_for(1025, |_, _| ()), "TooManyThreads", text);
+    let text = format!("n_threads: expected at most 1024 threads, got {}", usize::MAX);
+    assert_refused(Context::with_parallel_for(usize::MAX, |_, _| ()), "TooManyThreads", &text);
+}
+
+#[test]
+fn no_threads_of_a_host_are_refused() {
+    let text = "n_threads: expected how many threads the host has, got 0";
+    assert_refused(Context::with_parallel_for(0, |_, _| ()), "InvalidNumber", text);
 }
 
 #[test]

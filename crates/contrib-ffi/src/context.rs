@@ -2,9 +2,10 @@
 
 use crate::status::{Failure, contrib_status, guard};
 use contrib_core::{Argument, Cause, Context, InstructionSet, try_box};
+use std::ffi::c_void;
 
-/// The threads that calls may use, kept ready between them. Opaque. One context may be used by any number of host
-/// threads at the same time; results have the same bits for any number of threads.
+/// The threads that calls may use: the library's own, kept ready between calls, or a host's. Opaque. One context may be used
+/// by any number of host threads at the same time; results have the same bits for any number of threads.
 pub struct contrib_context(Context);
 
 impl contrib_context {
@@ -27,37 +28,139 @@ impl contrib_context {
 /// `out` is null or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_context_new(n_threads: usize, out: *mut *mut contrib_context) -> contrib_status {
-    guard(|| {
-        if out.is_null() {
-            return Err(Failure::Null(Argument::named("out")));
-        }
-        let context = try_box(contrib_context(Context::new(n_threads)?));
-        let out_of_memory = Cause::OutOfMemory { bytes: size_of::<contrib_context>() };
-        let context = context.ok_or(Failure::of(Argument::named("out"), out_of_memory))?;
-        // SAFETY: `out` is not null, so that it may be written; it need not be aligned.
-        unsafe { out.write_unaligned(Box::into_raw(context)) };
-        Ok(())
-    })
+    // SAFETY: `out` is null or may be written.
+    guard(|| unsafe { put(out, || Ok(Context::new(n_threads)?)) })
 }
 
-/// Ends a context's threads and frees it. NULL is allowed. No call may be using it.
+/// Puts what `make` makes into `*out`.
 ///
 /// # Safety
-/// `context` is null, or comes from `contrib_context_new` and was not freed.
+/// - `out` is null or may be written.
+unsafe fn put(out: *mut *mut contrib_context, make: impl FnOnce() -> Result<Context, Failure>) -> Result<(), Failure> {
+    if out.is_null() {
+        return Err(Failure::Null(Argument::named("out")));
+    }
+    let context = try_box(contrib_context(make()?));
+    let out_of_memory = Cause::OutOfMemory { bytes: size_of::<contrib_context>() };
+    let context = context.ok_or(Failure::of(Argument::named("out"), out_of_memory))?;
+    // SAFETY: `out` is not null, so that it may be written; it need not be aligned.
+    unsafe { out.write_unaligned(Box::into_raw(context)) };
+    Ok(())
+}
+
+/// What a `contrib_parallel_for` calls: `task(task_data, index)`. It may be called on any thread with 64 KiB of stack, and
+/// always returns.
+pub type contrib_task = Option<unsafe extern "C" fn(task_data: *mut c_void, index: usize)>;
+
+/// A host's function that calls `task(task_data, index)` for each index below `n_tasks` on the host's threads. `user_data` is
+/// what came with it.
+///
+/// It must
+///
+/// - return only when every call of `task` that it began has returned, and make none later;
+/// - allow calls from several threads at the same time, where these use one context at the same time;
+/// - allow calls from inside the host's own tasks, where these call this library;
+/// - return: no longjmp(), C++ exception or end of a thread may leave it.
+///
+/// It may
+///
+/// - call `task` in any order, on any threads, at the same time or one after the other, all on the calling thread;
+/// - leave out some calls, or all: the caller then does what nobody has done. So it reports no errors: where it has no
+///   threads to give, it returns;
+/// - call with an index twice.
+pub type contrib_parallel_for =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, n_tasks: usize, task: contrib_task, task_data: *mut c_void)>;
+
+/// Makes a context whose threads are the host's, and puts it into `*out`: an engine's pool, OpenMP, TBB, Grand Central
+/// Dispatch. The library starts none. `n_threads` is how many there are, the calling thread among them; `parallel_for` gets
+/// at most so many tasks. Each of them does what is left to do, piece by piece, so that one that begins late, or never, holds
+/// up nobody. With OpenMP:
+///
+/// ```c
+/// static void parallel_for(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
+///     #pragma omp parallel for schedule(dynamic, 1)
+///     for (size_t i = 0; i < n_tasks; i++) task(task_data, i);
+/// }
+///
+/// contrib_context_new_with_parallel_for((size_t)omp_get_max_threads(), parallel_for, NULL, &context);
+/// ```
+///
+/// What `parallel_for` must do, and what it need not do, stands at its type. It is called with the floating-point settings of
+/// the call's thread; tasks give back those of theirs. With 1 thread everything runs inline, and it is not called. In a child
+/// after `fork()` it is called as before: whether its threads exist there is the host's affair. `user_data` may be NULL; what
+/// it points to must live as long as the context.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_NUMBER` (0 threads: the library cannot know how many the host has),
+/// `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024), `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
+///
+/// # Safety
+/// `out` is null or may be written. `parallel_for` is null or does what `contrib_parallel_for` says, with this `user_data` on
+/// any thread, until the context is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_context_new_with_parallel_for(
+    n_threads: usize,
+    parallel_for: contrib_parallel_for,
+    user_data: *mut c_void,
+    out: *mut *mut contrib_context,
+) -> contrib_status {
+    let make = || {
+        let parallel_for = parallel_for.ok_or(Failure::Null(Argument::named("parallel_for")))?;
+        let host = HostFunction { parallel_for, user_data };
+        Ok(Context::with_parallel_for(n_threads, move |tasks, task| host.call(tasks, task))?)
+    };
+    // SAFETY: `out` is null or may be written.
+    guard(|| unsafe { put(out, make) })
+}
+
+/// A host's function that does what `contrib_parallel_for` says, until the context is freed that has it.
+struct HostFunction {
+    parallel_for: unsafe extern "C" fn(*mut c_void, usize, contrib_task, *mut c_void),
+    user_data: *mut c_void,
+}
+
+// SAFETY: the function may be called with its data on any thread.
+unsafe impl Send for HostFunction {}
+// SAFETY: the function may be called with its data on several threads at the same time.
+unsafe impl Sync for HostFunction {}
+
+/// What the core lends a host's function.
+type Task<'a> = &'a (dyn Fn(usize) + Sync);
+
+impl HostFunction {
+    fn call(&self, tasks: usize, task: Task<'_>) {
+        // SAFETY: the context is in use and so not freed, and the function calls `run_task` only until it returns.
+        unsafe { (self.parallel_for)(self.user_data, tasks, Some(run_task), (&raw const task).cast_mut().cast()) };
+    }
+}
+
+/// Runs a task of the core.
+///
+/// # Safety
+/// - `task` points to a [`Task`] that may be called.
+unsafe extern "C" fn run_task(task: *mut c_void, index: usize) {
+    // SAFETY: it points to a task.
+    let task = unsafe { task.cast::<Task<'_>>().read() };
+    // The core catches what its tasks throw.
+    task(index);
+}
+
+/// Ends a context's threads, but not a host's, and frees it. NULL is allowed. No call may be using it.
+///
+/// # Safety
+/// `context` is null, or comes from a function that makes contexts and was not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_context_free(context: *mut contrib_context) {
     guard(|| {
         if !context.is_null() {
-            // SAFETY: it is not null, so that it comes from `contrib_context_new`, which takes it out of a box, and was
-            // not freed.
+            // SAFETY: it is not null, so that it comes from a function that takes it out of a box, and was not freed.
             drop(unsafe { Box::from_raw(context) });
         }
         Ok(())
     });
 }
 
-/// The number of threads that a call with this context can use: at least 1. For NULL: 0, since the shared pool may not
-/// have been started.
+/// The number of threads that a call with this context can use: at least 1, and a host's as many as it said. For NULL: 0,
+/// since the shared pool may not have been started.
 ///
 /// # Safety
 /// `context` is null or alive.

@@ -64,8 +64,8 @@ pub const CONTRIB_ERROR_TOO_MANY_THREADS: contrib_status = 402;
 pub const CONTRIB_ERROR_INSTRUCTION_SET: contrib_status = 403;
 /// A flag that this version of the library does not know, or one that another field rules out.
 pub const CONTRIB_ERROR_FLAGS: contrib_status = 404;
-/// A number that a field cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a first query
-/// below -1, sums over more part axes than there are.
+/// A number that a field or an argument cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a
+/// first query below -1, sums over more part axes than there are, 0 threads of a host.
 pub const CONTRIB_ERROR_NUMBER: contrib_status = 405;
 /// Working memory could not be allocated.
 pub const CONTRIB_ERROR_OUT_OF_MEMORY: contrib_status = 500;

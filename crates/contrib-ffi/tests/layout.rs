@@ -6,6 +6,7 @@ use contrib::attention::{
     CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS, contrib_attention_inputs,
     contrib_attention_results, contrib_one_off,
 };
+use contrib::context::{contrib_parallel_for, contrib_task};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM, contrib_group};
 use contrib::neurons::{contrib_neurons_inputs, contrib_neurons_results};
 use contrib::options::contrib_options;
@@ -126,6 +127,13 @@ fn a_one_off_has_two_pointers() {
     assert_eq!(offset_of!(contrib_one_off, part), 0);
     assert_eq!(offset_of!(contrib_one_off, out), 8);
     assert_eq!((size_of::<contrib_one_off>(), align_of::<contrib_one_off>()), (16, 8));
+}
+
+#[test]
+fn functions_of_a_host_are_pointers_and_null_is_none() {
+    assert_eq!((size_of::<contrib_task>(), size_of::<contrib_parallel_for>()), (8, 8));
+    // SAFETY: null is the bits of `None`.
+    assert!(unsafe { std::mem::zeroed::<contrib_parallel_for>() }.is_none());
 }
 
 #[test]

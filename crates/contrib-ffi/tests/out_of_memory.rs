@@ -8,7 +8,9 @@ mod common;
 
 use common::{Call, Function, Size, message};
 use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS};
-use contrib::context::{contrib_context, contrib_context_free, contrib_context_new};
+use contrib::context::{
+    contrib_context, contrib_context_free, contrib_context_new, contrib_context_new_with_parallel_for, contrib_task,
+};
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM};
 use contrib::operations::contrib_contributions;
 use contrib::prepared_projection::{contrib_prepared_projection_free, contrib_prepared_projection_new};
@@ -20,6 +22,7 @@ use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
@@ -281,6 +284,8 @@ enum Case {
     FirstCall,
     /// A context of so many threads is made, used and freed.
     Context { threads: usize },
+    /// A context of so many threads of a host is made, used and freed.
+    HostContext { threads: usize },
     /// The matrices of heads are prepared on so many threads, and freed.
     Prepared { threads: usize },
 }
@@ -289,6 +294,7 @@ impl Case {
     fn all() -> Vec<Case> {
         let mut all = vec![Case::FirstCall];
         all.extend([0, 1, 2].map(|threads| Case::Context { threads }));
+        all.extend([1, 2].map(|threads| Case::HostContext { threads }));
         all.extend([1, 2].map(|threads| Case::Prepared { threads }));
         for function in Function::ALL {
             for (index, &form) in FORMS.iter().chain(own_forms(function)).enumerate() {
@@ -340,7 +346,15 @@ impl Case {
                     say(&Line::Next(first + 1));
                 }
             }
-            Case::Context { threads } => check_context(threads, refusal, first),
+            Case::Context { threads } => {
+                // SAFETY: the pointer may be written.
+                check_context(refusal, first, |context| unsafe { contrib_context_new(threads, context) });
+            }
+            Case::HostContext { threads } => check_context(refusal, first, |context| {
+                let (function, data) = (Some(one_after_the_other as _), ptr::null_mut());
+                // SAFETY: the function does what a host's must, and the pointer may be written.
+                unsafe { contrib_context_new_with_parallel_for(threads, function, data, context) }
+            }),
             Case::Prepared { threads } => check_prepared(threads, refusal, first),
         }
     }
@@ -358,6 +372,7 @@ impl fmt::Display for Case {
             }
             Case::FirstCall => f.write_str("the call that starts the shared threads"),
             Case::Context { threads } => write!(f, "a context of {threads} threads"),
+            Case::HostContext { threads } => write!(f, "a context of {threads} threads of a host"),
             Case::Prepared { threads } => write!(f, "matrices prepared by {threads} threads"),
         }
     }
@@ -467,7 +482,15 @@ fn check_requests(call: &mut Call, refusal: Refusal, first: usize) {
     }
 }
 
-fn check_context(threads: usize, refusal: Refusal, first: usize) {
+/// A host without threads.
+extern "C" fn one_after_the_other(_: *mut c_void, tasks: usize, task: contrib_task, data: *mut c_void) {
+    let task = task.expect("a task is never NULL");
+    // SAFETY: this function has not returned.
+    (0..tasks).for_each(|index| unsafe { task(data, index) });
+}
+
+/// `new` makes the context.
+fn check_context(refusal: Refusal, first: usize, new: impl Fn(*mut *mut contrib_context) -> contrib_status) {
     let mut call = Call::random(Function::Contributions, Kind::F32, Size::Large);
     let blank = call.stored.clone();
     let inline = common::Context::new(1);
@@ -482,8 +505,7 @@ fn check_context(threads: usize, refusal: Refusal, first: usize) {
         let mut context: *mut contrib_context = ptr::null_mut();
         let (statuses, is_refused) = call.run_inside(options, |call| {
             refusal.of(request, || {
-                // SAFETY: the pointer may be written.
-                let made = unsafe { contrib_context_new(threads, &raw mut context) };
+                let made = new(&raw mut context);
                 if made != CONTRIB_OK {
                     return (made, None);
                 }
@@ -505,10 +527,12 @@ fn check_context(threads: usize, refusal: Refusal, first: usize) {
             assert_eq!(statuses, (CONTRIB_OK, Some(CONTRIB_OK)), "no request was refused: {}", message());
             break;
         }
-        let context = common::Context::new(threads);
+        assert_eq!(new(&raw mut context), CONTRIB_OK);
         restore(&mut call, &blank);
-        call.context = context.get();
+        call.context = context;
         assert!(call.results_of_run() == expected, "the call after it gives other results");
+        // SAFETY: the context was made above, and is freed once.
+        unsafe { contrib_context_free(context) };
         if EXPLAINS.load(Ordering::Relaxed) {
             break;
         }

@@ -61,9 +61,10 @@ pub fn threshold_and_renormalise(
         to_residual: Elements::new(to_residual, representation_axes),
         threshold,
     };
-    let _settings = DefaultSettings::enter();
     let work = representations.saturating_mul(renormalise.blocks.count.max(1));
-    Threads::for_work(work, options.context).for_each(representations, |_, index| renormalise.representation(index));
+    let threads = Threads::for_work(work, options.context);
+    let _settings = DefaultSettings::enter();
+    threads.for_each(representations, |_, index| renormalise.representation(index));
     Ok(())
 }
 

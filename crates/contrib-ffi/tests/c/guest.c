@@ -1,5 +1,5 @@
 /* The library as a guest in its host's process: forks, floating-point settings, signals, threads that cannot be started,
- * small stacks, contexts that come and go. In C11 with POSIX; prints a line for each check.
+ * small stacks, contexts that come and go, contexts on the host's threads. In C11 with POSIX; prints a line for each check.
  */
 #define _GNU_SOURCE 1
 #define _DARWIN_C_SOURCE 1
@@ -192,6 +192,60 @@ static int all_same(const contrib_context *context) {
 static contrib_context *new_context(size_t threads) {
     contrib_context *context = NULL;
     must(contrib_context_new(threads, &context) == CONTRIB_OK, "contrib_context_new");
+    return context;
+}
+
+/* Threads of a host. */
+
+struct host_task {
+    contrib_task task;
+    void *data;
+    size_t index;
+};
+
+static void *run_host_task(void *data) {
+    const struct host_task *task = data;
+    task->task(task->data, task->index);
+    return NULL;
+}
+
+/* A thread for each task, with the stack that `user_data` says. What cannot be started is left out. */
+static void on_new_threads(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
+    const pthread_attr_t *attributes = user_data;
+    pthread_t threads[8];
+    struct host_task tasks[8];
+    size_t started = 0;
+    for (size_t i = 0; i < n_tasks && i < 8; i++) {
+        struct host_task own = {task, task_data, i};
+        tasks[started] = own;
+        started += pthread_create(&threads[started], attributes, run_host_task, &tasks[started]) == 0;
+    }
+    for (size_t i = 0; i < started; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void in_reverse(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
+    (void)user_data;
+    while (n_tasks-- > 0) {
+        task(task_data, n_tasks);
+    }
+}
+
+static void nothing(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
+    (void)user_data, (void)n_tasks, (void)task, (void)task_data;
+}
+
+static void the_last_twice(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
+    (void)user_data;
+    task(task_data, n_tasks - 1);
+    task(task_data, n_tasks - 1);
+}
+
+static contrib_context *host_context(size_t threads, contrib_parallel_for parallel_for, void *user_data) {
+    contrib_context *context = NULL;
+    must(contrib_context_new_with_parallel_for(threads, parallel_for, user_data, &context) == CONTRIB_OK,
+         "contrib_context_new_with_parallel_for");
     return context;
 }
 
@@ -553,10 +607,11 @@ static void floating_point_before_the_shared_pool(void) {
 
 /* In a child, so that a trap is a failure of this check alone. */
 static int settings_stay(void) {
-    contrib_context *contexts[3] = {new_context(1), new_context(2), NULL};
+    contrib_context *contexts[] = {new_context(1), new_context(2), host_context(3, in_reverse, NULL),
+                                   host_context(3, on_new_threads, NULL), NULL};
     int changed = 0;
     set(the_settings);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 5; i++) {
         for (size_t j = 0; j < JOBS; j++) {
             const char *changes = what_changes(&jobs[j], contexts[i], 0);
             if (changes == NULL && jobs[j].content != TINY) {
@@ -570,8 +625,9 @@ static int settings_stay(void) {
         }
     }
     fesetenv(FE_DFL_ENV);
-    contrib_context_free(contexts[0]);
-    contrib_context_free(contexts[1]);
+    for (size_t i = 0; i < 5; i++) {
+        contrib_context_free(contexts[i]);
+    }
     return changed;
 }
 
@@ -849,6 +905,87 @@ static void many_contexts(void) {
     check(threads_become(before), "and leave no thread behind");
 }
 
+/* Contexts on the host's threads. */
+
+/* Tasks that had other settings than the call. */
+static atomic_int other_settings;
+
+static void under_the_callers_settings(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
+    uint64_t expected = *(const uint64_t *)user_data & ~(uint64_t)0x3f;
+    atomic_fetch_add(&other_settings, (register_of_settings() & ~(uint64_t)0x3f) != expected);
+    for (size_t i = 0; i < n_tasks; i++) {
+        task(task_data, i);
+        atomic_fetch_add(&other_settings, (register_of_settings() & ~(uint64_t)0x3f) != expected);
+    }
+}
+
+static int host_keeps_its_settings(void) {
+    uint64_t settings;
+    contrib_context *context = host_context(3, under_the_callers_settings, &settings);
+    set(the_settings);
+    settings = register_of_settings();
+    int same = all_same(context);
+    fesetenv(FE_DFL_ENV);
+    contrib_context_free(context);
+    return !same || other_settings != 0;
+}
+
+static int host_context_works_after_fork(void) {
+    if (contrib_context_threads(of_parent) != 3 || !all_same(of_parent)) {
+        return 1;
+    }
+    contrib_context_free(of_parent);
+    return 0;
+}
+
+static void threads_of_the_host(void) {
+    pthread_attr_t small;
+    pthread_t threads[HOSTS];
+    int different[HOSTS][2], any = 0, well = 1;
+    char what[128];
+    size_t least = (size_t)PTHREAD_STACK_MIN;
+    pthread_attr_init(&small);
+    must(pthread_attr_setstacksize(&small, least > 64 * 1024 ? least : 64 * 1024) == 0, "pthread_attr_setstacksize");
+
+    const contrib_parallel_for all[] = {on_new_threads, in_reverse, nothing, the_last_twice};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        contrib_context *context = host_context(5, all[i], i == 0 ? &small : NULL);
+        well &= contrib_context_threads(context) == 5 && all_same(context);
+        contrib_context_free(context);
+    }
+    check(well, "on the host's threads, with stacks of 64 KiB, or where the host does little: the same bits");
+
+    of_parent = host_context(3, on_new_threads, &small);
+    of_hosts[0] = of_hosts[1] = of_parent;
+    for (int i = 0; i < HOSTS; i++) {
+        different[i][0] = 0;
+        different[i][1] = 5 * i;
+        must(pthread_create(&threads[i], &small, call_everything, different[i]) == 0, "pthread_create");
+    }
+    for (int i = 0; i < HOSTS; i++) {
+        pthread_join(threads[i], NULL);
+        any |= different[i][0];
+    }
+    check(!any, "8 threads on one context of the host at the same time: the same bits");
+    check_in_child(host_context_works_after_fork, "in a child after fork(): the host is called as before");
+    contrib_context_free(of_parent);
+    pthread_attr_destroy(&small);
+
+    for (size_t i = 0; i < SETTINGS; i++) {
+        the_settings = &all_settings[i];
+        snprintf(what, sizeof what, "%s: the host's function has them, too", the_settings->name);
+        check_in_child(host_keeps_its_settings, what);
+    }
+
+    contrib_context *none = NULL;
+    check(contrib_context_new_with_parallel_for(2, NULL, NULL, &none) == CONTRIB_ERROR_NULL_POINTER &&
+              contrib_context_new_with_parallel_for(2, nothing, NULL, NULL) == CONTRIB_ERROR_NULL_POINTER &&
+              contrib_context_new_with_parallel_for(0, nothing, NULL, &none) == CONTRIB_ERROR_NUMBER &&
+              contrib_context_new_with_parallel_for(1025, nothing, NULL, &none) == CONTRIB_ERROR_TOO_MANY_THREADS &&
+              none == NULL,
+          "no function, no place for the context, no threads and too many are refused");
+}
+
 int main(void) {
     alarm(240);
     make_jobs();
@@ -861,5 +998,6 @@ int main(void) {
     signals();
     many_hosts();
     many_contexts();
+    threads_of_the_host();
     return failures > 0;
 }

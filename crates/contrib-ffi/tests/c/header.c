@@ -17,6 +17,8 @@ int main(void) {
     contrib_status (*threshold)(const contrib_tensor *, const contrib_tensor *, double, const contrib_tensor *,
                                 const contrib_tensor *, const contrib_options *) = contrib_threshold_and_renormalise;
     contrib_status (*context_new)(size_t, contrib_context **) = contrib_context_new;
+    contrib_status (*context_new_with_parallel_for)(size_t, void (*)(void *, size_t, void (*)(void *, size_t), void *), void *,
+                                                    contrib_context **) = contrib_context_new_with_parallel_for;
     contrib_status (*attention_factored)(const contrib_attention_inputs *, const contrib_attention_results *,
                                          const contrib_options *) = contrib_attention_factored;
     contrib_status (*mlp_neurons)(const contrib_neurons_inputs *, const contrib_neurons_results *,
@@ -160,6 +162,9 @@ int main(void) {
     }
     if (context_new(2, &context) != CONTRIB_OK || context_threads(context) != 2) {
         return 9;
+    }
+    if (context_new_with_parallel_for(2, NULL, NULL, NULL) != CONTRIB_ERROR_NULL_POINTER) {
+        return 14;
     }
 
     /* A context's instruction set falls, and does not rise. */

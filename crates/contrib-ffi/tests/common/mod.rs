@@ -7,7 +7,10 @@ pub mod harm;
 use contrib::attention::{
     CONTRIB_ATTENTION_SUM_HEADS, contrib_attention_inputs, contrib_attention_results, contrib_one_off,
 };
-use contrib::context::{contrib_context, contrib_context_free, contrib_context_new};
+use contrib::context::{
+    contrib_context, contrib_context_free, contrib_context_new, contrib_context_new_with_parallel_for,
+    contrib_parallel_for,
+};
 use contrib::groups::contrib_group;
 use contrib::neurons::{contrib_neurons_inputs, contrib_neurons_results};
 use contrib::operations::{
@@ -972,6 +975,16 @@ impl Context {
         let mut context = ptr::null_mut();
         // SAFETY: the pointer may be written.
         assert_eq!(unsafe { contrib_context_new(threads, &raw mut context) }, CONTRIB_OK);
+        Context(context)
+    }
+
+    /// On so many threads of a host, whose function does what it must with these data, which outlive the context.
+    pub fn of_host(threads: usize, parallel_for: contrib_parallel_for, user_data: *mut c_void) -> Self {
+        let mut context = ptr::null_mut();
+        // SAFETY: the function does what a host's must, and the pointer may be written.
+        let status =
+            unsafe { contrib_context_new_with_parallel_for(threads, parallel_for, user_data, &raw mut context) };
+        assert_eq!(status, CONTRIB_OK, "{}", message());
         Context(context)
     }
 
