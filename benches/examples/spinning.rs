@@ -1,8 +1,9 @@
-//! Measures calls beside threads that spin on all cores but one, as an engine's idle threads do: on as many threads as there are
-//! cores, against one.
+//! Measures calls beside threads that spin on all cores but one, as an engine's idle threads do, and on all cores: with as many
+//! threads as there are cores, against one.
 //!
 //! ```sh
 //! cargo run --release -p contrib-benches --example spinning
+//! cargo run --release -p contrib-benches --example spinning -- 8    # beside 8 threads
 //! ```
 
 use contrib_benches::factored::{GPT2, Model, SMOLLM2};
@@ -11,8 +12,8 @@ use contrib_benches::report::print_table;
 use contrib_core::{Context, Options};
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 /// Queries and keys of the calls. Fewer queries than keys are the last ones.
 const CALLS: [(Model, usize, usize); 7] = [
@@ -75,18 +76,22 @@ fn main() {
     let contexts = [1, 0].map(|threads| Context::new(threads).expect("0 and 1 are not too many"));
     let cores = contexts[1].threads();
     println!("Calls on 1 and on {cores} threads in turn, in ms; ratios of medians and of means.\n");
-    let mut table = rows(0, &contexts);
-    let end = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 1..cores {
-            scope.spawn(|| {
-                while !end.load(Ordering::Relaxed) {
-                    spin_loop();
-                }
-            });
-        }
-        table.extend(rows(cores - 1, &contexts));
-        end.store(true, Ordering::Relaxed);
-    });
+    let mut table = Vec::new();
+    let given: Vec<usize> = env::args().skip(1).map(|number| number.parse().expect("a number of threads")).collect();
+    let counts = if given.is_empty() { vec![0, cores - 1, cores] } else { given };
+    for spinners in counts {
+        let end = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..spinners {
+                scope.spawn(|| {
+                    while !end.load(Ordering::Relaxed) {
+                        spin_loop();
+                    }
+                });
+            }
+            table.extend(rows(spinners, &contexts));
+            end.store(true, Ordering::Relaxed);
+        });
+    }
     print_table(["", "spinning", "1, median", "n, median", "ratio", "1, mean", "n, mean", "ratio"], &table);
 }

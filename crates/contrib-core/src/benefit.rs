@@ -27,14 +27,11 @@ impl Benefit {
         Benefit(AtomicI64::new(0))
     }
 
-    /// A worker has run in tasks for so long.
-    pub(crate) fn gain(&self, time: Duration) {
-        self.add(nanoseconds(time));
-    }
-
-    /// A caller has waited for so long.
-    pub(crate) fn lose(&self, time: Duration) {
-        self.add(-nanoseconds(time));
+    /// In a job, workers have run for so long, and its caller has waited for them for so long.
+    pub(crate) fn add(&self, run: Duration, waited: Duration) {
+        let benefit_of_job = nanoseconds(run).saturating_sub(nanoseconds(waited));
+        let added = |benefit: i64| Some(benefit.saturating_add(benefit_of_job).clamp(LEAST, MOST));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
     }
 
     /// A caller has worked alone for so long: losses are forgotten in proportion.
@@ -49,11 +46,6 @@ impl Benefit {
     pub(crate) fn time_alone(&self) -> Duration {
         let loss = 0.max(-self.0.load(Ordering::Relaxed));
         ALONE * Duration::from_nanos(loss.unsigned_abs())
-    }
-
-    fn add(&self, nanoseconds: i64) {
-        let added = |benefit: i64| Some(benefit.saturating_add(nanoseconds).clamp(LEAST, MOST));
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
     }
 }
 
@@ -71,33 +63,32 @@ mod tests {
     fn workers_are_woken_at_once_while_they_have_gained_more_than_was_lost() {
         let benefit = Benefit::new();
         assert_eq!(benefit.time_alone(), Duration::ZERO);
-        benefit.gain(10 * MICROSECOND);
-        benefit.lose(9 * MICROSECOND);
+        benefit.add(10 * MICROSECOND, 9 * MICROSECOND);
         assert_eq!(benefit.time_alone(), Duration::ZERO);
-        benefit.lose(3 * MICROSECOND);
+        benefit.add(Duration::ZERO, 3 * MICROSECOND);
         assert_eq!(benefit.time_alone(), 2 * ALONE * MICROSECOND);
     }
 
     #[test]
     fn what_was_lost_is_made_good_by_working_alone() {
         let benefit = Benefit::new();
-        benefit.lose(7 * MICROSECOND);
+        benefit.add(MICROSECOND, 8 * MICROSECOND);
         benefit.worked_alone(3 * ALONE * MICROSECOND);
         assert_eq!(benefit.time_alone(), 4 * ALONE * MICROSECOND);
         benefit.worked_alone(100 * ALONE * MICROSECOND);
         assert_eq!(benefit.time_alone(), Duration::ZERO);
         // It was no gain.
-        benefit.lose(MICROSECOND);
+        benefit.add(Duration::ZERO, MICROSECOND);
         assert_eq!(benefit.time_alone(), ALONE * MICROSECOND);
     }
 
     #[test]
     fn old_gains_and_losses_are_forgotten() {
         let benefit = Benefit::new();
-        (0..1000).for_each(|_| benefit.gain(1000 * MICROSECOND));
-        benefit.lose(5100 * MICROSECOND);
+        (0..1000).for_each(|_| benefit.add(1000 * MICROSECOND, Duration::ZERO));
+        benefit.add(Duration::ZERO, 5100 * MICROSECOND);
         assert_eq!(benefit.time_alone(), 100 * ALONE * MICROSECOND);
-        benefit.lose(Duration::MAX);
+        benefit.add(Duration::ZERO, Duration::MAX);
         assert_eq!(benefit.time_alone(), ALONE * Duration::from_millis(50));
     }
 }

@@ -76,7 +76,7 @@ impl Pool {
             listed.job.work(0);
             let start = Instant::now();
             self.shared().remove(&listed);
-            benefit.lose(listing + start.elapsed());
+            benefit.add(listed.helped.get(), listing + start.elapsed());
         }
         listed.job.finish();
     }
@@ -214,8 +214,9 @@ impl Shared {
             drop(state);
             let start = processor_time();
             listed.job.work(slot);
-            self.benefit.gain(processor_time().saturating_sub(start));
+            let helped = processor_time().saturating_sub(start);
             state = self.lock();
+            listed.helped.set(listed.helped.get() + helped);
             let left = listed.workers.fetch_sub(1, Ordering::Relaxed);
             // The job is not used from here on.
             if left == 1 && state.waiting > 0 {
@@ -266,13 +267,15 @@ struct ListedJob<'a> {
     job: Job<'a>,
     /// Workers inside the job: changes only with the lock.
     workers: AtomicUsize,
+    /// How long workers have run in its tasks: changes only with the lock.
+    helped: Cell<Duration>,
     /// The next job of the list: used only with the lock.
     link: Cell<*const ListedJob<'static>>,
 }
 
 impl<'a> ListedJob<'a> {
     fn new(job: Job<'a>) -> Self {
-        ListedJob { job, workers: AtomicUsize::new(0), link: Cell::new(ptr::null()) }
+        ListedJob { job, workers: AtomicUsize::new(0), helped: Cell::new(Duration::ZERO), link: Cell::new(ptr::null()) }
     }
 
     /// What the list knows it by.
@@ -304,7 +307,7 @@ mod tests {
 
     /// Has the next job of a pool that nobody else uses shared, whatever workers have cost before.
     fn forgive(pool: &Pool) {
-        pool.shared().benefit.gain(Duration::from_secs(1));
+        pool.shared().benefit.add(Duration::from_secs(1), Duration::ZERO);
     }
 
     /// Checks that each index comes once, and that no two tasks have a slot at the same time.
@@ -353,7 +356,7 @@ mod tests {
     #[test]
     fn a_caller_works_alone_for_a_while_where_waiting_cost_more_than_workers_did() {
         let pool = Pool::new(1).unwrap();
-        pool.shared().benefit.lose(Duration::from_millis(1));
+        pool.shared().benefit.add(Duration::ZERO, Duration::from_millis(1));
         let alone = pool.shared().benefit.time_alone();
         pool.for_each(100, &|slot, _| assert_eq!(slot, 0));
         assert!(pool.shared().benefit.time_alone() < alone);
