@@ -39,9 +39,14 @@ impl<'a> Job<'a> {
     /// Does tasks until all have begun. What one of them throws is kept, and keeps others from beginning. No other thread
     /// has this slot meanwhile.
     pub(crate) fn work(&self, slot: usize) {
+        self.work_while(slot, || true);
+    }
+
+    /// The same, as long as it is so before each task.
+    pub(crate) fn work_while(&self, slot: usize, is_so: impl Fn() -> bool) {
         let _settings = DefaultSettings::enter();
         self.catch(|| {
-            loop {
+            while is_so() {
                 // Tasks are taken one by one: a few may be all the work, and cores are not equally fast.
                 let index = self.next.fetch_add(1, Ordering::Relaxed);
                 if index >= self.tasks {

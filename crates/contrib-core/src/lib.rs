@@ -23,6 +23,7 @@
 //! each argument with its own type. Every function may be called from many threads at once.
 
 mod axes;
+mod benefit;
 mod checks;
 mod context;
 mod cores;

@@ -1,12 +1,14 @@
 //! A pool of threads that help callers with their tasks.
 //!
 //! A caller lists its job, wakes workers, and takes tasks itself until none are left. So a job waits for no worker that has
-//! not begun a task of it: where a host's threads keep all cores busy, the caller does the work. Jobs lie on the stacks of their
+//! not begun a task of it: where a host's threads keep all cores busy, the caller does the work. Where waiting for workers has
+//! cost more than they have done, it [works alone](Benefit) for a while. Jobs lie on the stacks of their
 //! callers and are linked through themselves, so that a job needs no memory.
 
+use crate::benefit::Benefit;
 use crate::job::Job;
 use crate::memory::try_box;
-use crate::thread::{Thread, name_current};
+use crate::thread::{Thread, name_current, processor_time};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::hint;
@@ -59,10 +61,23 @@ impl Pool {
     /// panics keeps others from beginning; this panics then.
     pub(crate) fn for_each(&self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
         let listed = ListedJob::new(Job::new(tasks, task));
-        // From here until workers have left the job nothing unwinds.
-        self.shared().list(&listed);
-        listed.job.work(0);
-        self.shared().remove(&listed);
+        let benefit = &self.shared().benefit;
+        let alone = benefit.time_alone();
+        if !alone.is_zero() {
+            let start = Instant::now();
+            listed.job.work_while(0, || start.elapsed() < alone);
+            benefit.worked_alone(start.elapsed());
+        }
+        if listed.job.has_tasks() {
+            // From here until workers have left the job nothing unwinds.
+            let start = Instant::now();
+            self.shared().list(&listed);
+            let listing = start.elapsed();
+            listed.job.work(0);
+            let start = Instant::now();
+            self.shared().remove(&listed);
+            benefit.add(listed.helped.get(), listing + start.elapsed());
+        }
         listed.job.finish();
     }
 
@@ -100,6 +115,8 @@ struct Shared {
     events: AtomicUsize,
     /// How many workers have begun to run.
     begun: AtomicUsize,
+    /// Whether they are worth waiting for.
+    benefit: Benefit,
 }
 
 #[derive(Debug)]
@@ -127,6 +144,7 @@ impl Shared {
             left: Condvar::new(),
             events: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
+            benefit: Benefit::new(),
         }
     }
 
@@ -194,8 +212,11 @@ impl Shared {
             let listed = unsafe { &*listed };
             listed.workers.fetch_add(1, Ordering::Relaxed);
             drop(state);
+            let start = processor_time();
             listed.job.work(slot);
+            let helped = processor_time().saturating_sub(start);
             state = self.lock();
+            listed.helped.set(listed.helped.get() + helped);
             let left = listed.workers.fetch_sub(1, Ordering::Relaxed);
             // The job is not used from here on.
             if left == 1 && state.waiting > 0 {
@@ -246,13 +267,15 @@ struct ListedJob<'a> {
     job: Job<'a>,
     /// Workers inside the job: changes only with the lock.
     workers: AtomicUsize,
+    /// How long workers have run in its tasks: changes only with the lock.
+    helped: Cell<Duration>,
     /// The next job of the list: used only with the lock.
     link: Cell<*const ListedJob<'static>>,
 }
 
 impl<'a> ListedJob<'a> {
     fn new(job: Job<'a>) -> Self {
-        ListedJob { job, workers: AtomicUsize::new(0), link: Cell::new(ptr::null()) }
+        ListedJob { job, workers: AtomicUsize::new(0), helped: Cell::new(Duration::ZERO), link: Cell::new(ptr::null()) }
     }
 
     /// What the list knows it by.
@@ -282,8 +305,14 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::thread;
 
+    /// Has the next job of a pool that nobody else uses shared, whatever workers have cost before.
+    fn forgive(pool: &Pool) {
+        pool.shared().benefit.add(Duration::from_secs(1), Duration::ZERO);
+    }
+
     /// Checks that each index comes once, and that no two tasks have a slot at the same time.
     fn check(pool: &Pool, tasks: usize) {
+        forgive(pool);
         let counts: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
         let taken: Vec<_> = (0..pool.threads()).map(|_| AtomicBool::new(false)).collect();
         pool.for_each(tasks, &|slot, index| {
@@ -319,8 +348,27 @@ mod tests {
         // All four tasks must have begun before one ends.
         let all = Barrier::new(4);
         for _ in 0..100 {
+            forgive(&pool);
             pool.for_each(4, &|_, _| _ = all.wait());
         }
+    }
+
+    #[test]
+    fn a_caller_works_alone_for_a_while_where_waiting_cost_more_than_workers_did() {
+        let pool = Pool::new(1).unwrap();
+        pool.shared().benefit.add(Duration::ZERO, Duration::from_millis(1));
+        let alone = pool.shared().benefit.time_alone();
+        pool.for_each(100, &|slot, _| assert_eq!(slot, 0));
+        assert!(pool.shared().benefit.time_alone() < alone);
+        // The rest of a long job is shared: the last two tasks wait for each other.
+        let both = Barrier::new(2);
+        pool.for_each(3, &|_, index| {
+            if index == 0 {
+                thread::sleep(2 * alone);
+            } else {
+                both.wait();
+            }
+        });
     }
 
     #[test]
@@ -355,6 +403,7 @@ mod tests {
         let pool = Pool::new(1).unwrap();
         let sum = AtomicUsize::new(0);
         for _ in 0..100_000 {
+            forgive(&pool);
             pool.for_each(2, &|_, index| _ = sum.fetch_add(index + 1, Ordering::Relaxed));
         }
         assert_eq!(sum.into_inner(), 300_000);
@@ -366,6 +415,7 @@ mod tests {
         let all = Barrier::new(3);
         for _ in 0..20 {
             thread::sleep(SPIN * 10);
+            forgive(&pool);
             pool.for_each(3, &|_, _| _ = all.wait());
         }
     }

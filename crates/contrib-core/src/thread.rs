@@ -6,7 +6,7 @@ use std::ffi::c_void;
 /// What a thread runs, with the data that it is started with.
 pub(crate) type Entry = extern "C" fn(*mut c_void) -> *mut c_void;
 
-pub(crate) use system::{Thread, name_current};
+pub(crate) use system::{Thread, name_current, processor_time};
 
 #[cfg(unix)]
 mod system {
@@ -16,6 +16,7 @@ mod system {
     use std::io::Write;
     use std::mem::MaybeUninit;
     use std::ptr;
+    use std::time::Duration;
 
     /// Bytes of a thread's stack. Calls fit 64 KiB; the rest is for what the system puts there.
     const STACK: usize = 256 << 10;
@@ -84,6 +85,19 @@ mod system {
         0
     }
 
+    /// How long the calling thread has run since some time, without the time in which it waited for a core.
+    pub(crate) fn processor_time() -> Duration {
+        let mut time = MaybeUninit::<libc::timespec>::uninit();
+        // SAFETY: the time's place is valid for a write.
+        let known = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr()) } == 0;
+        if !known {
+            return Duration::ZERO;
+        }
+        // SAFETY: a time that is known has been written to its place.
+        let time = unsafe { time.assume_init() };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
     /// Names the calling thread, which the library has started: `contrib-1`.
     pub(crate) fn name_current(number: usize) {
         // 15 bytes and a zero are what Linux takes.
@@ -107,7 +121,9 @@ mod system {
 mod system {
     use super::Entry;
     use std::ffi::c_void;
+    use std::sync::OnceLock;
     use std::thread::{Builder, JoinHandle};
+    use std::time::{Duration, Instant};
 
     /// A thread, which goes on where it is not joined.
     #[derive(Debug)]
@@ -138,6 +154,12 @@ mod system {
             // A worker catches what its tasks throw.
             let _ = self.0.join();
         }
+    }
+
+    /// The time since some time, in which the calling thread may have waited for a core.
+    pub(crate) fn processor_time() -> Duration {
+        static SOME_TIME: OnceLock<Instant> = OnceLock::new();
+        SOME_TIME.get_or_init(Instant::now).elapsed()
     }
 
     /// Threads are named when they are started.
