@@ -120,10 +120,11 @@ fn large_calls_are_large_enough_for_threads() {
                 ["groups[0].coefficients", "pattern", "activations", "mask", "groups[0].mask"].contains(&name);
             are_coefficients.then(|| shape.iter().product::<usize>())
         });
-        let vector = function.shapes(Size::Large)[0].last().unwrap();
-        // An MLP has two parts for each whole; factored parts are vectors that do not exist.
+        let (vector, batch) = function.shapes(Size::Large)[0].split_last().unwrap();
+        let wholes: usize = batch.iter().product();
+        // An MLP has two parts for each whole; factored parts are vectors that do not exist, and are read once for 16 wholes.
         let elements = match coefficients {
-            Some(coefficients) => coefficients * vector,
+            Some(coefficients) => coefficients / wholes * vector * (wholes / 16).max(1),
             None if function == Function::Mlp => 2 * largest,
             None => largest,
         };
