@@ -44,6 +44,15 @@ def main():
         run("sh", "-c", link.replace("main.c", f"'{main_c}'").replace("-o main", f"-o '{folder}/main'"))
         run(folder / "main")
 
+        openmp_c = folder / "openmp.c"
+        openmp_c.write_text(
+            "#include <contrib.h>\n#include <omp.h>\n" + block("c", "static void parallel_for") + "int main(void) {\n"
+            + block("c", "contrib_context_new_with_parallel_for")
+            + "contrib_context_free(context);\nreturn status;\n}\n"
+        )
+        run("sh", "-c", link.replace("main.c", f"-fopenmp '{openmp_c}'").replace("-o main", f"-o '{folder}/openmp'"))
+        run(folder / "openmp")
+
         (folder / "CMakeLists.txt").write_text(
             "cmake_minimum_required(VERSION 3.16)\nproject(main C)\nadd_executable(main main.c)\n" + block("cmake")
         )
