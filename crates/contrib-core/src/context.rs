@@ -1,4 +1,4 @@
-//! The threads that a call may use.
+//! The threads that a call may use, and the memory that is kept for it.
 
 use crate::cores;
 use crate::error::{Argument, Cause, Error};
@@ -6,10 +6,11 @@ use crate::fork::Process;
 use crate::instruction_set::InstructionSet;
 use crate::memory::try_box;
 use crate::pool::Pool;
+use crate::reserve::Reserve;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::{mem, ptr};
 
-/// A number of threads, kept ready between calls.
+/// A number of threads, kept ready between calls, and working memory that calls give back, kept for later ones.
 ///
 /// A caller is one of them, and works with the others. With one thread everything runs inline in the caller. Many callers
 /// can use one context at the same time; results have the same bits for any number of threads.
@@ -18,11 +19,16 @@ pub struct Context {
     /// With the process that started it: its threads do not exist in a forked child.
     pool: Option<(Pool, Process)>,
     instruction_set: InstructionSet,
+    reserve: Reserve,
 }
 
 impl Context {
     /// The most threads that a context can have.
     pub const MAX_THREADS: usize = 1024;
+
+    /// The limit of [kept memory](Context::limit_kept_memory) of a new context, in bytes: what calls of two threads take at
+    /// most, and more than a call for a prompt of 256 tokens does.
+    pub const DEFAULT_KEPT_MEMORY: usize = 64 << 20;
 
     /// A context with `threads` threads, or one for each core where `threads` is 0. Where the operating system does
     /// not start that many, or memory is missing, everything runs inline instead; [`Context::threads`] says how many
@@ -43,7 +49,8 @@ impl Context {
             1 => None,
             _ => Process::current().and_then(|process| Some((Pool::new(threads - 1)?, process))),
         };
-        Ok(Context { pool, instruction_set: InstructionSet::best() })
+        let reserve = Reserve::new(Self::DEFAULT_KEPT_MEMORY);
+        Ok(Context { pool, instruction_set: InstructionSet::best(), reserve })
     }
 
     /// Keeps calls with this context from using a greater instruction set than `limit`: to compare them, or where a host
@@ -63,6 +70,34 @@ impl Context {
     #[must_use]
     pub fn instruction_set(&self) -> InstructionSet {
         self.instruction_set
+    }
+
+    /// Sets how many bytes of working memory are kept between calls at most: [`Context::DEFAULT_KEPT_MEMORY`] at first. What
+    /// is kept beyond it is freed. With 0 nothing is kept: each call asks the allocator, and gives all of it back.
+    ///
+    /// Calls take what they need from what is kept, and give it back when they end; where all of it is more than the limit,
+    /// what was given back first is freed. It is beside what calls that run use: about 32 MB a thread at most. Calls without a
+    /// context keep nothing. Small calls, such as one token's, need no working memory.
+    ///
+    /// In a child after `fork()` nothing is kept: calls ask the allocator there.
+    pub fn limit_kept_memory(&self, bytes: usize) {
+        self.reserve.set_limit(bytes);
+    }
+
+    /// How many bytes of working memory are kept now. Calls that run have taken theirs out.
+    #[must_use]
+    pub fn kept_memory(&self) -> usize {
+        self.reserve.bytes()
+    }
+
+    /// Frees the working memory that is kept. Calls that run give theirs back when they end, and it is kept then.
+    pub fn release_memory(&self) {
+        self.reserve.release();
+    }
+
+    /// What keeps working memory.
+    pub(crate) fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// The number of threads that a call can use.
