@@ -284,13 +284,14 @@ mod tests {
     fn what_is_given_back_is_taken_again() {
         let reserve = reserve(1 << 20);
         let lens = [8 * KIB, 100 * KIB, 8 * KIB, 5000];
+        let total: usize = lens.iter().sum();
         let mut first = round(&reserve, &lens);
-        assert_eq!(reserve.bytes(), lens.iter().sum());
+        assert_eq!(reserve.bytes(), total);
         let mut again = round(&reserve, &lens);
         first.sort_unstable();
         again.sort_unstable();
         assert_eq!(first, again);
-        assert_eq!(reserve.bytes(), lens.iter().sum());
+        assert_eq!(reserve.bytes(), total);
     }
 
     #[test]
@@ -409,6 +410,6 @@ mod tests {
         });
         assert!(reserve.bytes() <= 300 * KIB);
         let kept = reserve.lock();
-        assert_eq!(kept.bytes, kept.blocks.iter().map(Block::len).sum());
+        assert_eq!(kept.bytes, kept.blocks.iter().map(Block::len).sum::<usize>());
     }
 }

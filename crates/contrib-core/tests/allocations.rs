@@ -303,7 +303,7 @@ fn factored_neurons_take_33_megabytes_a_thread_however_many_tokens_there_are() {
 }
 
 /// What is not kept: lists that are no numbers, and what an allocator has ready.
-const NEXT_TO_NOTHING: usize = 48 << 10;
+const NEXT_TO_NOTHING: usize = 96 << 10;
 
 #[test]
 fn a_call_like_an_earlier_one_on_its_context_allocates_next_to_nothing() {
