@@ -76,21 +76,22 @@ impl Context {
     /// is kept beyond it is freed. With 0 nothing is kept: each call asks the allocator, and gives all of it back.
     ///
     /// Calls take what they need from what is kept, and give it back when they end; where all of it is more than the limit,
-    /// what was given back first is freed. It is beside what calls that run use: about 32 MB a thread at most. Calls without a
-    /// context keep nothing. Small calls, such as one token's, need no working memory.
+    /// what was given back first is freed. What is kept adds to what running calls use, about 32 MB a thread at most. Calls
+    /// without a context keep nothing. Small calls of dense parts need no working memory.
     ///
-    /// In a child after `fork()` nothing is kept: calls ask the allocator there.
+    /// Results have the same bits with kept memory and without. In a child after `fork()` nothing is kept: calls ask the
+    /// allocator there. Any thread may set the limit while calls use the context.
     pub fn limit_kept_memory(&self, bytes: usize) {
         self.reserve.set_limit(bytes);
     }
 
-    /// How many bytes of working memory are kept now. Calls that run have taken theirs out.
+    /// How many bytes of working memory are kept now, without those that running calls use.
     #[must_use]
     pub fn kept_memory(&self) -> usize {
         self.reserve.bytes()
     }
 
-    /// Frees the working memory that is kept. Calls that run give theirs back when they end, and it is kept then.
+    /// Frees the working memory that is kept. What running calls use is kept when they end.
     pub fn release_memory(&self) {
         self.reserve.release();
     }

@@ -251,7 +251,9 @@ mod tests {
     fn round(reserve: &Reserve, lens: &[usize]) -> Vec<NonNull<u8>> {
         let blocks: Vec<Block> = lens.iter().map(|&len| reserve.take(len).unwrap()).collect();
         let starts = blocks.iter().map(Block::start).collect();
-        blocks.into_iter().for_each(|block| reserve.give(block));
+        for block in blocks {
+            reserve.give(block);
+        }
         starts
     }
 

@@ -3,8 +3,8 @@
 use crate::status::{Failure, contrib_status, guard};
 use contrib_core::{Argument, Cause, Context, InstructionSet, try_box};
 
-/// The threads that calls may use, kept ready between them, and working memory that calls give back. Opaque. One context may be used by any number of host
-/// threads at the same time; results have the same bits for any number of threads.
+/// The threads that calls may use, kept ready between them, and working memory that calls give back. Opaque. One context may
+/// be used by any number of host threads at the same time; results have the same bits for any number of threads.
 pub struct contrib_context(Context);
 
 impl contrib_context {
@@ -71,9 +71,11 @@ pub unsafe extern "C" fn contrib_context_threads(context: *const contrib_context
 /// freed. With 0 nothing is kept: each call asks the allocator, and gives all of it back.
 ///
 /// Calls take what they need from what is kept, and give it back when they end; where all of it is more than the limit, what
-/// was given back first is freed. It is beside what calls that run use: about 32 MB a thread at most. Calls without a context
-/// keep nothing. Small calls, such as one token's, need no working memory. In a child after `fork()` nothing is kept. Calls may
-/// be using the context.
+/// was given back first is freed. What is kept adds to what running calls use, about 32 MB a thread at most. Calls without
+/// a context keep nothing. Small calls of dense parts need no working memory. In a child after `fork()` nothing is kept, and
+/// calls ask the allocator. Calls may be using the context.
+///
+/// Results have the same bits with kept memory and without.
 ///
 /// Errors: `CONTRIB_ERROR_NULL_POINTER`.
 ///
@@ -92,7 +94,7 @@ pub unsafe extern "C" fn contrib_context_limit_kept_memory(
     })
 }
 
-/// How many bytes of working memory the context keeps now. Calls that run have taken theirs out. For NULL: 0.
+/// How many bytes of working memory the context keeps now, without those that running calls use. For NULL: 0.
 ///
 /// # Safety
 /// `context` is null or alive.
@@ -102,8 +104,8 @@ pub unsafe extern "C" fn contrib_context_kept_memory(context: *const contrib_con
     unsafe { context.as_ref() }.map_or(0, |context| context.0.kept_memory())
 }
 
-/// Frees the working memory that the context keeps. Calls that run give theirs back when they end, and it is kept then. NULL
-/// is allowed, and does nothing.
+/// Frees the working memory that the context keeps. What running calls use is kept when they end. NULL is allowed, and does
+/// nothing.
 ///
 /// # Safety
 /// `context` is null or alive.

@@ -12,7 +12,7 @@ use std::mem;
 use std::ops::{Deref, DerefMut, Range};
 use std::slice;
 
-/// A list of so many values, or an error. It is for what is no plain numbers, or little: nothing of it is kept.
+/// A list of so many values, or an error. It is for what is not plain, or is little: none of it is kept.
 pub(super) fn list<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Error> {
     let mut list = Vec::new();
     if list.try_reserve_exact(len).is_err() {
@@ -63,7 +63,7 @@ impl<'a> WorkingMemory<'a> {
         WorkingMemory { reserve: context.map(Context::reserve).filter(|reserve| reserve.is_of_use()) }
     }
 
-    /// So many values, which are any: whoever reads one has written it before.
+    /// A buffer of so many values, or an error. They may be anything: whoever reads one has written it before.
     pub(super) fn unset<T: Plain>(self, len: usize) -> Result<Buffer<'a, T>, Error> {
         const { assert!(ALIGNMENT.is_multiple_of(align_of::<T>())) };
         let bytes = len.saturating_mul(size_of::<T>());
@@ -80,8 +80,8 @@ impl<'a> WorkingMemory<'a> {
         Ok(Buffer { block, len, reserve: self.reserve, values: PhantomData })
     }
 
-    /// Memory for so many vectors of `len` numbers, in whole lines, which are any; but those of no numbers, which have a line
-    /// that nobody writes, are zeros.
+    /// A buffer of so many vectors of `len` numbers each, in whole lines, or an error. The numbers may be anything; but where
+    /// `len` is 0, each vector is a line of zeros, which nobody writes.
     pub(super) fn vectors<N: Number>(self, count: usize, len: usize) -> Result<Buffer<'a, Line<N>>, Error> {
         let mut vectors = self.unset(count.saturating_mul(lines(len)))?;
         if len == 0 {
