@@ -26,8 +26,8 @@ impl Context {
     /// The most threads that a context can have.
     pub const MAX_THREADS: usize = 1024;
 
-    /// The limit of [kept memory](Context::limit_kept_memory) of a new context, in bytes: what calls of two threads take at
-    /// most, and more than a call for a prompt of 256 tokens does.
+    /// The limit of [kept memory](Context::limit_kept_memory) of a new context, in bytes. It is as much as a call of two threads
+    /// uses at most; one for 512 tokens and 12 heads uses 25 MB.
     pub const DEFAULT_KEPT_MEMORY: usize = 64 << 20;
 
     /// A context with `threads` threads, or one for each core where `threads` is 0. Where the operating system does

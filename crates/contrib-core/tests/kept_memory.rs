@@ -140,6 +140,31 @@ fn calls_at_the_same_time_share_what_is_kept() {
     }
 }
 
+/// Whatever an earlier call left behind: what has no elements is not read from it.
+#[test]
+fn vectors_of_no_elements_are_no_garbage() {
+    let mut random = Random::new(37);
+    let context = Context::new(1).unwrap();
+    for (d_model, d_head) in [(0, 20), (40, 0), (0, 0)] {
+        for norm in [1.0, 2.0, 3.0] {
+            for job in jobs().iter().step_by(11) {
+                results(job, &context);
+            }
+            let (resid, heads) = ([1, 30, d_model], [3, d_head, d_model]);
+            let shapes: [&[usize]; 5] = [&resid, &resid, &[1, 3, 30, 30], &[1, 30, 3, d_head], &heads];
+            let job = Job::random(Operation::AttentionFactored, Kind::F32, &shapes, &mut random).with_norm(norm);
+            let scored = job.with_queries_and_keys(0, Scoring::default(), &mut random);
+            for job in [job.with_value_output(), scored, job] {
+                let [heads, residual] = job.results(Some(&context)).map(|output| output.to_f64());
+                for (query, parts) in heads.chunks_exact(90).enumerate() {
+                    let sum = parts.iter().sum::<f64>() + residual[query];
+                    assert!((sum - 1.0).abs() < 1e-6, "[{d_head}, {d_model}], norm {norm}: {sum}");
+                }
+            }
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_forked_child_keeps_nothing_and_gets_the_same_bits() {
