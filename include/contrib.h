@@ -76,8 +76,8 @@
 // `code` of bfloat16 (DLPack's `kDLBfloat`).
 #define CONTRIB_DTYPE_BFLOAT 4
 
-// The threads that calls may use, kept ready between them, and working memory that calls give back. Opaque. One context may be used by any number of host
-// threads at the same time; results have the same bits for any number of threads.
+// The threads that calls may use, kept ready between them, and working memory that calls give back. Opaque. One context may
+// be used by any number of host threads at the same time; results have the same bits for any number of threads.
 typedef struct contrib_context contrib_context;
 
 // What depends on a projection alone, such as attention's `w_o`: its matrices as the library reads them, the norms of
@@ -530,9 +530,11 @@ size_t contrib_context_threads(const struct contrib_context *context);
 // freed. With 0 nothing is kept: each call asks the allocator, and gives all of it back.
 //
 // Calls take what they need from what is kept, and give it back when they end; where all of it is more than the limit, what
-// was given back first is freed. It is beside what calls that run use: about 32 MB a thread at most. Calls without a context
-// keep nothing. Small calls, such as one token's, need no working memory. In a child after `fork()` nothing is kept. Calls may
-// be using the context.
+// was given back first is freed. What is kept adds to what running calls use, about 32 MB a thread at most. Calls without
+// a context keep nothing. Small calls of dense parts need no working memory. In a child after `fork()` nothing is kept, and
+// calls ask the allocator. Calls may be using the context.
+//
+// Results have the same bits with kept memory and without.
 //
 // Errors: `CONTRIB_ERROR_NULL_POINTER`.
 //
@@ -541,14 +543,14 @@ size_t contrib_context_threads(const struct contrib_context *context);
 contrib_status contrib_context_limit_kept_memory(const struct contrib_context *context,
                                                  size_t bytes);
 
-// How many bytes of working memory the context keeps now. Calls that run have taken theirs out. For NULL: 0.
+// How many bytes of working memory the context keeps now, without those that running calls use. For NULL: 0.
 //
 // # Safety
 // `context` is null or alive.
 size_t contrib_context_kept_memory(const struct contrib_context *context);
 
-// Frees the working memory that the context keeps. Calls that run give theirs back when they end, and it is kept then. NULL
-// is allowed, and does nothing.
+// Frees the working memory that the context keeps. What running calls use is kept when they end. NULL is allowed, and does
+// nothing.
 //
 // # Safety
 // `context` is null or alive.

@@ -39,15 +39,15 @@ pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>
     let shares_parts = whole.items < 4 * threads.count() && parts > PARTS_A_TASK;
     let rows = if shares_parts { 1 } else { threads.count() };
     let len = rows.saturating_mul(parts);
-    let of_candidates = rows.saturating_mul(most_candidates(groups));
-    if len <= STACK_PROXIMITIES {
-        let mut candidates = WorkingMemory::ALLOCATOR.unset(of_candidates)?;
+    // To know what the context keeps would take a small call too long.
+    let is_small = len <= STACK_PROXIMITIES;
+    let memory = if is_small { WorkingMemory::ALLOCATOR } else { WorkingMemory::of(options.context) };
+    let mut candidates = memory.unset(rows.saturating_mul(most_candidates(groups)))?;
+    if is_small {
         let proximities = &mut [0.0; STACK_PROXIMITIES][..len];
         call.all_items(parts, threads, shares_parts, proximities, &mut candidates);
     } else {
-        let memory = WorkingMemory::of(options.context);
-        let (mut proximities, mut candidates) = (memory.unset(len)?, memory.unset(of_candidates)?);
-        call.all_items(parts, threads, shares_parts, &mut proximities, &mut candidates);
+        call.all_items(parts, threads, shares_parts, &mut memory.unset(len)?, &mut candidates);
     }
     Ok(())
 }
