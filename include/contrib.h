@@ -76,8 +76,9 @@
 // `code` of bfloat16 (DLPack's `kDLBfloat`).
 #define CONTRIB_DTYPE_BFLOAT 4
 
-// The threads that calls may use: the library's own, kept ready between calls, or a host's. Opaque. One context may be used
-// by any number of host threads at the same time; results have the same bits for any number of threads.
+// The threads that calls may use: the library's own, kept ready between calls, or a host's. And working memory that calls
+// give back, kept for later ones. Opaque. One context may be used by any number of host threads at the same time; results
+// have the same bits for any number of threads.
 typedef struct contrib_context contrib_context;
 
 // What depends on a projection alone, such as attention's `w_o`: its matrices as the library reads them, the norms of
@@ -577,6 +578,36 @@ void contrib_context_free(struct contrib_context *context);
 // # Safety
 // `context` is null or alive.
 size_t contrib_context_threads(const struct contrib_context *context);
+
+// Sets how many bytes of working memory the context keeps between calls at most: 64 MiB at first. What is kept beyond it is
+// freed. With 0 nothing is kept: each call asks the allocator, and gives all of it back.
+//
+// Calls take what they need from what is kept, and give it back when they end; where all of it is more than the limit, what
+// was given back first is freed. What is kept adds to what running calls use, about 32 MB a thread at most. Calls without
+// a context keep nothing. Small calls of dense parts need no working memory. In a child after `fork()` nothing is kept, and
+// calls ask the allocator. Calls may be using the context.
+//
+// Results have the same bits with kept memory and without.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`.
+//
+// # Safety
+// `context` is null or alive.
+contrib_status contrib_context_limit_kept_memory(const struct contrib_context *context,
+                                                 size_t bytes);
+
+// How many bytes of working memory the context keeps now, without those that running calls use. For NULL: 0.
+//
+// # Safety
+// `context` is null or alive.
+size_t contrib_context_kept_memory(const struct contrib_context *context);
+
+// Frees the working memory that the context keeps. What running calls use is kept when they end. NULL is allowed, and does
+// nothing.
+//
+// # Safety
+// `context` is null or alive.
+void contrib_context_release_memory(const struct contrib_context *context);
 
 // Keeps calls with this context from using a greater instruction set than this one: to compare them, or where a host must
 // not use a greater one. All give the same bits. One that the processor does not have changes nothing. No call may be

@@ -50,6 +50,7 @@ mod pool;
 mod prepared_projection;
 mod primitive;
 mod queries_and_keys;
+mod reserve;
 #[cfg(unix)]
 mod signals;
 mod tensor;

@@ -1,4 +1,5 @@
-//! What a call allocates on the heap: nothing where it is small, and no more than its proximities where it is large.
+//! What a call allocates on the heap: nothing where it is small, no more than its proximities where it is large, and next to
+//! nothing where its context keeps the memory of an earlier one.
 
 mod common;
 
@@ -158,6 +159,16 @@ fn a_call_for_one_token_whose_powers_overflow_or_underflow_allocates_nothing() {
 /// What the threads' own bookkeeping may take, whatever the size of a call.
 const BOOKKEEPING: usize = 4096;
 
+/// What the alignment of working memory takes.
+const ALIGNMENT: usize = 64;
+
+/// A context whose calls take all of their memory from the allocator.
+fn keeping_nothing(threads: usize) -> Context {
+    let context = Context::new(threads).unwrap();
+    context.limit_kept_memory(0);
+    context
+}
+
 /// A large call, and how many parts a whole has.
 fn large(kind: Kind) -> Vec<(usize, Job)> {
     let mut random = Random::new(13);
@@ -194,8 +205,7 @@ fn bytes_of(job: &Job, kind: Kind, layout: Arrangement, context: Option<&Context
 #[test]
 fn a_large_call_allocates_8_bytes_for_each_part_and_thread() {
     let _alone = alone();
-    let contexts =
-        [Some(Context::new(1).unwrap()), Some(Context::new(2).unwrap()), Some(Context::new(5).unwrap()), None];
+    let contexts = [Some(keeping_nothing(1)), Some(keeping_nothing(2)), Some(keeping_nothing(5)), None];
     let cores = std::thread::available_parallelism().unwrap().get();
     for kind in [Kind::F32, Kind::F64] {
         for (parts, job) in large(kind) {
@@ -205,7 +215,8 @@ fn a_large_call_allocates_8_bytes_for_each_part_and_thread() {
                     let job = job.with_norm(norm);
                     for context in &contexts {
                         let threads = context.as_ref().map_or(cores, Context::threads);
-                        let limit = 8 * parts * threads + if threads == 1 { 0 } else { BOOKKEEPING };
+                        let bookkeeping = if threads == 1 { ALIGNMENT } else { BOOKKEEPING };
+                        let limit = 8 * parts * threads + bookkeeping;
                         let bytes = bytes_of(&job, kind, layout, context.as_ref());
                         let name = kind.name();
                         assert!(bytes <= limit, "{:?} {name} {threads} threads: {bytes} > {limit}", job.operation);
@@ -245,7 +256,7 @@ fn the_peak_is_the_most_that_is_allocated_at_a_time() {
 #[test]
 fn factored_attention_takes_33_megabytes_a_thread_however_many_tokens_there_are() {
     let _alone = alone();
-    let contexts = [1, 2].map(|threads| Context::new(threads).unwrap());
+    let contexts = [1, 2].map(keeping_nothing);
     let mut random = Random::new(17);
     let d_model = 24;
     for (tokens, heads, d_head) in [(256, 12, 64), (700, 12, 8)] {
@@ -267,7 +278,7 @@ fn factored_attention_takes_33_megabytes_a_thread_however_many_tokens_there_are(
 #[test]
 fn factored_neurons_take_33_megabytes_a_thread_however_many_tokens_there_are() {
     let _alone = alone();
-    let contexts = [1, 2].map(|threads| Context::new(threads).unwrap());
+    let contexts = [1, 2].map(keeping_nothing);
     let mut random = Random::new(19);
     for (tokens, hidden, d_model) in [(16, 3072, 64), (700, 3000, 8), (1, 200_000, 8)] {
         let (resid, activations) = ([tokens, d_model], [tokens, hidden]);
@@ -287,6 +298,33 @@ fn factored_neurons_take_33_megabytes_a_thread_however_many_tokens_there_are() {
                     assert!(peak <= limit, "{name}: {peak} > {limit}");
                 }
             }
+        }
+    }
+}
+
+/// What is not kept: lists that are no numbers, and what an allocator has ready.
+const NEXT_TO_NOTHING: usize = 96 << 10;
+
+#[test]
+fn a_call_like_an_earlier_one_on_its_context_allocates_next_to_nothing() {
+    let _alone = alone();
+    let mut random = Random::new(23);
+    let attention: [&[usize]; 5] = [&[1, 128, 192], &[1, 128, 192], &[1, 4, 128, 128], &[1, 128, 4, 48], &[4, 48, 192]];
+    let attention = Job::random(Operation::AttentionFactored, Kind::F32, &attention, &mut random);
+    let neurons: [&[usize]; 4] = [&[64, 192], &[64, 192], &[64, 768], &[768, 192]];
+    let neurons = Job::random(Operation::MlpNeurons, Kind::F32, &neurons, &mut random);
+    let scored = attention.with_queries_and_keys(48, common::Scoring::default(), &mut random);
+    let dense = large(Kind::F32).into_iter().map(|(_, job)| job);
+    let factored = [attention.with_value_output(), scored, attention, neurons];
+    for job in factored.into_iter().flat_map(|job| [job.with_norm(2.0), job.with_norm(3.0), job]).chain(dense) {
+        for threads in [1, 2] {
+            let context = Context::new(threads).unwrap();
+            let bytes = bytes_of(&job, Kind::F32, Layout::row_major, Some(&context));
+            let limit = NEXT_TO_NOTHING * threads;
+            let name = format!("{:?}, norm {}, {threads} threads", job.operation, job.norm);
+            assert!(bytes <= limit, "{name}: {bytes} > {limit}");
+            context.release_memory();
+            assert_eq!(context.kept_memory(), 0, "{name}");
         }
     }
 }

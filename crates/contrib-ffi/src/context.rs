@@ -1,11 +1,12 @@
-//! A caller's threads.
+//! A caller's threads, and the memory that is kept for its calls.
 
 use crate::status::{Failure, contrib_status, guard};
 use contrib_core::{Argument, Cause, Context, InstructionSet, try_box};
 use std::ffi::c_void;
 
-/// The threads that calls may use: the library's own, kept ready between calls, or a host's. Opaque. One context may be used
-/// by any number of host threads at the same time; results have the same bits for any number of threads.
+/// The threads that calls may use: the library's own, kept ready between calls, or a host's. And working memory that calls
+/// give back, kept for later ones. Opaque. One context may be used by any number of host threads at the same time; results
+/// have the same bits for any number of threads.
 pub struct contrib_context(Context);
 
 impl contrib_context {
@@ -168,6 +169,59 @@ pub unsafe extern "C" fn contrib_context_free(context: *mut contrib_context) {
 pub unsafe extern "C" fn contrib_context_threads(context: *const contrib_context) -> usize {
     // SAFETY: the context is null or alive.
     unsafe { context.as_ref() }.map_or(0, |context| context.0.threads())
+}
+
+/// Sets how many bytes of working memory the context keeps between calls at most: 64 MiB at first. What is kept beyond it is
+/// freed. With 0 nothing is kept: each call asks the allocator, and gives all of it back.
+///
+/// Calls take what they need from what is kept, and give it back when they end; where all of it is more than the limit, what
+/// was given back first is freed. What is kept adds to what running calls use, about 32 MB a thread at most. Calls without
+/// a context keep nothing. Small calls of dense parts need no working memory. In a child after `fork()` nothing is kept, and
+/// calls ask the allocator. Calls may be using the context.
+///
+/// Results have the same bits with kept memory and without.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`.
+///
+/// # Safety
+/// `context` is null or alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_context_limit_kept_memory(
+    context: *const contrib_context,
+    bytes: usize,
+) -> contrib_status {
+    guard(|| {
+        // SAFETY: the context is null or alive.
+        let context = unsafe { context.as_ref() }.ok_or(Failure::Null(Argument::named("context")))?;
+        context.0.limit_kept_memory(bytes);
+        Ok(())
+    })
+}
+
+/// How many bytes of working memory the context keeps now, without those that running calls use. For NULL: 0.
+///
+/// # Safety
+/// `context` is null or alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_context_kept_memory(context: *const contrib_context) -> usize {
+    // SAFETY: the context is null or alive.
+    unsafe { context.as_ref() }.map_or(0, |context| context.0.kept_memory())
+}
+
+/// Frees the working memory that the context keeps. What running calls use is kept when they end. NULL is allowed, and does
+/// nothing.
+///
+/// # Safety
+/// `context` is null or alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_context_release_memory(context: *const contrib_context) {
+    guard(|| {
+        // SAFETY: the context is null or alive.
+        if let Some(context) = unsafe { context.as_ref() } {
+            context.0.release_memory();
+        }
+        Ok(())
+    });
 }
 
 /// The kernels that the library was compiled for: SSE2 on x86-64, NEON on 64-bit Arm.

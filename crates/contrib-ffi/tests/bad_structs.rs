@@ -8,7 +8,10 @@ use common::{
     dense_group, message, plain_options, small,
 };
 use contrib::attention::{contrib_attention_inputs, contrib_attention_results, contrib_one_off};
-use contrib::context::{contrib_context, contrib_context_free, contrib_context_new, contrib_context_threads};
+use contrib::context::{
+    contrib_context, contrib_context_free, contrib_context_kept_memory, contrib_context_limit_kept_memory,
+    contrib_context_new, contrib_context_release_memory, contrib_context_threads,
+};
 use contrib::groups::contrib_group;
 use contrib::neurons::{contrib_neurons_inputs, contrib_neurons_results};
 use contrib::operations::{contrib_attention_factored, contrib_group_contributions, contrib_mlp_neurons};
@@ -675,6 +678,15 @@ fn a_null_context_can_be_asked_and_freed() {
     // SAFETY: null is allowed.
     unsafe {
         assert_eq!(contrib_context_threads(ptr::null()), 0);
+        assert_eq!(contrib_context_kept_memory(ptr::null()), 0);
+        contrib_context_release_memory(ptr::null());
         contrib_context_free(ptr::null_mut());
     }
+}
+
+#[test]
+fn a_null_context_has_no_limit_of_kept_memory() {
+    // SAFETY: null is allowed.
+    assert_eq!(unsafe { contrib_context_limit_kept_memory(ptr::null(), 1 << 20) }, CONTRIB_ERROR_NULL_POINTER);
+    assert_eq!(message(), "context: expected a pointer, got NULL");
 }

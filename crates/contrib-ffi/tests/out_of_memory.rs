@@ -9,7 +9,8 @@ mod common;
 use common::{Call, Function, Size, message};
 use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS};
 use contrib::context::{
-    contrib_context, contrib_context_free, contrib_context_new, contrib_context_new_with_parallel_for, contrib_task,
+    contrib_context, contrib_context_free, contrib_context_limit_kept_memory, contrib_context_new,
+    contrib_context_new_with_parallel_for, contrib_task,
 };
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM};
 use contrib::operations::contrib_contributions;
@@ -329,6 +330,12 @@ impl Case {
                 let mut call = Call::random(function, kind, size);
                 call.context = context.as_ref().map_or(ptr::null(), common::Context::get);
                 change(&mut call);
+                if let Some(context) = &context {
+                    // With memory of earlier calls, and then without.
+                    check_requests(&mut call, refusal, first);
+                    // SAFETY: the context is alive.
+                    assert_eq!(unsafe { contrib_context_limit_kept_memory(context.get(), 0) }, CONTRIB_OK);
+                }
                 check_requests(&mut call, refusal, first);
             }
             Case::FirstCall => {

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{Call, Context, Function, ROOM, Size, message};
-use contrib::context::contrib_context_threads;
+use contrib::context::{
+    contrib_context_kept_memory, contrib_context_limit_kept_memory, contrib_context_release_memory,
+    contrib_context_threads,
+};
 use contrib::status::*;
 use contrib::version::contrib_version;
 use contrib_testing::{Kind, Layout, Stored};
@@ -149,6 +152,36 @@ fn a_context_says_how_many_threads_it_has() {
         assert_eq!(threads(&Context::new(expected)), expected);
     }
     assert_eq!(threads(&Context::new(0)), thread::available_parallelism().unwrap().get());
+}
+
+#[test]
+fn a_context_keeps_memory_up_to_its_limit_until_it_is_released() {
+    let context = Context::new(2);
+    // SAFETY: the context is alive.
+    let kept = || unsafe { contrib_context_kept_memory(context.get()) };
+    // SAFETY: as above.
+    let limit = |bytes| assert_eq!(unsafe { contrib_context_limit_kept_memory(context.get(), bytes) }, CONTRIB_OK);
+    let expected = run(Function::AttentionFactored, Size::Large, None);
+    let call = || assert_eq!(run(Function::AttentionFactored, Size::Large, Some(&context)), expected);
+    assert_eq!(kept(), 0);
+    call();
+    let all = kept();
+    assert!(0 < all && all <= 64 << 20);
+    call();
+    assert_eq!(kept(), all, "the second call takes what the first gave back");
+    limit(all / 2);
+    assert!(kept() <= all / 2);
+    call();
+    assert!(0 < kept() && kept() <= all / 2);
+    // SAFETY: the context is alive.
+    unsafe { contrib_context_release_memory(context.get()) };
+    assert_eq!(kept(), 0);
+    limit(0);
+    call();
+    assert_eq!(kept(), 0);
+    limit(usize::MAX);
+    call();
+    assert_eq!(kept(), all);
 }
 
 #[test]

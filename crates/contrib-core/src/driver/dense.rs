@@ -1,6 +1,6 @@
 //! The path of a call all of whose parts are dense: one batch item after the other, each part read once.
 
-use super::memory::{Shared, buffer};
+use super::memory::{Shared, WorkingMemory};
 use super::normalise::Normaliser;
 use super::plan::{DensePlan, GroupPlan, WholePlan, count_parts, most_candidates};
 use super::proximity::{Precision, WholeNorm, dense_proximities};
@@ -39,12 +39,15 @@ pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>
     let shares_parts = whole.items < 4 * threads.count() && parts > PARTS_A_TASK;
     let rows = if shares_parts { 1 } else { threads.count() };
     let len = rows.saturating_mul(parts);
-    let mut candidates = buffer(rows.saturating_mul(most_candidates(groups)), 0)?;
-    if len <= STACK_PROXIMITIES {
+    // To know what the context keeps would take a small call too long.
+    let is_small = len <= STACK_PROXIMITIES;
+    let memory = if is_small { WorkingMemory::ALLOCATOR } else { WorkingMemory::of(options.context) };
+    let mut candidates = memory.unset(rows.saturating_mul(most_candidates(groups)))?;
+    if is_small {
         let proximities = &mut [0.0; STACK_PROXIMITIES][..len];
         call.all_items(parts, threads, shares_parts, proximities, &mut candidates);
     } else {
-        call.all_items(parts, threads, shares_parts, &mut buffer(len, 0.0)?, &mut candidates);
+        call.all_items(parts, threads, shares_parts, &mut memory.unset(len)?, &mut candidates);
     }
     Ok(())
 }
@@ -118,7 +121,7 @@ impl Call<'_> {
     #[inline(never)]
     fn norm(&self, item: usize) -> WholeNorm {
         let mut buffers = Buffers::uninit();
-        WholeNorm::measure(&mut Workspace::new(&mut buffers), self.whole, item, self.has_reductions)
+        WholeNorm::measure(&mut Workspace::on_stack(&mut buffers), self.whole, item, self.has_reductions)
     }
 
     #[inline(never)]
@@ -131,7 +134,7 @@ impl Call<'_> {
         proximities: &mut [f64],
     ) {
         let mut buffers = Buffers::uninit();
-        let workspace = &mut Workspace::new(&mut buffers);
+        let workspace = &mut Workspace::on_stack(&mut buffers);
         dense_proximities(workspace, self.whole, whole, dense, precision, first, proximities);
     }
 }

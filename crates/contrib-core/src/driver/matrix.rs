@@ -1,7 +1,7 @@
 //! A matrix that values are projected through, packed for the kernels, with what bounds what it makes of values.
 
 use super::gemm::Gemm;
-use super::memory::zeroed;
+use super::memory::{Buffer, WorkingMemory};
 use super::projection::Projection;
 use crate::dispatch::{Arithmetic, EntryPoint};
 use crate::error::Error;
@@ -15,36 +15,36 @@ use std::array::from_fn;
 pub(super) const SLACK: f64 = 1.0 + 1e-4;
 
 /// The matrix that the values of some parts are projected through.
-pub(super) struct Matrix<N> {
+pub(super) struct Matrix<'m, N> {
     /// Elements of a direction.
     len: usize,
     /// Lines of a value.
     value_lines: usize,
     /// The columns, in lines of [`LANES`] rows: for each such line that of every column.
-    columns: Vec<Line<N>>,
+    columns: Buffer<'m, Line<N>>,
     /// The reciprocals of upper bounds of the columns' 2-norms, and the largest of these bounds.
-    reciprocals: Vec<f64>,
+    reciprocals: Buffer<'m, f64>,
     largest_norm: f64,
     /// Sums of squares of the columns.
-    squares: Vec<Line<f64>>,
+    squares: Buffer<'m, Line<f64>>,
     /// In the 2-norm: the inner products of the rows with each other.
-    row_products: Vec<Line<N>>,
+    row_products: Buffer<'m, Line<N>>,
 }
 
-impl<N: Arithmetic> Matrix<N> {
+impl<'m, N: Arithmetic> Matrix<'m, N> {
     /// Memory for a matrix of `rows` rows of `len` elements.
-    pub(super) fn new(rows: usize, len: usize, reduction: Reduction) -> Result<Self, Error> {
+    pub(super) fn new(rows: usize, len: usize, reduction: Reduction, memory: WorkingMemory<'m>) -> Result<Self, Error> {
         let value_lines = lines(rows);
         let row_products =
             if reduction == Reduction::Squares { value_lines.saturating_mul(LANES * value_lines) } else { 0 };
         Ok(Matrix {
             len,
             value_lines,
-            columns: zeroed(value_lines * lines(len) * LANES)?,
-            reciprocals: zeroed(len)?,
+            columns: memory.vectors(value_lines * LANES, len)?,
+            reciprocals: memory.unset(len)?,
             largest_norm: 0.0,
-            squares: zeroed(lines(len))?,
-            row_products: zeroed(row_products)?,
+            squares: memory.unset(lines(len))?,
+            row_products: memory.unset(row_products)?,
         })
     }
 
@@ -81,7 +81,7 @@ impl<N: Arithmetic> Matrix<N> {
             }
         }
         self.largest_norm = 0.0;
-        for (square, reciprocal) in squares.iter().zip(&mut self.reciprocals) {
+        for (square, reciprocal) in squares.iter().zip(self.reciprocals.iter_mut()) {
             // No column counts as zero, so that there is a reciprocal.
             let bound = (square.sqrt() * SLACK).max(f64::from(f32::MIN_POSITIVE));
             let bound = if square.is_nan() { f64::INFINITY } else { bound };

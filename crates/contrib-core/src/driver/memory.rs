@@ -1,70 +1,129 @@
-//! Working memory of a call: allocations that can fail, and buffers of which tasks write disjoint ranges.
+//! Working memory of a call: what its context keeps or the allocator gives, which can fail, and buffers of which tasks write
+//! disjoint ranges.
 
+use super::totals::Buffers;
+use crate::context::Context;
 use crate::error::Error;
 use crate::kernels::excess::{Buckets, SortedElement};
-use crate::lanes::{Line, Number};
-use std::alloc::{Layout, alloc_zeroed};
+use crate::lanes::{LANES, Line, Number, lines};
+use crate::reserve::{ALIGNMENT, Block, Reserve};
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
-use std::ops::Range;
+use std::mem;
+use std::ops::{Deref, DerefMut, Range};
 use std::slice;
 
-/// Working memory for so many values, or an error.
-pub(super) fn buffer<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Error> {
-    let mut buffer = Vec::new();
-    if buffer.try_reserve_exact(len).is_err() {
+/// A list of so many values, or an error. It is for what is not plain, or is little: none of it is kept.
+pub(super) fn list<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Error> {
+    let mut list = Vec::new();
+    if list.try_reserve_exact(len).is_err() {
         return Err(Error::out_of_memory(len.saturating_mul(size_of::<T>())));
     }
-    buffer.resize(len, value);
-    Ok(buffer)
+    list.resize(len, value);
+    Ok(list)
 }
 
-/// A type of which zeros are a value.
+/// A type of which any initialised bytes are a value, and any value is initialised bytes.
 ///
 /// # Safety
-/// All bytes of a value may be 0.
-pub(super) unsafe trait Zero: Copy {}
+/// - A value may have any bytes.
+/// - None of its bytes is padding.
+pub(super) unsafe trait Plain {}
 
-// SAFETY: numbers, and arrays and structs of nothing but numbers.
-unsafe impl Zero for f32 {}
-// SAFETY: as above.
-unsafe impl Zero for f64 {}
-// SAFETY: as above.
-unsafe impl<N: Number> Zero for Line<N> {}
-// SAFETY: as above.
-unsafe impl<N: Number> Zero for SortedElement<N> {}
-// SAFETY: as above.
-unsafe impl Zero for Buckets {}
+// SAFETY: a number.
+unsafe impl Plain for f64 {}
+// SAFETY: a number.
+unsafe impl Plain for usize {}
+// SAFETY: a number.
+unsafe impl Plain for isize {}
+// SAFETY: numbers, one after the other.
+unsafe impl<T: Plain, const LEN: usize> Plain for [T; LEN] {}
+// SAFETY: numbers, which are `f32` or `f64` and fill a line.
+unsafe impl<N: Number> Plain for Line<N> {}
+// SAFETY: two numbers, packed.
+unsafe impl<N: Number> Plain for SortedElement<N> {}
+// SAFETY: numbers of one type, one after the other.
+unsafe impl Plain for Buckets {}
+// SAFETY: numbers, beside a union of numbers of the same size; it says that there is no padding.
+unsafe impl Plain for Buffers {}
 
-/// Working memory for so many values, all of them zeros, or an error. The operating system clears its pages when they are
-/// first used.
-pub(super) fn zeroed<T: Zero>(len: usize) -> Result<Vec<T>, Error> {
-    let layout = Layout::array::<T>(len).map_err(|_| Error::out_of_memory(len.saturating_mul(size_of::<T>())))?;
-    if layout.size() == 0 {
-        return Ok(Vec::new());
-    }
-    // SAFETY: the layout's size is not 0.
-    let data = unsafe { alloc_zeroed(layout) };
-    if data.is_null() {
-        return Err(Error::out_of_memory(layout.size()));
-    }
-    #[expect(
-        clippy::same_length_and_capacity,
-        reason = "the allocation is for exactly so many values, and none is missing"
-    )]
-    // SAFETY: the allocator gave memory for `len` values with their layout, whose bytes are 0, which is a value.
-    let zeros = unsafe { Vec::from_raw_parts(data.cast(), len, len) };
-    Ok(zeros)
+/// Where a call's working memory comes from: what its context keeps, or else the allocator.
+#[derive(Clone, Copy)]
+pub(super) struct WorkingMemory<'a> {
+    reserve: Option<&'a Reserve>,
 }
 
-/// Memory for so many values that begin uninitialised, or an error.
-pub(super) fn uninit<T>(len: usize) -> Result<Vec<MaybeUninit<T>>, Error> {
-    let mut buffer = Vec::new();
-    if buffer.try_reserve_exact(len).is_err() {
-        return Err(Error::out_of_memory(len.saturating_mul(size_of::<T>())));
+impl WorkingMemory<'static> {
+    /// The allocator alone.
+    pub(super) const ALLOCATOR: Self = WorkingMemory { reserve: None };
+}
+
+impl<'a> WorkingMemory<'a> {
+    /// The working memory of calls with this context. To ask for it takes a system call.
+    pub(super) fn of(context: Option<&'a Context>) -> Self {
+        WorkingMemory { reserve: context.map(Context::reserve).filter(|reserve| reserve.is_of_use()) }
     }
-    buffer.resize_with(len, MaybeUninit::uninit);
-    Ok(buffer)
+
+    /// A buffer of so many values, or an error. They may be anything: whoever reads one has written it before.
+    pub(super) fn unset<T: Plain>(self, len: usize) -> Result<Buffer<'a, T>, Error> {
+        const { assert!(ALIGNMENT.is_multiple_of(align_of::<T>())) };
+        let bytes = len.saturating_mul(size_of::<T>());
+        let block = match self.reserve {
+            Some(reserve) => reserve.take(bytes),
+            None => Block::new(bytes),
+        };
+        let block = block.ok_or_else(|| Error::out_of_memory(bytes))?;
+        if cfg!(debug_assertions) {
+            // In numbers that are not numbers, and indices of nothing, it shows where one is read that nobody has written.
+            // SAFETY: the block is nobody else's.
+            unsafe { block.start().write_bytes(u8::MAX, block.len()) };
+        }
+        Ok(Buffer { block, len, reserve: self.reserve, values: PhantomData })
+    }
+
+    /// A buffer of so many vectors of `len` numbers each, in whole lines, or an error. The numbers may be anything; but where
+    /// `len` is 0, each vector is a line of zeros, which nobody writes.
+    pub(super) fn vectors<N: Number>(self, count: usize, len: usize) -> Result<Buffer<'a, Line<N>>, Error> {
+        let mut vectors = self.unset(count.saturating_mul(lines(len)))?;
+        if len == 0 {
+            vectors.fill(Line([N::ZERO; LANES]));
+        }
+        Ok(vectors)
+    }
+}
+
+/// Values in working memory, which goes back to where it came from.
+pub(super) struct Buffer<'a, T> {
+    block: Block,
+    /// So many values lie in the block, from its beginning on.
+    len: usize,
+    reserve: Option<&'a Reserve>,
+    values: PhantomData<T>,
+}
+
+impl<T> Deref for Buffer<'_, T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: the block is this buffer's own, and is aligned for the values, as many of which it has bytes for. These are
+        // initialised, and any such bytes are values: there is no buffer of a type that is not plain.
+        unsafe { slice::from_raw_parts(self.block.start().cast().as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Buffer<'_, T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above; what is written are plain values, which leave the bytes initialised.
+        unsafe { slice::from_raw_parts_mut(self.block.start().cast().as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Buffer<'_, T> {
+    fn drop(&mut self) {
+        let block = mem::replace(&mut self.block, Block::EMPTY);
+        if let Some(reserve) = self.reserve {
+            reserve.give(block);
+        }
+    }
 }
 
 /// A buffer of which tasks that run at the same time take disjoint ranges.

@@ -2,7 +2,7 @@
 
 use super::gemm::Gemm;
 use super::matrix::Matrix;
-use super::memory::{Shared, zeroed};
+use super::memory::{Buffer, Shared, WorkingMemory};
 use super::projection::Projection;
 use crate::axes::Axes;
 use crate::dispatch::Arithmetic;
@@ -22,7 +22,7 @@ pub(crate) struct PreparedMatrices<N = f32> {
     /// Where the matrices begin, in elements of the projection: in order, each once.
     offsets: Vec<isize>,
     /// The matrix of each offset.
-    matrices: Vec<Matrix<N>>,
+    matrices: Vec<Matrix<'static, N>>,
 }
 
 impl PreparedMatrices {
@@ -41,13 +41,14 @@ impl PreparedMatrices {
 
         let plan = Projection::new(projection, projection.shape().len() - 2);
         let len = projection.shape()[projection.shape().len() - 1];
+        let memory = WorkingMemory::ALLOCATOR;
         let mut matrices = Vec::new();
         if matrices.try_reserve_exact(offsets.len()).is_err() {
-            return Err(Error::out_of_memory(offsets.len().saturating_mul(size_of::<Matrix<f32>>())));
+            return Err(Error::out_of_memory(offsets.len().saturating_mul(size_of::<Matrix<'_, f32>>())));
         }
         for _ in &offsets {
             // With what the 2-norm needs: the object serves all norms.
-            matrices.push(Matrix::new(plan.rows, len, Reduction::Squares)?);
+            matrices.push(Matrix::new(plan.rows, len, Reduction::Squares, memory)?);
         }
 
         let set = options.instruction_set();
@@ -56,7 +57,7 @@ impl PreparedMatrices {
         let work = offsets.len().saturating_mul(plan.rows).saturating_mul(plan.rows).saturating_mul(len);
         let threads = Threads::for_work(work, options.context);
         let len_of_rows = MR * lines(len);
-        let mut rows: Vec<Line<f32>> = zeroed(threads.count().saturating_mul(len_of_rows))?;
+        let mut rows: Buffer<'_, Line<f32>> = memory.unset(threads.count().saturating_mul(len_of_rows))?;
         let (of_matrices, of_slots) = (Shared::new(&mut matrices), Shared::new(&mut rows));
         let _settings = DefaultSettings::enter();
         threads.for_each(offsets.len(), |slot, index| {
@@ -79,7 +80,7 @@ impl<N: Arithmetic> PreparedMatrices<N> {
     ///
     /// # Panics
     /// Where none does.
-    pub(super) fn get(&self, offset: isize) -> &Matrix<N> {
+    pub(super) fn get(&self, offset: isize) -> &Matrix<'static, N> {
         let index = self.offsets.binary_search(&offset).expect("all matrices of the projection were prepared");
         &self.matrices[index]
     }

@@ -36,13 +36,22 @@ static ZEROS: Aligned<[f64; PIECE]> = Aligned([0.0; PIECE]);
 #[repr(align(64))]
 struct Aligned<T>(T);
 
-/// Memory for a [`Workspace`]. It begins uninitialised: clearing it would cost more than a small call.
+/// Memory for a [`Workspace`]: nothing but numbers. On the stack it begins uninitialised: clearing it would cost more than a
+/// small call.
 pub(super) struct Buffers {
     prepared: Aligned<[f64; PIECE]>,
     scratch: Aligned<Scratch>,
     totals: [Totals; TILE],
     column_totals: ColumnTotals,
 }
+
+const _: () = {
+    let [prepared, scratch] = [size_of::<Aligned<[f64; PIECE]>>(), size_of::<Aligned<Scratch>>()];
+    let totals = size_of::<[Totals; TILE]>() + size_of::<ColumnTotals>();
+    assert!(size_of::<Buffers>() == prepared + scratch + totals, "there is padding between the fields");
+    assert!(prepared == size_of::<[f64; PIECE]>() && scratch == PACKED_BYTES, "there is padding inside a field");
+    assert!(size_of::<ColumnAccumulators>() == PACKED_BYTES, "one of the fields of a union has padding");
+};
 
 /// What is not needed at the same time.
 #[allow(dead_code, reason = "used through pointers")]
@@ -67,7 +76,11 @@ pub(super) struct Workspace<'a> {
 }
 
 impl<'a> Workspace<'a> {
-    pub(super) fn new(buffers: &'a mut MaybeUninit<Buffers>) -> Self {
+    pub(super) fn new(buffers: &'a mut Buffers) -> Self {
+        Workspace { buffers, ready: None, exclusive: PhantomData }
+    }
+
+    pub(super) fn on_stack(buffers: &'a mut MaybeUninit<Buffers>) -> Self {
         Workspace { buffers: buffers.as_mut_ptr(), ready: None, exclusive: PhantomData }
     }
 

@@ -17,8 +17,9 @@ pub(crate) const DEPTH: usize = 32;
 /// Buckets of magnitudes, of which there are four for each power of two. The first takes all that are smaller.
 const BUCKETS: usize = 64;
 
-/// An element of a whole.
+/// An element of a whole. It is packed so that it has no padding with any type of number.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, packed(4))]
 pub(crate) struct SortedElement<N> {
     /// The prepared element.
     pub(crate) number: N,

@@ -25,6 +25,9 @@ int main(void) {
                                   const contrib_options *) = contrib_mlp_neurons;
     void (*context_free)(contrib_context *) = contrib_context_free;
     size_t (*context_threads)(const contrib_context *) = contrib_context_threads;
+    contrib_status (*limit_kept_memory)(const contrib_context *, size_t) = contrib_context_limit_kept_memory;
+    size_t (*kept_memory)(const contrib_context *) = contrib_context_kept_memory;
+    void (*release_memory)(const contrib_context *) = contrib_context_release_memory;
     contrib_status (*limit_instruction_set)(contrib_context *, int32_t) = contrib_context_limit_instruction_set;
     int32_t (*instruction_set)(const contrib_context *) = contrib_context_instruction_set;
     const char *(*status_name)(contrib_status) = contrib_status_name;
@@ -181,6 +184,12 @@ int main(void) {
         instruction_set(NULL) < CONTRIB_INSTRUCTION_SET_PORTABLE) {
         return 11;
     }
+    if (limit_kept_memory(context, 1 << 20) != CONTRIB_OK || kept_memory(context) != 0 || kept_memory(NULL) != 0 ||
+        limit_kept_memory(NULL, 0) != CONTRIB_ERROR_NULL_POINTER) {
+        return 12;
+    }
+    release_memory(context);
+    release_memory(NULL);
     context_free(context);
     return 0;
 }

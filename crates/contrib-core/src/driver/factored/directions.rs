@@ -8,7 +8,7 @@ use super::kernels::Kernels;
 use super::panels::{self, PanelReader};
 use crate::dispatch::Arithmetic;
 use crate::driver::matrix::{Matrix, SLACK};
-use crate::driver::memory::{buffer, zeroed};
+use crate::driver::memory::{Buffer, WorkingMemory, list};
 use crate::driver::vectors::Vectors;
 use crate::error::Error;
 use crate::kernels::gemm_microkernel::MR;
@@ -40,49 +40,55 @@ pub(super) struct Source<'a> {
 }
 
 /// The directions of the parts of a panel.
-pub(super) struct PanelDirections<N> {
+pub(super) struct PanelDirections<'m, N> {
     /// Elements of a direction.
     len: usize,
     /// Where values are projected: reads them.
-    values: Option<PanelReader<N>>,
+    values: Option<PanelReader<'m, N>>,
     /// Otherwise: directions that are not numbers side by side, widened.
-    widened: Vec<Line<N>>,
+    widened: Buffer<'m, Line<N>>,
     /// What the magnitudes of a direction's elements are at most: times the norm of a column, until they `are_exact`.
     pub(super) bounds: Line<N>,
     pub(super) are_exact: bool,
     /// A bit for each part whose elements may be too large for `f32`, whatever was calculated of them.
     pub(super) out_of_reach: u32,
     /// The directions as a panel, and which of its lines are there.
-    elements: Vec<Line<N>>,
+    elements: Buffer<'m, Line<N>>,
     is_there: Vec<bool>,
     /// How many lines are there.
     count: usize,
     /// A bit for each part whose elements are all there.
     complete: u32,
     /// One value, and its direction.
-    value: Vec<Line<N>>,
-    direction: Vec<Line<N>>,
+    value: Buffer<'m, Line<N>>,
+    direction: Buffer<'m, Line<N>>,
     /// In the 2-norm: the squares of the directions' norms.
     pub(super) squares: Line<f64>,
 }
 
-impl<N: Arithmetic> PanelDirections<N> {
+impl<'m, N: Arithmetic> PanelDirections<'m, N> {
     /// Memory for a panel of directions of `len` elements, which are these vectors, or their projections where they
     /// `are_projected`. A span has at most so many panels.
-    pub(super) fn new(vectors: &Vectors, len: usize, are_projected: bool, panels: usize) -> Result<Self, Error> {
+    pub(super) fn new(
+        vectors: &Vectors,
+        len: usize,
+        are_projected: bool,
+        panels: usize,
+        memory: WorkingMemory<'m>,
+    ) -> Result<Self, Error> {
         Ok(PanelDirections {
             len,
-            values: if are_projected { Some(PanelReader::new(vectors, panels)?) } else { None },
-            widened: zeroed(if are_projected { 0 } else { LANES * lines(len) })?,
+            values: if are_projected { Some(PanelReader::new(vectors, panels, memory)?) } else { None },
+            widened: memory.vectors(if are_projected { 0 } else { LANES }, len)?,
             bounds: Line([N::ZERO; LANES]),
             are_exact: false,
             out_of_reach: 0,
-            elements: zeroed(lines(len) * LANES)?,
-            is_there: buffer(len, false)?,
+            elements: memory.unset(lines(len) * LANES)?,
+            is_there: list(len, false)?,
             count: 0,
             complete: 0,
-            value: zeroed(if are_projected { lines(vectors.len) } else { 0 })?,
-            direction: zeroed(if are_projected { lines(len) } else { 0 })?,
+            value: memory.unset(if are_projected { lines(vectors.len) } else { 0 })?,
+            direction: memory.unset(if are_projected { lines(len) } else { 0 })?,
             squares: Line([0.0; LANES]),
         })
     }
@@ -92,7 +98,7 @@ impl<N: Arithmetic> PanelDirections<N> {
         &mut self,
         kernels: &Kernels<N>,
         source: &Source<'_>,
-        matrix: Option<&Matrix<N>>,
+        matrix: Option<&Matrix<'_, N>>,
         squares: Option<&Line<f64>>,
     ) {
         self.are_exact = false;
@@ -131,13 +137,13 @@ impl<N: Arithmetic> PanelDirections<N> {
     }
 
     /// What reads the values, where they are projected.
-    pub(super) fn reader(&mut self) -> Option<&mut PanelReader<N>> {
+    pub(super) fn reader(&mut self) -> Option<&mut PanelReader<'m, N>> {
         self.values.as_mut()
     }
 
     /// Takes bounds of the directions' elements: times the norm of a column, where there is a matrix. Those of directions that
     /// are out of reach are 0, so that they are not those of the others.
-    fn bound(&mut self, bounds: [f64; LANES], matrix: Option<&Matrix<N>>) {
+    fn bound(&mut self, bounds: [f64; LANES], matrix: Option<&Matrix<'_, N>>) {
         let norm = matrix.map_or(1.0, Matrix::largest_norm);
         self.out_of_reach = 0;
         for (lane, (bound, own)) in bounds.into_iter().zip(&mut self.bounds.0).enumerate() {
@@ -162,14 +168,14 @@ impl<N: Arithmetic> PanelDirections<N> {
 
     /// What wholes are multiplied with: the values that are projected, or the directions.
     pub(super) fn panel(&self) -> &[Line<N>] {
-        self.values.as_ref().map_or(&self.elements, PanelReader::panel)
+        self.values.as_ref().map_or(&*self.elements, PanelReader::panel)
     }
 
     /// The directions as a panel, whose lines with these indices are there. Values that are projected were read.
     pub(super) fn elements(
         &mut self,
         kernels: &Kernels<N>,
-        matrix: Option<&Matrix<N>>,
+        matrix: Option<&Matrix<'_, N>>,
         indices: impl Iterator<Item = usize>,
     ) -> &[Line<N>] {
         let matrix = matrix.filter(|_| self.count < self.len);
@@ -184,7 +190,7 @@ impl<N: Arithmetic> PanelDirections<N> {
     }
 
     /// The directions as a panel, where all elements of the parts with these bits are there; others need not be.
-    pub(super) fn elements_of(&mut self, kernels: &Kernels<N>, matrix: &Matrix<N>, parts: u32) -> &[Line<N>] {
+    pub(super) fn elements_of(&mut self, kernels: &Kernels<N>, matrix: &Matrix<'_, N>, parts: u32) -> &[Line<N>] {
         let missing = parts & !self.complete;
         for lane in (0..LANES).filter(|lane| missing >> lane & 1 != 0) {
             let Some(values) = &self.values else { break };
@@ -210,7 +216,7 @@ impl<N: Arithmetic> PanelDirections<N> {
     }
 
     /// Calculates those of the lines with these indices that are not there.
-    fn add(&mut self, kernels: &Kernels<N>, matrix: &Matrix<N>, indices: impl Iterator<Item = usize>) {
+    fn add(&mut self, kernels: &Kernels<N>, matrix: &Matrix<'_, N>, indices: impl Iterator<Item = usize>) {
         let mut missing = [0; MISSING];
         let mut count = 0;
         for index in indices {
@@ -228,7 +234,7 @@ impl<N: Arithmetic> PanelDirections<N> {
     }
 
     /// Calculates the lines with these indices, at most [`MISSING`].
-    fn project(&mut self, kernels: &Kernels<N>, matrix: &Matrix<N>, indices: &[usize]) {
+    fn project(&mut self, kernels: &Kernels<N>, matrix: &Matrix<'_, N>, indices: &[usize]) {
         let Some(values) = self.values.as_ref().filter(|_| !indices.is_empty()) else { return };
         let (column, line_stride) =
             (|number: usize| matrix.column(indices[number.min(indices.len() - 1)]), matrix.stride());
@@ -250,7 +256,7 @@ impl<N: Arithmetic> PanelDirections<N> {
 
     /// Measures the directions for the 2-norm. That of a projected value `v` is `v W W' v'`, which needs the inner products of
     /// the rows of `W` alone.
-    pub(super) fn measure_squares(&mut self, kernels: &Kernels<N>, matrix: Option<&Matrix<N>>) {
+    pub(super) fn measure_squares(&mut self, kernels: &Kernels<N>, matrix: Option<&Matrix<'_, N>>) {
         let (Some(matrix), Some(values)) = (matrix, &self.values) else {
             let (panel, len) = (self.elements.as_ptr(), self.len);
             // SAFETY: the panel has a line for each element.

@@ -24,7 +24,7 @@ const MOST_ALONE: u32 = 4;
 
 /// What the bound of a part, without the norm of a column, must be greater than for it to exceed a whole anywhere: the least
 /// ratio of an element and the norm of its column, or less.
-pub(super) fn least_bound<N: Arithmetic>(whole: &Whole<'_, N>, matrix: &Matrix<N>) -> f64 {
+pub(super) fn least_bound<N: Arithmetic>(whole: &Whole<'_, N>, matrix: &Matrix<'_, N>) -> f64 {
     let Some(buckets) = whole.buckets else { return 0.0 };
     let (smallest, others) = whole.sorted.split_at(SMALLEST.min(whole.sorted.len()));
     let of_others =
@@ -34,21 +34,21 @@ pub(super) fn least_bound<N: Arithmetic>(whole: &Whole<'_, N>, matrix: &Matrix<N
 }
 
 /// What the excess of the parts of a panel is calculated from.
-pub(super) struct PanelExcess<'a, N> {
+pub(super) struct PanelExcess<'a, 'm, N> {
     pub(super) kernels: &'a Kernels<N>,
-    pub(super) matrix: Option<&'a Matrix<N>>,
-    pub(super) directions: &'a mut PanelDirections<N>,
+    pub(super) matrix: Option<&'a Matrix<'a, N>>,
+    pub(super) directions: &'a mut PanelDirections<'m, N>,
     pub(super) source: Source<'a>,
     /// Whether few wholes share the directions, so that elements which one needs are not soon needed by another.
     pub(super) are_few: bool,
 }
 
-impl<N: Arithmetic> PanelExcess<'_, N> {
+impl<N: Arithmetic> PanelExcess<'_, '_, N> {
     /// Puts the excess of each part of the panel over the wholes with these numbers into `excess`. `least` gives
     /// [`least_bound`] of each whole.
     pub(super) fn of_strip(
         &mut self,
-        prepared: &Wholes<N>,
+        prepared: &Wholes<'_, N>,
         numbers: Range<usize>,
         least: impl Fn(usize) -> f64,
         coefficients: &[Line<N>],

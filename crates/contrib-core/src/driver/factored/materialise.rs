@@ -1,13 +1,12 @@
 //! Parts that are materialised in `f64` and measured as dense parts are: those of other norms than 1 and 2, with a scale, or
 //! whose distance reduction is not accurate.
 
-use crate::driver::memory::{uninit, zeroed};
+use crate::driver::memory::{Buffer, WorkingMemory};
 use crate::driver::plan::{FactoredPlan, WholePlan};
 use crate::driver::proximity::{WholeNorm, distance_of_materialised};
 use crate::driver::totals::{Buffers, Workspace};
 use crate::dtype::{DType, Element, with_element};
 use crate::error::Error;
-use std::mem::MaybeUninit;
 
 /// Calls `change` with each number of `to` and the element that belongs to it: those at `from`, `stride` apart.
 ///
@@ -24,28 +23,33 @@ unsafe fn with_each(dtype: DType, from: *const u8, stride: isize, to: &mut [f64]
 }
 
 /// Memory for a [`Materialised`] part.
-pub(super) struct Memory {
-    value: Vec<f64>,
-    direction: Vec<f64>,
-    part: Vec<f64>,
-    buffers: Vec<MaybeUninit<Buffers>>,
+pub(super) struct Memory<'m> {
+    value: Buffer<'m, f64>,
+    direction: Buffer<'m, f64>,
+    part: Buffer<'m, f64>,
+    buffers: Buffer<'m, Buffers>,
 }
 
-impl Memory {
+impl<'m> Memory<'m> {
     /// Memory for parts of `len` elements, from values of `value_len` where they are projected.
-    pub(super) fn new(len: usize, value_len: usize) -> Result<Self, Error> {
-        Ok(Memory { value: zeroed(value_len)?, direction: zeroed(len)?, part: zeroed(len)?, buffers: uninit(1)? })
+    pub(super) fn new(len: usize, value_len: usize, memory: WorkingMemory<'m>) -> Result<Self, Error> {
+        Ok(Memory {
+            value: memory.unset(value_len)?,
+            direction: memory.unset(len)?,
+            part: memory.unset(len)?,
+            buffers: memory.unset(1)?,
+        })
     }
 }
 
 /// A part that is measured against some wholes.
-pub(super) struct Materialised<'a> {
+pub(super) struct Materialised<'a, 'm> {
     plan: &'a FactoredPlan,
     whole: &'a WholePlan,
-    memory: &'a mut Memory,
+    memory: &'a mut Memory<'m>,
 }
 
-impl<'a> Materialised<'a> {
+impl<'a, 'm> Materialised<'a, 'm> {
     /// The direction of the part whose value or direction begins at `start`, and whose matrix begins at `offset` of the
     /// projection.
     pub(super) fn new(
@@ -53,7 +57,7 @@ impl<'a> Materialised<'a> {
         whole: &'a WholePlan,
         start: *const u8,
         offset: isize,
-        memory: &'a mut Memory,
+        memory: &'a mut Memory<'m>,
     ) -> Self {
         // The value, or the direction itself.
         let vectors = &plan.directions;
@@ -78,7 +82,7 @@ impl<'a> Materialised<'a> {
     /// The unclamped proximity of the part with this coefficient to the whole with this index.
     pub(super) fn unclamped(&mut self, item: usize, norm: &WholeNorm, coefficient: f64) -> f64 {
         let Memory { direction, part: numbers, buffers, .. } = &mut *self.memory;
-        for (part, direction) in numbers.iter_mut().zip(&*direction) {
+        for (part, direction) in numbers.iter_mut().zip(direction.iter()) {
             *part = coefficient * direction;
         }
         if let Some(scales) = &self.plan.scale {

@@ -68,7 +68,7 @@ mod scores;
 mod task;
 mod wholes;
 
-use super::memory::{Shared, buffer, uninit};
+use super::memory::{Buffer, Shared, WorkingMemory, list};
 use super::normalise::Normaliser;
 use super::plan::{GroupPlan, WholePlan, count_parts, most_candidates};
 use super::proximity::{Precision, WholeNorm, dense_proximities};
@@ -81,7 +81,6 @@ use crate::options::Options;
 use crate::threads::Threads;
 use rows::STRIP;
 use schedule::{Memory, Schedule};
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Bytes for each thread that the wholes of one block, and the proximities of their parts, may take.
@@ -118,15 +117,15 @@ struct Blocks<'a, N> {
     /// Whether the contributions to each whole of the block still have to be calculated in `f64`.
     is_open: Vec<bool>,
     /// For each slot of the threads the proximities of all parts to one whole, and a line more.
-    proximities: Vec<f64>,
-    candidates: Vec<usize>,
+    proximities: Buffer<'a, f64>,
+    candidates: Buffer<'a, usize>,
     /// For measuring norms and dense parts, one for each slot of the threads. (Some hosts give a thread a stack of 64 KiB.)
-    buffers: Vec<MaybeUninit<Buffers>>,
+    buffers: Buffer<'a, Buffers>,
     /// Of the factored groups, in order.
     schedules: Vec<Schedule<'a>>,
-    memories: Vec<Memory<N>>,
+    memories: Vec<Memory<'a, N>>,
     /// The same in `f64`, for blocks of at most so many wholes; where `N` is not `f64`.
-    in_f64: Vec<Memory<f64>>,
+    in_f64: Vec<Memory<'a, f64>>,
     block_in_f64: usize,
 }
 
@@ -135,6 +134,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
         let parts = count_parts(groups)?;
         let work = parts.saturating_mul(whole.vectors.len.max(1)).saturating_mul((whole.items / WHOLES_A_READ).max(1));
         let threads = Threads::for_work(work, options.context);
+        let memory = WorkingMemory::of(options.context);
         let factored = || groups.iter().filter_map(|group| Some((group.factored_parts()?, group.count)));
         let mut schedules = Vec::new();
         let (mut memories, mut in_f64) = (Vec::new(), Vec::new());
@@ -145,7 +145,7 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
             .and_then(|()| in_f64.try_reserve_exact(count))
             .is_err()
         {
-            return Err(Error::out_of_memory(count * size_of::<Memory<N>>()));
+            return Err(Error::out_of_memory(count * size_of::<Memory<'_, N>>()));
         }
         for (plan, count) in factored() {
             schedules.push(Schedule::new(plan, whole, count)?);
@@ -161,10 +161,10 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
                 (start..end).fold(0_usize, |lines, item| lines.saturating_add(schedule.lines_of_row(item)))
             };
             let lines = starts().zip(&ends).map(lines_of_block).max().unwrap_or(0);
-            memories.push(Memory::new(schedule, block, lines, threads)?);
+            memories.push(Memory::new(schedule, block, lines, threads, memory)?);
             if size_of::<N>() < size_of::<f64>() {
                 let lines = block_in_f64.saturating_mul(schedule.lines_of_longest_row());
-                in_f64.push(Memory::new(schedule, block_in_f64, lines, threads)?);
+                in_f64.push(Memory::new(schedule, block_in_f64, lines, threads, memory)?);
             }
         }
         let slots = threads.count();
@@ -174,11 +174,11 @@ impl<'a, N: Arithmetic> Blocks<'a, N> {
             threads,
             parts,
             ends,
-            norms: buffer(block, WholeNorm::default())?,
-            is_open: buffer(block, false)?,
-            proximities: buffer(slots.saturating_mul(parts.saturating_add(LANES)), 0.0)?,
-            candidates: buffer(slots.saturating_mul(most_candidates(groups)), 0)?,
-            buffers: uninit(slots)?,
+            norms: list(block, WholeNorm::default())?,
+            is_open: list(block, false)?,
+            proximities: memory.unset(slots.saturating_mul(parts.saturating_add(LANES)))?,
+            candidates: memory.unset(slots.saturating_mul(most_candidates(groups)))?,
+            buffers: memory.unset(slots)?,
             schedules,
             memories,
             in_f64,

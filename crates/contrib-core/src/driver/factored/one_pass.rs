@@ -10,7 +10,7 @@ use super::panels::PanelReader;
 use super::rows::{STRIP, Span};
 use super::task::{Tasks, Workspace};
 use crate::dispatch::{Arithmetic, EntryPoint};
-use crate::driver::memory::{Shared, buffer, zeroed};
+use crate::driver::memory::{Buffer, Shared, WorkingMemory};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan};
 use crate::driver::vectors::Vectors;
 use crate::error::Error;
@@ -29,20 +29,20 @@ const CACHE_LINE: usize = 64;
 const PANELS_OF_TASK: usize = 16;
 
 /// Working memory of a group for vectors of one kind, and a few wholes.
-pub(super) struct OnePass<N> {
+pub(super) struct OnePass<'m, N> {
     kind: Kind,
     /// What each whole is multiplied with, for each span: `[span, whole]`, in whole lines.
-    rows: Vec<Line<N>>,
+    rows: Buffer<'m, Line<N>>,
     row_lines: usize,
     /// For each panel of all spans the inner products of each whole: `[panel, whole]`.
-    products: Vec<Line<f64>>,
+    products: Buffer<'m, Line<f64>>,
     /// For each panel of values the squares of their 2-norms.
-    squares: Vec<Line<f64>>,
+    squares: Buffer<'m, Line<f64>>,
     /// For each slot of the threads and each span the offsets of a panel's vectors, in bytes.
-    offsets: Vec<[isize; LANES]>,
+    offsets: Buffer<'m, [isize; LANES]>,
 }
 
-impl<N: Arithmetic> OnePass<N> {
+impl<'m, N: Arithmetic> OnePass<'m, N> {
     /// Memory for at most so many wholes, where the group has vectors of this kind that few wholes are multiplied with.
     pub(super) fn new(
         kind: Kind,
@@ -50,6 +50,7 @@ impl<N: Arithmetic> OnePass<N> {
         spans: &[Span],
         wholes: usize,
         slots: usize,
+        memory: WorkingMemory<'m>,
     ) -> Result<Option<Self>, Error> {
         let vectors = match (kind, &plan.coefficients) {
             (Kind::Keys, CoefficientsPlan::Softmax(scores)) => &scores.keys,
@@ -63,11 +64,11 @@ impl<N: Arithmetic> OnePass<N> {
         let panels = spans.last().map_or(0, |last| last.first_panel + last.panels());
         Ok(Some(OnePass {
             kind,
-            rows: zeroed(spans.len().saturating_mul(wholes * row_lines))?,
+            rows: memory.vectors(spans.len().saturating_mul(wholes), vectors.len)?,
             row_lines,
-            products: zeroed(panels.saturating_mul(wholes))?,
-            squares: zeroed(if kind == Kind::Values { panels } else { 0 })?,
-            offsets: buffer(slots.saturating_mul(spans.len()), [0; LANES])?,
+            products: memory.unset(panels.saturating_mul(wholes))?,
+            squares: memory.unset(if kind == Kind::Values { panels } else { 0 })?,
+            offsets: memory.unset(slots.saturating_mul(spans.len()))?,
         }))
     }
 
@@ -75,7 +76,7 @@ impl<N: Arithmetic> OnePass<N> {
     pub(super) fn run(
         &mut self,
         tasks: &Tasks<'_, N>,
-        workspaces: &Shared<'_, Workspace<N>>,
+        workspaces: &Shared<'_, Workspace<'_, N>>,
         spans: &[Span],
         numbers: &Range<usize>,
         threads: Threads<'_>,
@@ -145,7 +146,7 @@ impl<N: Arithmetic> Pass<'_, N> {
     ///
     /// # Safety
     /// - No other task has the slot, or one of the panels, at the same time.
-    pub(super) unsafe fn multiply(&self, reader: &mut PanelReader<N>, slot: usize, panels: Range<usize>) {
+    pub(super) unsafe fn multiply(&self, reader: &mut PanelReader<'_, N>, slot: usize, panels: Range<usize>) {
         let spans = self.spans;
         // SAFETY: this function's contract.
         let offsets = unsafe { self.offsets.piece(slot, spans.len()) };
@@ -218,7 +219,7 @@ impl<N: Arithmetic> Pass<'_, N> {
     /// - No other task has the panel of one of the spans at the same time.
     unsafe fn multiply_panel(
         &self,
-        reader: &mut PanelReader<N>,
+        reader: &mut PanelReader<'_, N>,
         number: usize,
         spans: Range<usize>,
         offsets: &[isize; LANES],

@@ -1,7 +1,7 @@
 //! Vectors of any type and stride, read into panels or into rows of numbers.
 
 use crate::dispatch::{Arithmetic, EntryPoint};
-use crate::driver::memory::{buffer, zeroed};
+use crate::driver::memory::{Buffer, WorkingMemory, list};
 use crate::driver::pack::pack;
 use crate::driver::vectors::Vectors;
 use crate::error::Error;
@@ -14,22 +14,22 @@ const BYTES_OF_KEPT: usize = 1 << 19;
 
 /// Reads vectors of one length into panels, and keeps the first of them: those of key-value heads are needed again by each head
 /// that shares them.
-pub(super) struct PanelReader<N> {
+pub(super) struct PanelReader<'m, N> {
     len: usize,
     row_lines: usize,
     /// Vectors that are not numbers side by side, widened.
-    widened: Vec<Line<N>>,
+    widened: Buffer<'m, Line<N>>,
     /// The panels that are kept, and one for all others.
-    panels: Vec<Line<N>>,
+    panels: Buffer<'m, Line<N>>,
     /// What was read into each panel: the addresses of its vectors.
     read: Vec<Option<[usize; LANES]>>,
     /// The panel that was read last.
     current: usize,
 }
 
-impl<N: Arithmetic> PanelReader<N> {
+impl<'m, N: Arithmetic> PanelReader<'m, N> {
     /// Memory to read these vectors, of which a span has at most so many panels.
-    pub(super) fn new(vectors: &Vectors, panels: usize) -> Result<Self, Error> {
+    pub(super) fn new(vectors: &Vectors, panels: usize, memory: WorkingMemory<'m>) -> Result<Self, Error> {
         let (len, row_lines) = (vectors.len, lines(vectors.len));
         let bytes = row_lines * LANES * size_of::<Line<N>>();
         let are_shared = vectors.parts.strides.contains(&0);
@@ -37,9 +37,9 @@ impl<N: Arithmetic> PanelReader<N> {
         Ok(PanelReader {
             len,
             row_lines,
-            widened: zeroed(LANES * row_lines)?,
-            panels: zeroed(panels * row_lines * LANES)?,
-            read: buffer(panels, None)?,
+            widened: memory.vectors(LANES, len)?,
+            panels: memory.unset(panels * row_lines * LANES)?,
+            read: list(panels, None)?,
             current: 0,
         })
     }

@@ -3,7 +3,7 @@
 //! The row of a whole has the parts of one span after the other, each in whole lines. With queries and keys, only those panels of
 //! a span are there that the query may see, and coefficients are there before proximities.
 
-use crate::driver::memory::{Shared, buffer, zeroed};
+use crate::driver::memory::{Buffer, Shared, WorkingMemory, list};
 use crate::error::Error;
 use crate::kernels::gemm_microkernel::MR;
 use crate::lanes::{LANES, Line, Number};
@@ -69,15 +69,15 @@ impl Row {
 }
 
 /// The rows of the wholes of a block.
-pub(super) struct Rows<N> {
-    lines: Vec<Line<N>>,
+pub(super) struct Rows<'m, N> {
+    lines: Buffer<'m, Line<N>>,
     rows: Vec<Row>,
 }
 
-impl<N: Number> Rows<N> {
+impl<'m, N: Number> Rows<'m, N> {
     /// Memory for so many rows, which have so many lines together.
-    pub(super) fn new(rows: usize, lines: usize) -> Result<Self, Error> {
-        Ok(Rows { lines: zeroed(lines)?, rows: buffer(rows, Row::default())? })
+    pub(super) fn new(rows: usize, lines: usize, memory: WorkingMemory<'m>) -> Result<Self, Error> {
+        Ok(Rows { lines: memory.unset(lines)?, rows: list(rows, Row::default())? })
     }
 
     /// Gives rows their lines: as many as each has, and the parts of each span that its whole may see.

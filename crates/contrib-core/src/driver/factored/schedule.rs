@@ -11,7 +11,7 @@ use super::task::{Tasks, Workspace};
 use super::wholes::Wholes;
 use crate::axes::Walk;
 use crate::dispatch::Arithmetic;
-use crate::driver::memory::{Shared, buffer};
+use crate::driver::memory::{Buffer, Shared, WorkingMemory};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
 use crate::driver::proximity::WholeNorm;
 use crate::error::Error;
@@ -70,52 +70,52 @@ impl<'a> Schedule<'a> {
     /// Bytes for each whole of a block beside its row, where so many threads have a workspace.
     pub(super) fn bytes_of_whole<N: Arithmetic>(&self, threads: usize) -> usize {
         let len = self.whole.vectors.len;
-        let prepared = self.plan.reduction.map_or(0, |reduction| Wholes::<N>::bytes_of_one(reduction, len));
-        prepared + size_of::<isize>() + threads * Workspace::<N>::bytes_of_whole(self.plan)
+        let prepared = self.plan.reduction.map_or(0, |reduction| Wholes::<'_, N>::bytes_of_one(reduction, len));
+        prepared + size_of::<isize>() + threads * Workspace::<'_, N>::bytes_of_whole(self.plan)
     }
 }
 
 /// The working memory of a group for one type of numbers.
-pub(super) struct Memory<N> {
+pub(super) struct Memory<'m, N> {
     kernels: Kernels<N>,
-    wholes: Option<Wholes<N>>,
+    wholes: Option<Wholes<'m, N>>,
     /// Where given coefficients of each whole of the block begin.
-    bases: Vec<isize>,
-    rows: Rows<N>,
+    bases: Buffer<'m, isize>,
+    rows: Rows<'m, N>,
     /// Where few wholes are multiplied with all keys, and with all values, in one pass.
-    keys: Option<OnePass<N>>,
-    values: Option<OnePass<N>>,
+    keys: Option<OnePass<'m, N>>,
+    values: Option<OnePass<'m, N>>,
     /// One for each slot of the threads.
-    workspaces: Vec<Workspace<N>>,
+    workspaces: Vec<Workspace<'m, N>>,
 }
 
-impl<N: Arithmetic> Memory<N> {
+impl<'m, N: Arithmetic> Memory<'m, N> {
     /// Memory for blocks of so many wholes, whose rows have so many lines together.
     pub(super) fn new(
         schedule: &Schedule<'_>,
         block: usize,
         lines: usize,
         threads: Threads<'_>,
+        memory: WorkingMemory<'m>,
     ) -> Result<Self, Error> {
         let Schedule { plan, whole, .. } = schedule;
-        let wholes =
-            plan.reduction.map(|reduction| Wholes::new(reduction, &whole.vectors, block, threads)).transpose()?;
-        let one_pass = |kind| OnePass::new(kind, plan, &schedule.spans, block, threads.count());
+        let wholes = plan.reduction.map(|reduction| Wholes::new(reduction, &whole.vectors, block, threads, memory));
+        let one_pass = |kind| OnePass::new(kind, plan, &schedule.spans, block, threads.count(), memory);
         let (keys, values) = (one_pass(Kind::Keys)?, one_pass(Kind::Values)?);
         // For few wholes it takes longer to keep panels than to read them again.
         let kept = if block <= FEW { 0 } else { schedule.spans.iter().map(Span::panels).max().unwrap_or(0) };
         let mut workspaces = Vec::new();
         if workspaces.try_reserve_exact(threads.count()).is_err() {
-            return Err(Error::out_of_memory(threads.count() * size_of::<Workspace<N>>()));
+            return Err(Error::out_of_memory(threads.count() * size_of::<Workspace<'_, N>>()));
         }
         for _ in 0..threads.count() {
-            workspaces.push(Workspace::new(plan, whole.vectors.len, block, kept)?);
+            workspaces.push(Workspace::new(plan, whole.vectors.len, block, kept, memory)?);
         }
         Ok(Memory {
             kernels: Kernels::new(plan, whole.vectors.dtype),
-            wholes,
-            bases: buffer(block, 0)?,
-            rows: Rows::new(block, lines)?,
+            wholes: wholes.transpose()?,
+            bases: memory.unset(block)?,
+            rows: Rows::new(block, lines, memory)?,
             keys,
             values,
             workspaces,

@@ -6,7 +6,7 @@ use super::kernels::{Kernels, ScoreKernels};
 use super::panels::{PanelReader, widen_row};
 use super::rows::{STRIP, SharedRows, Span};
 use crate::dispatch::Arithmetic;
-use crate::driver::memory::zeroed;
+use crate::driver::memory::{Buffer, WorkingMemory};
 use crate::driver::plan::{Numbers, ScoresPlan};
 use crate::dtype::{Element, with_element};
 use crate::error::Error;
@@ -17,18 +17,21 @@ use crate::lanes::{LANES, Line, lines};
 use std::ops::Range;
 
 /// Working memory of a thread for scores.
-pub(super) struct Workspace<N> {
+pub(super) struct Workspace<'m, N> {
     /// The queries of a span, widened.
-    queries: Vec<Line<N>>,
-    pub(super) keys: PanelReader<N>,
+    queries: Buffer<'m, Line<N>>,
+    pub(super) keys: PanelReader<'m, N>,
 }
 
-impl<N: Arithmetic> Workspace<N> {
+impl<'m, N: Arithmetic> Workspace<'m, N> {
     /// Memory for so many queries.
-    pub(super) fn new(plan: &ScoresPlan, queries: usize) -> Result<Self, Error> {
+    pub(super) fn new(plan: &ScoresPlan, queries: usize, memory: WorkingMemory<'m>) -> Result<Self, Error> {
         // Few queries are multiplied with the keys of all spans in one pass, which needs each panel once.
         let panels = if queries <= FEW { 0 } else { plan.count.div_ceil(LANES) };
-        Ok(Workspace { queries: zeroed(queries * lines(plan.keys.len))?, keys: PanelReader::new(&plan.keys, panels)? })
+        Ok(Workspace {
+            queries: memory.vectors(queries, plan.keys.len)?,
+            keys: PanelReader::new(&plan.keys, panels, memory)?,
+        })
     }
 
     /// Bytes for each query.
@@ -55,7 +58,7 @@ impl<N: Arithmetic> Scores<'_, N> {
     ///
     /// # Safety
     /// - Nobody else uses the lines of the span in these rows meanwhile.
-    pub(super) unsafe fn coefficients(&self, workspace: &mut Workspace<N>, wholes: Range<usize>) {
+    pub(super) unsafe fn coefficients(&self, workspace: &mut Workspace<'_, N>, wholes: Range<usize>) {
         let plan = self.plan;
         let row_lines = workspace.keys.row_lines();
         let parts = &self.span.1.parts;

@@ -12,7 +12,7 @@ use super::scores::{self, Scores};
 use super::wholes::Wholes;
 use crate::dispatch::Arithmetic;
 use crate::driver::matrix::Matrix;
-use crate::driver::memory::{buffer, zeroed};
+use crate::driver::memory::{Buffer, WorkingMemory};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
 use crate::driver::proximity::{WholeNorm, clamped};
 use crate::dtype::DType;
@@ -25,58 +25,69 @@ use crate::norm::Reduction;
 use std::ops::Range;
 
 /// Working memory of a thread for the parts of one group.
-pub(super) struct Workspace<N> {
+pub(super) struct Workspace<'m, N> {
     /// Of the span, where the caller has none prepared.
-    matrix: Option<Matrix<N>>,
+    matrix: Option<Matrix<'m, N>>,
     /// The factors of each whole, projected back to the length of a value.
-    projected: Vec<Line<N>>,
+    projected: Buffer<'m, Line<N>>,
     /// [`least_bound`] of each whole, where values are projected.
-    least: Vec<f64>,
-    directions: Option<PanelDirections<N>>,
+    least: Buffer<'m, f64>,
+    directions: Option<PanelDirections<'m, N>>,
     /// The coefficients and products of a panel with a strip of wholes.
-    coefficients: Vec<Line<N>>,
-    products: Vec<Line<f64>>,
+    coefficients: Buffer<'m, Line<N>>,
+    products: Buffer<'m, Line<f64>>,
     /// Some rows of the matrix.
-    rows: Vec<Line<N>>,
+    rows: Buffer<'m, Line<N>>,
     /// Of each whole of a strip the excess of the parts of a panel.
-    excess: Vec<Line<f64>>,
-    materialised: Memory,
-    scores: Option<scores::Workspace<N>>,
+    excess: Buffer<'m, Line<f64>>,
+    materialised: Memory<'m>,
+    scores: Option<scores::Workspace<'m, N>>,
 }
 
-impl<N: Arithmetic> Workspace<N> {
+impl<'m, N: Arithmetic> Workspace<'m, N> {
     /// Memory for tasks with so many wholes of `len` elements, and spans of at most so many panels.
-    pub(super) fn new(plan: &FactoredPlan, len: usize, wholes: usize, panels: usize) -> Result<Self, Error> {
+    pub(super) fn new(
+        plan: &FactoredPlan,
+        len: usize,
+        wholes: usize,
+        panels: usize,
+        memory: WorkingMemory<'m>,
+    ) -> Result<Self, Error> {
         let rows = plan.projection.map(|projection| projection.rows);
         let reduces = plan.reduction.is_some();
         let matrix = match (rows, plan.reduction) {
-            (Some(rows), Some(reduction)) if plan.prepared::<N>().is_none() => Some(Matrix::new(rows, len, reduction)?),
+            (Some(rows), Some(reduction)) if plan.prepared::<N>().is_none() => {
+                Some(Matrix::new(rows, len, reduction, memory)?)
+            }
             _ => None,
         };
         let multiplies_rows = matrix.is_some() && plan.reduction == Some(Reduction::Squares);
         let projects = reduces && rows.is_some();
         let projected = if projects { wholes * lines(rows.unwrap_or(0)) } else { 0 };
-        let directions =
-            if reduces { Some(PanelDirections::new(&plan.directions, len, rows.is_some(), panels)?) } else { None };
+        let directions = if reduces {
+            Some(PanelDirections::new(&plan.directions, len, rows.is_some(), panels, memory)?)
+        } else {
+            None
+        };
         Ok(Workspace {
-            projected: zeroed(projected)?,
-            least: zeroed(if projects { wholes } else { 0 })?,
+            projected: memory.unset(projected)?,
+            least: memory.unset(if projects { wholes } else { 0 })?,
             matrix,
             directions,
-            coefficients: buffer(STRIP, Line([N::ZERO; LANES]))?,
-            products: buffer(STRIP, Line([0.0; LANES]))?,
-            rows: zeroed(if multiplies_rows { MR * lines(len) } else { 0 })?,
-            excess: buffer(STRIP, Line([0.0; LANES]))?,
-            materialised: Memory::new(len, rows.unwrap_or(0))?,
+            coefficients: memory.unset(STRIP)?,
+            products: memory.unset(STRIP)?,
+            rows: memory.unset(if multiplies_rows { MR * lines(len) } else { 0 })?,
+            excess: memory.unset(STRIP)?,
+            materialised: Memory::new(len, rows.unwrap_or(0), memory)?,
             scores: match &plan.coefficients {
                 CoefficientsPlan::Given(_) => None,
-                CoefficientsPlan::Softmax(scores) => Some(scores::Workspace::new(scores, wholes)?),
+                CoefficientsPlan::Softmax(scores) => Some(scores::Workspace::new(scores, wholes, memory)?),
             },
         })
     }
 
     /// What reads the keys, and what reads the values.
-    pub(super) fn reader(&mut self, vectors: Kind) -> Option<&mut PanelReader<N>> {
+    pub(super) fn reader(&mut self, vectors: Kind) -> Option<&mut PanelReader<'m, N>> {
         match vectors {
             Kind::Keys => self.scores.as_mut().map(|scores| &mut scores.keys),
             Kind::Values => self.directions.as_mut()?.reader(),
@@ -88,7 +99,7 @@ impl<N: Arithmetic> Workspace<N> {
         let projected = plan.projection.map_or(0, |projection| lines(projection.rows) * size_of::<Line<N>>());
         let queries = match &plan.coefficients {
             CoefficientsPlan::Given(_) => 0,
-            CoefficientsPlan::Softmax(scores) => scores::Workspace::<N>::bytes_of_query(scores),
+            CoefficientsPlan::Softmax(scores) => scores::Workspace::<'_, N>::bytes_of_query(scores),
         };
         projected + queries + size_of::<f64>()
     }
@@ -101,7 +112,7 @@ pub(super) struct Tasks<'a, N> {
     pub(super) whole: &'a WholePlan,
     pub(super) kernels: &'a Kernels<N>,
     /// Where distance reductions are measured.
-    pub(super) wholes: Option<&'a Wholes<N>>,
+    pub(super) wholes: Option<&'a Wholes<'a, N>>,
     /// The index of the first whole, and the norm of each.
     pub(super) start: usize,
     pub(super) norms: &'a [WholeNorm],
@@ -135,7 +146,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
     /// - Nobody else uses these panels' lines in the rows of these wholes meanwhile; with queries and keys, of all panels.
     pub(super) unsafe fn run(
         &self,
-        workspace: &mut Workspace<N>,
+        workspace: &mut Workspace<'_, N>,
         span: (usize, &Span),
         panels: Range<usize>,
         wholes: Range<usize>,
@@ -155,7 +166,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
             if self.of_values.is_none() {
                 self.project(&mut workspace.projected, prepared, matrix, wholes.clone());
             }
-            for (number, least) in wholes.clone().zip(&mut workspace.least) {
+            for (number, least) in wholes.clone().zip(workspace.least.iter_mut()) {
                 *least = least_bound(&prepared.get(number), matrix);
             }
         }
@@ -221,7 +232,13 @@ impl<N: Arithmetic> Tasks<'_, N> {
     }
 
     /// Projects the factors of the wholes back to the length of values.
-    fn project(&self, projected: &mut [Line<N>], prepared: &Wholes<N>, matrix: &Matrix<N>, wholes: Range<usize>) {
+    fn project(
+        &self,
+        projected: &mut [Line<N>],
+        prepared: &Wholes<'_, N>,
+        matrix: &Matrix<'_, N>,
+        wholes: Range<usize>,
+    ) {
         let value_lines = matrix.value_lines();
         let len = lines(self.whole.vectors.len);
         let mut products = [[Line([0.0; LANES]); MR]; STRIP / MR];
@@ -247,9 +264,9 @@ impl<N: Arithmetic> Tasks<'_, N> {
     /// As [`Tasks::run`].
     unsafe fn reduce_panel(
         &self,
-        workspace: &mut Workspace<N>,
-        prepared: &Wholes<N>,
-        matrix: Option<&Matrix<N>>,
+        workspace: &mut Workspace<'_, N>,
+        prepared: &Wholes<'_, N>,
+        matrix: Option<&Matrix<'_, N>>,
         reduction: Reduction,
         panel: &Panel<'_>,
         wholes: Range<usize>,
@@ -347,10 +364,10 @@ impl<N: Arithmetic> Tasks<'_, N> {
     /// The inner products of a panel with a strip of wholes: numbers in the block, and the number that begins the task.
     fn multiply(
         &self,
-        prepared: &Wholes<N>,
-        matrix: Option<&Matrix<N>>,
+        prepared: &Wholes<'_, N>,
+        matrix: Option<&Matrix<'_, N>>,
         projected: &[Line<N>],
-        directions: &PanelDirections<N>,
+        directions: &PanelDirections<'_, N>,
         (numbers, first): (Range<usize>, usize),
         products: &mut [Line<f64>],
     ) {
@@ -368,7 +385,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
     ///
     /// # Safety
     /// As [`Tasks::run`].
-    unsafe fn materialise_panel(&self, workspace: &mut Workspace<N>, panel: &Panel<'_>, wholes: Range<usize>) {
+    unsafe fn materialise_panel(&self, workspace: &mut Workspace<'_, N>, panel: &Panel<'_>, wholes: Range<usize>) {
         for strip in wholes.clone().step_by(STRIP) {
             let numbers = strip..wholes.end.min(strip + STRIP);
             let mut outside = Line([N::ZERO; LANES]);
@@ -381,7 +398,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
                 let is_needed = coefficients[..numbers.len()].iter().any(|of_whole| of_whole.0[lane] != N::ZERO);
                 let mut part =
                     is_needed.then(|| Materialised::new(plan, self.whole, start, panel.matrix, materialised));
-                for ((number, of_whole), &to) in numbers.clone().zip(&*coefficients).zip(&to) {
+                for ((number, of_whole), &to) in numbers.clone().zip(coefficients.iter()).zip(&to) {
                     let (coefficient, norm) = (of_whole.0[lane], &self.norms[number]);
                     let own = match &mut part {
                         Some(part) if coefficient != N::ZERO => {
@@ -399,7 +416,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
     /// Reads the coefficients of a panel for a strip of wholes, and returns whether any is not zero.
     fn read_coefficients(
         &self,
-        workspace: &mut Workspace<N>,
+        workspace: &mut Workspace<'_, N>,
         panel: &Panel<'_>,
         numbers: Range<usize>,
         lines: &[*mut N; STRIP],

@@ -2,7 +2,7 @@
 
 use super::kernels::Kernels;
 use crate::dispatch::Arithmetic;
-use crate::driver::memory::{Shared, zeroed};
+use crate::driver::memory::{Buffer, Shared, WorkingMemory};
 use crate::driver::pack::pack;
 use crate::driver::vectors::Vectors;
 use crate::error::Error;
@@ -14,17 +14,17 @@ use crate::threads::Threads;
 use std::slice;
 
 /// What the kernels need to know of some wholes.
-pub(super) struct Wholes<N> {
+pub(super) struct Wholes<'m, N> {
     reduction: Reduction,
     len: usize,
     /// What is multiplied with directions: in the 1-norm the signs of the prepared whole, as 1 or -1; in the 2-norm twice the
     /// prepared whole.
-    factors: Vec<Line<N>>,
+    factors: Buffer<'m, Line<N>>,
     /// In the 1-norm: the elements of the prepared whole, sorted by magnitude.
-    sorted: Vec<SortedElement<N>>,
-    buckets: Vec<Buckets>,
+    sorted: Buffer<'m, SortedElement<N>>,
+    buckets: Buffer<'m, Buckets>,
     /// Wholes whose elements are not contiguous are packed here, one for each slot of the threads.
-    packed: Vec<Line<f64>>,
+    packed: Buffer<'m, Line<f64>>,
 }
 
 /// One whole.
@@ -34,13 +34,14 @@ pub(super) struct Whole<'a, N> {
     pub(super) buckets: Option<&'a Buckets>,
 }
 
-impl<N: Arithmetic> Wholes<N> {
+impl<'m, N: Arithmetic> Wholes<'m, N> {
     /// Memory for `count` wholes of `len` elements.
     pub(super) fn new(
         reduction: Reduction,
         vectors: &Vectors,
         count: usize,
         threads: Threads<'_>,
+        memory: WorkingMemory<'m>,
     ) -> Result<Self, Error> {
         let len = vectors.len;
         let sorted = if reduction == Reduction::Magnitudes { count } else { 0 };
@@ -48,10 +49,10 @@ impl<N: Arithmetic> Wholes<N> {
         Ok(Wholes {
             reduction,
             len,
-            factors: zeroed(count * lines(len))?,
-            sorted: zeroed(sorted * len)?,
-            buckets: zeroed(sorted)?,
-            packed: zeroed(packed * lines(len))?,
+            factors: memory.vectors(count, len)?,
+            sorted: memory.unset(sorted * len)?,
+            buckets: memory.unset(sorted)?,
+            packed: memory.unset(packed * lines(len))?,
         })
     }
 
