@@ -23,21 +23,16 @@
 //! each argument with its own type. Every function may be called from many threads at once.
 
 mod axes;
-mod benefit;
 mod checks;
 mod context;
-mod cores;
 mod dispatch;
 mod driver;
 mod dtype;
 mod error;
 mod floating_point;
-mod fork;
 mod groups;
-mod host;
 mod indices;
 mod instruction_set;
-mod job;
 mod kernels;
 mod lanes;
 mod list;
@@ -46,16 +41,10 @@ mod norm;
 mod operations;
 mod options;
 mod overlap;
-mod pool;
 mod prepared_projection;
 mod primitive;
 mod queries_and_keys;
-mod reserve;
-#[cfg(unix)]
-mod signals;
 mod tensor;
-mod thread;
-mod threads;
 
 pub use half;
 

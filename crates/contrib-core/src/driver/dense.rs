@@ -6,10 +6,10 @@ use super::plan::{DensePlan, GroupPlan, WholePlan, count_parts, most_candidates}
 use super::proximity::{Precision, WholeNorm, dense_proximities};
 use super::totals::{Buffers, Workspace};
 use super::vectors::Vectors;
+use crate::context::threads::Threads;
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
 use crate::options::Options;
-use crate::threads::Threads;
 
 /// Parts that one task measures where one whole has enough of them to share out.
 const PARTS_A_TASK: usize = 128;

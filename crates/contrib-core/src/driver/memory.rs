@@ -1,12 +1,11 @@
 //! Working memory of a call: what its context keeps or the allocator gives, which can fail, and buffers of which tasks write
 //! disjoint ranges.
 
-use super::totals::Buffers;
 use crate::context::Context;
+use crate::context::reserve::{ALIGNMENT, Block, Reserve};
 use crate::error::Error;
 use crate::kernels::excess::{Buckets, SortedElement};
 use crate::lanes::{LANES, Line, Number, lines};
-use crate::reserve::{ALIGNMENT, Block, Reserve};
 use std::marker::PhantomData;
 use std::mem;
 use std::ops::{Deref, DerefMut, Range};
@@ -43,8 +42,6 @@ unsafe impl<N: Number> Plain for Line<N> {}
 unsafe impl<N: Number> Plain for SortedElement<N> {}
 // SAFETY: numbers of one type, one after the other.
 unsafe impl Plain for Buckets {}
-// SAFETY: numbers, beside a union of numbers of the same size; it says that there is no padding.
-unsafe impl Plain for Buffers {}
 
 /// Where a call's working memory comes from: what its context keeps, or else the allocator.
 #[derive(Clone, Copy)]

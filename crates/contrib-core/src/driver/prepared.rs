@@ -5,6 +5,7 @@ use super::matrix::Matrix;
 use super::memory::{Buffer, Shared, WorkingMemory};
 use super::projection::Projection;
 use crate::axes::Axes;
+use crate::context::threads::Threads;
 use crate::dispatch::Arithmetic;
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
@@ -13,7 +14,6 @@ use crate::lanes::{Line, lines};
 use crate::norm::Reduction;
 use crate::options::Options;
 use crate::tensor::Tensor;
-use crate::threads::Threads;
 use std::any::Any;
 
 /// The packed matrices of a projection, for calculation in `N`. They have the same bits on every instruction set, as what a

@@ -1,6 +1,7 @@
 //! Totals over parts and their whole: tiles of parts, and pieces of vectors, brought to the kernels.
 
 use super::kernel_selection::{Arithmetic, KernelSelection};
+use super::memory::Plain;
 use super::pack::pack;
 use super::vectors::Vectors;
 use crate::kernels::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
@@ -52,6 +53,9 @@ const _: () = {
     assert!(prepared == size_of::<[f64; PIECE]>() && scratch == PACKED_BYTES, "there is padding inside a field");
     assert!(size_of::<ColumnAccumulators>() == PACKED_BYTES, "one of the fields of a union has padding");
 };
+
+// SAFETY: numbers, beside a union of numbers of the same size; as was just asserted, there is no padding.
+unsafe impl Plain for Buffers {}
 
 /// What is not needed at the same time.
 #[allow(dead_code, reason = "used through pointers")]

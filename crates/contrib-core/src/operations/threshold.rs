@@ -2,13 +2,13 @@
 
 use crate::axes::{Axes, count};
 use crate::checks::{check_no_alias, expect_shape};
+use crate::context::threads::Threads;
 use crate::dtype::{DType, Element, with_element};
 use crate::error::{ANY, Argument, Error};
 use crate::floating_point::DefaultSettings;
 use crate::list::List;
 use crate::options::{Options, check_threshold, kept};
 use crate::tensor::{Tensor, TensorMut};
-use crate::threads::Threads;
 
 /// Keeps the contributions that are greater than `threshold`, makes the others 0, and divides what is left of each
 /// representation by its sum, so that it sums to 1 again.

@@ -9,6 +9,7 @@ use super::kernels::Kernels;
 use super::panels::PanelReader;
 use super::rows::{STRIP, Span};
 use super::task::{Tasks, Workspace};
+use crate::context::threads::Threads;
 use crate::dispatch::{Arithmetic, EntryPoint};
 use crate::driver::memory::{Buffer, Shared, WorkingMemory};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan};
@@ -19,7 +20,6 @@ use crate::kernels::panel::PanelSizesArguments;
 use crate::kernels::widen::WidenArguments;
 use crate::lanes::{LANES, Line, lines};
 use crate::norm::Reduction;
-use crate::threads::Threads;
 use std::ops::Range;
 
 /// The distance between reads that reach every cache line.

@@ -10,6 +10,7 @@ use super::rows::{Rows, STRIP, Span, padded, panels_of};
 use super::task::{Tasks, Workspace};
 use super::wholes::Wholes;
 use crate::axes::Walk;
+use crate::context::threads::Threads;
 use crate::dispatch::Arithmetic;
 use crate::driver::memory::{Buffer, Shared, WorkingMemory};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
@@ -17,7 +18,6 @@ use crate::driver::proximity::WholeNorm;
 use crate::error::Error;
 use crate::kernels::widen::WidenArguments;
 use crate::lanes::LANES;
-use crate::threads::Threads;
 use std::ops::Range;
 
 /// Panels of a piece of a span without projection.

@@ -1,6 +1,7 @@
 //! The wholes of a block, prepared once for all parts of all groups.
 
 use super::kernels::Kernels;
+use crate::context::threads::Threads;
 use crate::dispatch::Arithmetic;
 use crate::driver::memory::{Buffer, Shared, WorkingMemory};
 use crate::driver::pack::pack;
@@ -10,7 +11,6 @@ use crate::kernels::excess::{Buckets, SortedElement};
 use crate::kernels::prepare::PrepareArguments;
 use crate::lanes::{Line, lines};
 use crate::norm::Reduction;
-use crate::threads::Threads;
 use std::slice;
 
 /// What the kernels need to know of some wholes.

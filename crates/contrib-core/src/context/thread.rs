@@ -1,6 +1,8 @@
 //! A thread of the operating system. Where there are POSIX threads it is started with them, since the standard library's
 //! threads end the process where memory is missing.
 
+#[cfg(unix)]
+use super::signals;
 use std::ffi::c_void;
 
 /// What a thread runs, with the data that it is started with.
@@ -11,7 +13,7 @@ pub(crate) use system::{Thread, name_current, processor_time};
 #[cfg(unix)]
 mod system {
     use super::Entry;
-    use crate::signals;
+    use super::signals;
     use std::ffi::c_void;
     use std::io::Write;
     use std::mem::MaybeUninit;

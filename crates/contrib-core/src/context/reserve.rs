@@ -6,7 +6,7 @@
 //! It has a lock, which is held while a list is searched: never while a call calculates, nor while memory is freed. A forked
 //! child, in which the lock may be held for ever, does not use the reserve: its calls go to the allocator.
 
-use crate::fork::Process;
+use super::fork::Process;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::mem;
 use std::num::NonZero;

@@ -1,7 +1,7 @@
 //! Threads of a host, which runs tasks on them with a function of its own.
 
+use super::job::Job;
 use crate::floating_point::Settings;
-use crate::job::Job;
 use crate::memory::try_box;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};

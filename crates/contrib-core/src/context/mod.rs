@@ -1,13 +1,24 @@
 //! The threads that a call may use, and the memory that is kept for it.
 
-use crate::cores;
+mod benefit;
+mod cores;
+mod fork;
+mod host;
+mod job;
+mod pool;
+pub(crate) mod reserve;
+#[cfg(unix)]
+mod signals;
+mod thread;
+pub(crate) mod threads;
+
 use crate::error::{Argument, Cause, Error};
-use crate::fork::Process;
-use crate::host::Host;
 use crate::instruction_set::InstructionSet;
 use crate::memory::try_box;
-use crate::pool::Pool;
-use crate::reserve::Reserve;
+use fork::Process;
+use host::Host;
+use pool::Pool;
+use reserve::Reserve;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::{mem, ptr};
 

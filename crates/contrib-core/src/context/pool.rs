@@ -5,10 +5,10 @@
 //! cost more than they have done, it [works alone](Benefit) for a while. Jobs lie on the stacks of their
 //! callers and are linked through themselves, so that a job needs no memory.
 
-use crate::benefit::Benefit;
-use crate::job::Job;
+use super::benefit::Benefit;
+use super::job::Job;
+use super::thread::{Thread, name_current, processor_time};
 use crate::memory::try_box;
-use crate::thread::{Thread, name_current, processor_time};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::hint;

@@ -1,9 +1,9 @@
 //! How one call spreads its work.
 
-use crate::context::Context;
+use super::Context;
+use super::host::Host;
+use super::pool::Pool;
 use crate::floating_point::Settings;
-use crate::host::Host;
-use crate::pool::Pool;
 
 /// Inline, or with the help of a context's pool or of its host, whose function gets the settings of the call's thread.
 #[derive(Clone, Copy)]
