@@ -150,12 +150,16 @@ fn add_inputs<'a>(group: &'a Group<'_>, mut add: impl FnMut(Field, &'a Tensor<'a
             add(Field::Keys, &given.keys);
             let tensors = [(Field::Slopes, &given.slopes), (Field::Sinks, &given.sinks), (Field::Mask, &given.mask)];
             for (field, tensor) in tensors {
-                tensor.iter().for_each(|tensor| add(field, tensor));
+                if let Some(tensor) = tensor {
+                    add(field, tensor);
+                }
             }
             let positions =
                 [(Field::QueryPositions, &given.query_positions), (Field::KeyPositions, &given.key_positions)];
             for (field, positions) in positions {
-                positions.iter().for_each(|positions| add(field, positions.as_tensor()));
+                if let Some(positions) = positions {
+                    add(field, positions.as_tensor());
+                }
             }
         }
     }
@@ -166,7 +170,9 @@ fn add_inputs<'a>(group: &'a Group<'_>, mut add: impl FnMut(Field, &'a Tensor<'a
             add(Field::Projection, projection);
         }
     }
-    factored.scale.iter().for_each(|scale| add(Field::Scale, scale));
+    if let Some(scale) = &factored.scale {
+        add(Field::Scale, scale);
+    }
 }
 
 /// Adds the tensors of a group that are written.
