@@ -4,7 +4,7 @@
 use super::Kernel;
 use super::measure::{Measure, Parameters};
 use super::prepare::load_partial;
-use super::rows::{ACCUMULATORS, BLOCK, Piece};
+use super::rows::{ACCUMULATORS, AHEAD, BLOCK, Piece};
 use crate::dtype::Element;
 use crate::lanes::{LANES, Lanes, LoadAs, Number, Reads, Vectors};
 use std::marker::PhantomData;
@@ -20,7 +20,7 @@ const CACHE_LINE: usize = 64;
 const LONG_STEP: usize = 16 * CACHE_LINE;
 
 /// How many elements of each part ahead are fetched where steps are long.
-const AHEAD: isize = 8;
+const STEPS_AHEAD: isize = 8;
 
 /// The totals of up to [`COLUMNS`] parts: for each of [`super::rows::Totals`] one number a part.
 pub(crate) type ColumnTotals = [[f64; COLUMNS]; LANES];
@@ -114,11 +114,14 @@ where
             let mut index = start;
             while index < end {
                 let from = first.offset(index as isize * stride);
-                let ahead = from.wrapping_offset(AHEAD * stride).cast::<u8>();
+                let ahead = from.wrapping_offset(STEPS_AHEAD * stride).cast::<u8>();
                 let mut line = 0;
                 while line < fetched {
                     V::prefetch(ahead.wrapping_add(line));
                     line += CACHE_LINE;
+                }
+                if fetched == 0 && index % LANES == 0 {
+                    V::prefetch(from.cast::<u8>().wrapping_add(AHEAD));
                 }
                 let accumulators = accumulators.add(index % (ACCUMULATORS * LANES) * COLUMNS);
                 let own = Lanes::splat(*whole.add(index));

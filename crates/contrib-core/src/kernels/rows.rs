@@ -21,7 +21,7 @@ pub(crate) const BLOCK: usize = 256;
 
 /// Bytes ahead of each block of which one cache line is fetched. The processor fetches lines in order by itself, but waits at
 /// each page for its address; so much ahead, the address is known in time. To ask for every line would take longer.
-const AHEAD: usize = 32 << 10;
+pub(crate) const AHEAD: usize = 32 << 10;
 
 /// The totals of one part, which pass from one piece of it to the next.
 pub(crate) type Totals = [f64; LANES];
