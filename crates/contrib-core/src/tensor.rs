@@ -123,7 +123,7 @@ impl<'a> Tensor<'a> {
 
     /// A view of the elements that `shape` and `strides` reach from `data`, the first and the last of which, in elements from
     /// there, pass the check of whoever knows what memory there is.
-    // Axes are large: they are made once, in their place, and nothing that holds them is returned from here to be copied.
+    // Axes are large: what finds errors returns none, so that they are copied once.
     fn checked(
         data: *const c_void,
         dtype: DType,

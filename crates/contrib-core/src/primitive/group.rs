@@ -39,7 +39,7 @@ impl CheckedGroup<'_> {
                 let whole_shape = self.whole.shape();
                 let like = (self.name)(Place::Whole);
                 let shape = parts.shape();
-                // The shape that is expected is made only to be told.
+                // The expected shape is made for the error alone.
                 if !shape.ends_with(whole_shape) {
                     expect_shape(self.argument(Field::Parts), parts, &with_any(shape.len(), whole_shape), like)?;
                 }
