@@ -119,12 +119,12 @@ impl Call<'_> {
         }
     }
 
-    /// The groups with their slots in `proximities`.
+    /// The groups that have parts, with their slots in `proximities`. Strides of no parts may be anything.
     fn groups<'b>(&self, proximities: &'b mut [f64]) -> impl Iterator<Item = (&GroupPlan, &DensePlan, &'b mut [f64])> {
         let mut rest = proximities;
         self.normaliser.groups.iter().filter_map(move |group| {
             let own = rest.split_off_mut(..group.count)?;
-            Some((group, group.dense_parts()?, own))
+            Some((group, group.dense_parts().filter(|_| group.count > 0)?, own))
         })
     }
 
