@@ -97,6 +97,8 @@ where
         Ok(stride) if (1..=count).contains(&stride) => len.saturating_sub((VECTORS * LANES - count).div_ceil(stride)),
         _ => 0,
     };
+    // The same as VECTORS, but not to the compiler, which would make one call of `memset` of clearing all of COLUMNS.
+    let vectors = count.div_ceil(LANES);
     let in_last = count - (VECTORS - 1) * LANES;
     let fetched = if stride.unsigned_abs() >= LONG_STEP / size_of::<T>() { count * size_of::<T>() } else { 0 };
     // SAFETY: the processor has the instruction set. Elements are read at an index below `len`, and of the parts
@@ -105,11 +107,11 @@ where
     // after they were written, by this or an earlier piece.
     unsafe {
         if piece.first {
-            fill_zero::<V::Doubles>(totals, LANES, VECTORS);
+            fill_zero::<V::Doubles>(totals, LANES, vectors);
         }
         let mut start = 0;
         while start < len {
-            fill_zero::<<M::Number as Number>::Lanes<V>>(accumulators, ACCUMULATORS * LANES, VECTORS);
+            fill_zero::<<M::Number as Number>::Lanes<V>>(accumulators, ACCUMULATORS * LANES, vectors);
             let end = len.min(start + BLOCK);
             let mut index = start;
             while index < end {
