@@ -24,11 +24,29 @@ impl Axes {
 
     /// Row-major axes: the last one contiguous.
     pub(crate) fn row_major(shape: &[usize]) -> Self {
-        let mut strides = List::from_fn(shape.len(), |_| 1_isize);
-        for axis in (1..shape.len()).rev() {
-            strides[axis - 1] = strides[axis].saturating_mul(shape[axis].max(1) as isize);
+        let mut axes = Self::none();
+        for &extent in shape {
+            axes.push(extent, 1);
         }
-        Axes { extents: List::new(shape), strides }
+        let mut stride = 1_isize;
+        for (&extent, own) in shape.iter().zip(axes.strides.iter_mut()).rev() {
+            *own = stride;
+            stride = stride.saturating_mul(extent.max(1) as isize);
+        }
+        axes
+    }
+
+    /// No axes, to which others are added.
+    #[inline(always)]
+    pub(crate) fn none() -> Self {
+        Axes { extents: List::empty(), strides: List::empty() }
+    }
+
+    /// Adds an axis after the others.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, extent: usize, stride: isize) {
+        self.extents.push(extent);
+        self.strides.push(stride);
     }
 
     /// The number of elements. A checked tensor has never more than an `isize` can count; some axes of one that has none
@@ -44,21 +62,19 @@ impl Axes {
         if self.extents.contains(&0) {
             return Ok(None);
         }
-        let mut count: usize = 1;
-        let (mut min, mut max): (i128, i128) = (0, 0);
-        for (&extent, &stride) in self.extents.iter().zip(self.strides.iter()) {
-            count = count
-                .checked_mul(extent)
-                .filter(|&count| count <= isize::MAX as usize / size)
-                .ok_or(Cause::SizeOverflow)?;
-            let reach = (extent as i128 - 1) * stride as i128;
-            min += reach.min(0);
-            max += reach.max(0);
-        }
-        if (max - min + 1) * size as i128 > isize::MAX as i128 {
-            return Err(Cause::SizeOverflow);
-        }
-        Ok(Some((min as isize, max as isize)))
+        let span = || {
+            let mut bytes = size;
+            let (mut min, mut max) = (0_isize, 0_isize);
+            for (&extent, &stride) in self.extents.iter().zip(self.strides.iter()) {
+                bytes = bytes.checked_mul(extent)?;
+                let reach = isize::try_from(extent - 1).ok()?.checked_mul(stride)?;
+                let end = if reach < 0 { &mut min } else { &mut max };
+                *end = end.checked_add(reach)?;
+            }
+            max.checked_sub(min)?.checked_add(1)?.checked_mul(size as isize)?;
+            isize::try_from(bytes).is_ok().then_some((min, max))
+        };
+        span().map(Some).ok_or(Cause::SizeOverflow)
     }
 
     /// The same axes in the order that `order` names.
@@ -72,7 +88,7 @@ impl Axes {
     /// The fewest axes that give the same offsets in the same order as those of `range`: neighbours that one stride can walk
     /// are one axis, and axes of one element are none.
     pub(crate) fn merged(&self, range: Range<usize>) -> Self {
-        let mut merged = Axes { extents: List::new(&[]), strides: List::new(&[]) };
+        let mut merged = Self::none();
         for (&extent, &stride) in self.extents[range.clone()].iter().zip(&self.strides[range]) {
             if extent == 1 {
                 continue;
@@ -83,10 +99,7 @@ impl Axes {
                     *outer = outer.wrapping_mul(extent);
                     *outer_stride = stride;
                 }
-                _ => {
-                    merged.extents.push(extent);
-                    merged.strides.push(stride);
-                }
+                _ => merged.push(extent, stride),
             }
         }
         merged
@@ -94,16 +107,10 @@ impl Axes {
 
     /// A walk over the offsets of all elements in row-major order, beginning with the element `start`.
     pub(crate) fn walk_from(&self, start: usize) -> Walk<'_> {
-        let index = List::from_fn(self.extents.len(), |_| 0);
-        let mut walk = Walk { axes: self, index, offset: self.offset(start), left: 0, step: 0 };
-        let mut rest = start;
-        for (index, &extent) in walk.index.iter_mut().zip(self.extents.iter()).rev() {
-            *index = rest % extent.max(1);
-            rest /= extent.max(1);
-        }
+        let mut walk = Walk { axes: self, next_row: start, offset: self.offset(start), left: usize::MAX, step: 0 };
         if let (Some(&extent), Some(&step)) = (self.extents.last(), self.strides.last()) {
-            walk.left = extent.saturating_sub(start % extent.max(1));
-            walk.step = step;
+            (walk.left, walk.step) = (extent.saturating_sub(start % extent.max(1)), step);
+            walk.next_row += walk.left;
         }
         walk
     }
@@ -125,8 +132,8 @@ impl Axes {
 /// many elements there are.
 pub(crate) struct Walk<'a> {
     axes: &'a Axes,
-    /// Where on each axis but the last the walk is.
-    index: List<usize>,
+    /// The index of the first element of the next row: of the next element after those of the last axis.
+    next_row: usize,
     offset: isize,
     /// Elements left on the last axis, and the step between them.
     left: usize,
@@ -142,25 +149,9 @@ impl Walk<'_> {
             self.left -= 1;
             self.offset += self.step;
         } else {
-            self.next_row();
+            *self = self.axes.walk_from(self.next_row);
         }
         here
-    }
-
-    /// Steps from the last element of the last axis to the first one of the next row.
-    fn next_row(&mut self) {
-        let Some((&extent, outer)) = self.axes.extents.split_last() else { return };
-        self.offset -= self.step * (extent as isize - 1);
-        self.left = extent;
-        for (axis, &extent) in outer.iter().enumerate().rev() {
-            self.index[axis] += 1;
-            self.offset += self.axes.strides[axis];
-            if self.index[axis] < extent {
-                break;
-            }
-            self.offset -= self.axes.strides[axis] * self.index[axis] as isize;
-            self.index[axis] = 0;
-        }
     }
 }
 

@@ -5,7 +5,6 @@ use crate::checks::expect_rank;
 use crate::driver::prepared::PreparedMatrices;
 use crate::dtype::DType;
 use crate::error::{Argument, Cause, Error};
-use crate::list::List;
 use crate::options::Options;
 use crate::tensor::Tensor;
 use std::fmt;
@@ -109,7 +108,7 @@ struct Origin {
 impl Origin {
     /// That of a tensor `[p.., r, d]` with so many part axes.
     fn new(projection: &Tensor<'_>, part_axes: usize) -> Self {
-        let mut starts = Axes { extents: List::new(&[]), strides: List::new(&[]) };
+        let mut starts = Axes::none();
         for (&extent, &stride) in projection.shape().iter().zip(projection.strides()).take(part_axes) {
             if stride != 0 {
                 starts.extents.push(extent);

@@ -92,20 +92,15 @@ impl<'a> Tensor<'a> {
         shape: &[usize],
         strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
-        let view = || {
-            let axes = checked_axes(shape, strides)?;
-            let span = axes.span(dtype.size())?;
-            if let Some((min, max)) = span {
-                let inside = |reach: isize| offset.checked_add_signed(reach).is_some_and(|index| index < len);
-                if !(inside(min) && inside(max)) {
-                    let offset = offset as isize;
-                    let (min, max) = (offset.saturating_add(min), offset.saturating_add(max));
-                    return Err(Cause::OutOfBounds { len, min, max });
-                }
+        let start = data.wrapping_byte_add(offset.wrapping_mul(dtype.size()));
+        Self::checked(start, dtype, shape, strides, |min, max| {
+            let inside = |reach: isize| offset.checked_add_signed(reach).is_some_and(|index| index < len);
+            if inside(min) && inside(max) {
+                return Ok(());
             }
-            Self::spanning(data.wrapping_byte_add(offset.wrapping_mul(dtype.size())), dtype, &axes, span)
-        };
-        view().map_err(|cause| Error::new(TENSOR, cause))
+            let offset = offset as isize;
+            Err(Cause::OutOfBounds { len, min: offset.saturating_add(min), max: offset.saturating_add(max) })
+        })
     }
 
     /// A view of memory that is known by its address, as a C caller has it. Without strides it is row-major.
@@ -123,30 +118,31 @@ impl<'a> Tensor<'a> {
         shape: &[usize],
         strides: Option<&[isize]>,
     ) -> Result<Self, Error> {
-        let view = || {
-            let axes = checked_axes(shape, strides)?;
-            Self::spanning(data, dtype, &axes, axes.span(dtype.size())?)
-        };
-        view().map_err(|cause| Error::new(TENSOR, cause))
+        Self::checked(data, dtype, shape, strides, |_, _| Ok(()))
     }
 
-    /// A view of the elements that reach as far as `span`, in elements from `data`.
-    fn spanning(data: *const c_void, dtype: DType, axes: &Axes, span: Option<(isize, isize)>) -> Result<Self, Cause> {
+    /// A view of the elements that `shape` and `strides` reach from `data`, the first and the last of which, in elements from
+    /// there, pass the check of whoever knows what memory there is.
+    // Axes are large: what finds errors returns none, so that they are copied once.
+    fn checked(
+        data: *const c_void,
+        dtype: DType,
+        shape: &[usize],
+        strides: Option<&[isize]>,
+        check_reach: impl FnOnce(isize, isize) -> Result<(), Cause>,
+    ) -> Result<Self, Error> {
+        let error = |cause| Error::new(TENSOR, cause);
+        check_lengths(shape, strides).map_err(error)?;
+        let axes = match strides {
+            None => Axes::row_major(shape),
+            Some(strides) => Axes { extents: List::new(shape), strides: List::new(strides) },
+        };
         let mut addresses = (0, 0);
-        if let Some((min, max)) = span {
-            if data.is_null() {
-                return Err(Cause::NullPointer);
-            }
-            if !data.addr().is_multiple_of(dtype.size()) {
-                return Err(Cause::Misaligned { dtype });
-            }
-            let size = dtype.size() as isize;
-            let first = data.addr().checked_add_signed(min * size);
-            let last = data.addr().checked_add_signed(max * size).and_then(|last| last.checked_add(dtype.size()));
-            let (Some(first), Some(last)) = (first, last) else { return Err(Cause::SizeOverflow) };
-            addresses = (first, last);
+        if let Some((min, max)) = axes.span(dtype.size()).map_err(error)? {
+            check_reach(min, max).map_err(error)?;
+            addresses = addresses_between(data, dtype, min, max).map_err(error)?;
         }
-        Ok(Tensor { data: data.cast_mut().cast(), dtype, axes: *axes, addresses, borrowed: PhantomData })
+        Ok(Tensor { data: data.cast_mut().cast(), dtype, axes, addresses, borrowed: PhantomData })
     }
 
     /// The extents of the axes.
@@ -188,20 +184,20 @@ impl<'a> Tensor<'a> {
     /// The same elements with the axes that `axes` gives: each an axis of this view, or one of the given extent along which
     /// nothing changes.
     pub(crate) fn with_axes(&self, axes: &[Axis]) -> Self {
-        let of = |axis: &Axis| match *axis {
-            Axis::Own(own) => (self.axes.extents[own], self.axes.strides[own]),
-            // Wraps only where there are no elements.
-            Axis::Major(own, minor) => {
-                (self.axes.extents[own] / minor, self.axes.strides[own].wrapping_mul(minor as isize))
-            }
-            Axis::Minor(own, minor) => (minor, self.axes.strides[own]),
-            Axis::Broadcast(extent) => (extent, 0),
-        };
-        let axes = Axes {
-            extents: List::from_fn(axes.len(), |axis| of(&axes[axis]).0),
-            strides: List::from_fn(axes.len(), |axis| of(&axes[axis]).1),
-        };
-        Tensor { axes, ..*self }
+        let mut view = Tensor { axes: Axes::none(), ..*self };
+        for axis in axes {
+            let (extent, stride) = match *axis {
+                Axis::Own(own) => (self.axes.extents[own], self.axes.strides[own]),
+                // Wraps only where there are no elements.
+                Axis::Major(own, minor) => {
+                    (self.axes.extents[own] / minor, self.axes.strides[own].wrapping_mul(minor as isize))
+                }
+                Axis::Minor(own, minor) => (minor, self.axes.strides[own]),
+                Axis::Broadcast(extent) => (extent, 0),
+            };
+            view.axes.push(extent, stride);
+        }
+        view
     }
 
     pub(crate) const fn data(&self) -> *mut u8 {
@@ -310,13 +306,29 @@ impl<'a> TensorMut<'a> {
     }
 }
 
-fn checked_axes(shape: &[usize], strides: Option<&[isize]>) -> Result<Axes, Cause> {
+/// An error unless a view can have such axes.
+fn check_lengths(shape: &[usize], strides: Option<&[isize]>) -> Result<(), Cause> {
     if shape.len() > MAX_NDIM {
         return Err(Cause::NdimOutOfRange { got: shape.len() as i64 });
     }
-    let Some(strides) = strides else { return Ok(Axes::row_major(shape)) };
-    if shape.len() != strides.len() {
-        return Err(Cause::StridesLength { shape: shape.len(), strides: strides.len() });
+    match strides {
+        Some(strides) if strides.len() != shape.len() => {
+            Err(Cause::StridesLength { shape: shape.len(), strides: strides.len() })
+        }
+        _ => Ok(()),
     }
-    Ok(Axes { extents: List::new(shape), strides: List::new(strides) })
+}
+
+/// The address of the element `min`, counted from `data`, and the one after the element `max`.
+fn addresses_between(data: *const c_void, dtype: DType, min: isize, max: isize) -> Result<(usize, usize), Cause> {
+    if data.is_null() {
+        return Err(Cause::NullPointer);
+    }
+    if !data.addr().is_multiple_of(dtype.size()) {
+        return Err(Cause::Misaligned { dtype });
+    }
+    let size = dtype.size() as isize;
+    let first = data.addr().checked_add_signed(min * size);
+    let last = data.addr().checked_add_signed(max * size).and_then(|last| last.checked_add(dtype.size()));
+    first.zip(last).ok_or(Cause::SizeOverflow)
 }

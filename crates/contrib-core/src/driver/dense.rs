@@ -10,6 +10,8 @@ use crate::context::threads::Threads;
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
 use crate::options::Options;
+use std::mem::MaybeUninit;
+use std::slice;
 
 /// Parts that one task measures where one whole has enough of them to share out.
 const PARTS_A_TASK: usize = 128;
@@ -44,7 +46,12 @@ pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>
     let memory = if is_small { WorkingMemory::ALLOCATOR } else { WorkingMemory::of(options.context) };
     let mut candidates = memory.unset(rows.saturating_mul(most_candidates(groups)))?;
     if is_small {
-        let proximities = &mut [0.0; STACK_PROXIMITIES][..len];
+        // Those that no part needs are not cleared.
+        let mut proximities = [MaybeUninit::uninit(); STACK_PROXIMITIES];
+        let proximities = &mut proximities[..len];
+        proximities.fill(MaybeUninit::new(0.0));
+        // SAFETY: the slice is borrowed until it is used no more, and all of its numbers are initialised.
+        let proximities = unsafe { slice::from_raw_parts_mut(proximities.as_mut_ptr().cast(), len) };
         call.all_items(parts, threads, shares_parts, proximities, &mut candidates);
     } else {
         call.all_items(parts, threads, shares_parts, &mut memory.unset(len)?, &mut candidates);
@@ -100,11 +107,10 @@ impl Call<'_> {
         threads: Threads<'_>,
         proximities: &mut [f64],
     ) {
-        let mut rest = proximities;
-        for group in self.normaliser.groups {
-            let (own, others) = rest.split_at_mut(group.count);
-            rest = others;
-            let Some(dense) = group.dense_parts() else { continue };
+        if let Threads::Inline = threads {
+            return self.proximities_of_item((item, norm), precision, proximities);
+        }
+        for (group, dense, own) in self.groups(proximities) {
             let len = parts_a_task(&dense.vectors);
             let shared = Shared::new(own);
             threads.for_each(group.count.div_ceil(len), |_, task| {
@@ -116,12 +122,31 @@ impl Call<'_> {
         }
     }
 
+    /// The groups that have parts, with their slots in `proximities`. Strides of no parts may be anything.
+    fn groups<'b>(&self, proximities: &'b mut [f64]) -> impl Iterator<Item = (&GroupPlan, &DensePlan, &'b mut [f64])> {
+        let mut rest = proximities;
+        self.normaliser.groups.iter().filter_map(move |group| {
+            let own = rest.split_off_mut(..group.count)?;
+            Some((group, group.dense_parts().filter(|_| group.count > 0)?, own))
+        })
+    }
+
     // Each of the following is out of line, so that their buffers are not on the stack at the same time.
 
     #[inline(never)]
     fn norm(&self, item: usize) -> WholeNorm {
         let mut buffers = Buffers::uninit();
         WholeNorm::measure(&mut Workspace::on_stack(&mut buffers), self.whole, item, self.has_reductions)
+    }
+
+    /// Those of all parts of one whole, by one thread: what was prepared of the whole for one group serves the next.
+    #[inline(never)]
+    fn proximities_of_item(&self, whole: (usize, &WholeNorm), precision: Precision, proximities: &mut [f64]) {
+        let mut buffers = Buffers::uninit();
+        let workspace = &mut Workspace::on_stack(&mut buffers);
+        for (_, dense, own) in self.groups(proximities) {
+            dense_proximities(workspace, self.whole, whole, dense, precision, 0, own);
+        }
     }
 
     #[inline(never)]

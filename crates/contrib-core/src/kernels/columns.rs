@@ -4,7 +4,7 @@
 use super::Kernel;
 use super::measure::{Measure, Parameters};
 use super::prepare::load_partial;
-use super::rows::{ACCUMULATORS, BLOCK, Piece};
+use super::rows::{ACCUMULATORS, AHEAD, BLOCK, Piece};
 use crate::dtype::Element;
 use crate::lanes::{LANES, Lanes, LoadAs, Number, Reads, Vectors};
 use std::marker::PhantomData;
@@ -20,7 +20,7 @@ const CACHE_LINE: usize = 64;
 const LONG_STEP: usize = 16 * CACHE_LINE;
 
 /// How many elements of each part ahead are fetched where steps are long.
-const AHEAD: isize = 8;
+const STEPS_AHEAD: isize = 8;
 
 /// The totals of up to [`COLUMNS`] parts: for each of [`super::rows::Totals`] one number a part.
 pub(crate) type ColumnTotals = [[f64; COLUMNS]; LANES];
@@ -63,76 +63,132 @@ where
 
     #[inline(always)]
     unsafe fn run<V: Vectors>(arguments: ColumnsArguments) {
-        type L<M, V> = <<M as Measure>::Number as Number>::Lanes<V>;
-        let ColumnsArguments { parameters, piece, first, count, stride, whole, len, accumulators, totals } = arguments;
-        let measure = M::new(parameters);
-        let (first, whole) = (first.cast::<T>(), whole.cast::<M::Number>());
-        let (accumulators, totals) = (accumulators.cast::<M::Number>(), totals.cast::<f64>());
-        let vectors = count.div_ceil(LANES);
-        // The last vector may have fewer parts than lanes. A whole vector is read there where what follows the parts in
-        // memory are elements of the same parts: where there is no gap between rows of elements, and but for the last
-        // rows. Else its elements are read one by one.
-        let full_vectors = match usize::try_from(stride) {
-            _ if count % LANES == 0 => len,
-            Ok(stride) if (1..=count).contains(&stride) => {
-                len.saturating_sub((vectors * LANES - count).div_ceil(stride))
-            }
-            _ => 0,
-        };
-        let fetched = if stride.unsigned_abs() >= LONG_STEP / size_of::<T>() { count * size_of::<T>() } else { 0 };
-        // SAFETY: the processor has the instruction set. Elements are read at an index below `len`, and of the parts
-        // alone: below `full_vectors` what a vector reads after its own parts are elements of the parts, too, as shown
-        // above. Accumulators and totals have room for COLUMNS parts, which is a multiple of LANES; totals are read
-        // after they were written, by this or an earlier piece.
+        // SAFETY: the conditions are the same, and COLUMNS parts are four vectors.
         unsafe {
-            if piece.first {
-                fill_zero::<V::Doubles>(totals, LANES, vectors);
-            }
-            for start in (0..len).step_by(BLOCK) {
-                fill_zero::<L<M, V>>(accumulators, ACCUMULATORS * LANES, vectors);
-                for index in start..len.min(start + BLOCK) {
-                    let own: L<M, V> = Lanes::splat(*whole.add(index));
-                    let from = first.offset(index as isize * stride);
-                    let accumulators = accumulators.add(index % (ACCUMULATORS * LANES) * COLUMNS);
-                    let ahead = from.wrapping_offset(AHEAD * stride).cast::<u8>();
-                    for line in (0..fetched).step_by(CACHE_LINE) {
-                        V::prefetch(ahead.wrapping_add(line));
-                    }
-                    for vector in 0..vectors {
-                        let (from, accumulator) = (from.add(vector * LANES), accumulators.add(vector * LANES));
-                        let elements = if index < full_vectors || vector < vectors - 1 {
-                            M::Number::load::<V>(from)
-                        } else {
-                            load_partial::<V, T, M::Number>(from, count - vector * LANES)
-                        };
-                        let sum: L<M, V> = LoadAs::load(accumulator);
-                        measure.add(sum, elements, own).store(accumulator);
-                    }
-                }
-                for lane in 0..LANES {
-                    for vector in 0..vectors {
-                        let even = accumulators.add(lane * COLUMNS + vector * LANES);
-                        let odd = even.add(LANES * COLUMNS);
-                        let reduced: L<M, V> = M::reduce(LoadAs::load(even), LoadAs::load(odd));
-                        let total = totals.add(lane * COLUMNS + vector * LANES);
-                        M::reduce(V::Doubles::load(total), M::Number::widened::<V>(reduced)).store(total);
-                    }
-                }
-            }
-            if piece.last {
-                let mut half = LANES / 2;
-                while half > 0 {
-                    for lower in 0..half {
-                        for vector in 0..vectors {
-                            let total = totals.add(lower * COLUMNS + vector * LANES);
-                            let other: V::Doubles = LoadAs::<f64>::load(total.add(half * COLUMNS));
-                            M::reduce(LoadAs::<f64>::load(total), other).store(total);
-                        }
-                    }
-                    half /= 2;
-                }
+            match arguments.count.div_ceil(LANES) {
+                0 | 1 => columns::<V, T, M, 1>(arguments),
+                2 => columns::<V, T, M, 2>(arguments),
+                3 => columns::<V, T, M, 3>(arguments),
+                _ => columns::<V, T, M, 4>(arguments),
             }
         }
+    }
+}
+
+/// The kernel for parts that are so many vectors: a constant, so that the loop over elements has no loop over vectors in it.
+///
+/// # Safety
+/// - The processor has the instruction set of `V`.
+/// - The arguments are valid, and their parts are `VECTORS` vectors, the last of which may have fewer.
+#[inline(always)]
+unsafe fn columns<V: Vectors, T: Element, M: Measure, const VECTORS: usize>(arguments: ColumnsArguments)
+where
+    M::Number: Reads<T>,
+{
+    let ColumnsArguments { parameters, piece, first, count, stride, whole, len, accumulators, totals } = arguments;
+    let measure = M::new(parameters);
+    let (first, whole) = (first.cast::<T>(), whole.cast::<M::Number>());
+    let (accumulators, totals) = (accumulators.cast::<M::Number>(), totals.cast::<f64>());
+    // The last vector may have fewer parts than lanes. A whole vector is read there where what follows the parts in
+    // memory are elements of the same parts: where there is no gap between rows of elements, and but for the last
+    // rows. Else its elements are read one by one.
+    let full_vectors = match usize::try_from(stride) {
+        _ if count % LANES == 0 => len,
+        Ok(stride) if (1..=count).contains(&stride) => len.saturating_sub((VECTORS * LANES - count).div_ceil(stride)),
+        _ => 0,
+    };
+    // The same as VECTORS, but not to the compiler, which would make one call of `memset` of clearing all of COLUMNS.
+    let vectors = count.div_ceil(LANES);
+    let in_last = count - (VECTORS - 1) * LANES;
+    let fetched = if stride.unsigned_abs() >= LONG_STEP / size_of::<T>() { count * size_of::<T>() } else { 0 };
+    // SAFETY: the processor has the instruction set. Elements are read at an index below `len`, and of the parts
+    // alone: below `full_vectors` what a vector reads after its own parts are elements of the parts, too, as shown
+    // above. Accumulators and totals have room for COLUMNS parts, which is a multiple of LANES; totals are read
+    // after they were written, by this or an earlier piece.
+    unsafe {
+        if piece.first {
+            fill_zero::<V::Doubles>(totals, LANES, vectors);
+        }
+        let mut start = 0;
+        while start < len {
+            fill_zero::<<M::Number as Number>::Lanes<V>>(accumulators, ACCUMULATORS * LANES, vectors);
+            let end = len.min(start + BLOCK);
+            let mut index = start;
+            while index < end {
+                let from = first.offset(index as isize * stride);
+                let ahead = from.wrapping_offset(STEPS_AHEAD * stride).cast::<u8>();
+                let mut line = 0;
+                while line < fetched {
+                    V::prefetch(ahead.wrapping_add(line));
+                    line += CACHE_LINE;
+                }
+                if fetched == 0 && index % LANES == 0 {
+                    V::prefetch(from.cast::<u8>().wrapping_add(AHEAD));
+                }
+                let accumulators = accumulators.add(index % (ACCUMULATORS * LANES) * COLUMNS);
+                let own = Lanes::splat(*whole.add(index));
+                if index < full_vectors {
+                    add_elements::<V, T, M, VECTORS>(measure, from, LANES, own, accumulators);
+                } else {
+                    add_elements::<V, T, M, VECTORS>(measure, from, in_last, own, accumulators);
+                }
+                index += 1;
+            }
+            for lane in 0..LANES {
+                for vector in 0..VECTORS {
+                    let even = accumulators.add(lane * COLUMNS + vector * LANES);
+                    let odd = even.add(LANES * COLUMNS);
+                    let reduced: <M::Number as Number>::Lanes<V> = M::reduce(LoadAs::load(even), LoadAs::load(odd));
+                    let total = totals.add(lane * COLUMNS + vector * LANES);
+                    M::reduce(V::Doubles::load(total), M::Number::widened::<V>(reduced)).store(total);
+                }
+            }
+            start += BLOCK;
+        }
+        if piece.last {
+            let mut half = LANES / 2;
+            while half > 0 {
+                for lower in 0..half {
+                    for vector in 0..VECTORS {
+                        let total = totals.add(lower * COLUMNS + vector * LANES);
+                        let other: V::Doubles = LoadAs::<f64>::load(total.add(half * COLUMNS));
+                        M::reduce(LoadAs::<f64>::load(total), other).store(total);
+                    }
+                }
+                half /= 2;
+            }
+        }
+    }
+}
+
+/// Adds one element of each part to its accumulator. `in_last` are the parts of the last vector.
+///
+/// # Safety
+/// - The processor has the instruction set of `V`.
+/// - At `from` the elements can be read, and the accumulators can be read and written.
+#[inline(always)]
+unsafe fn add_elements<V: Vectors, T: Element, M: Measure, const VECTORS: usize>(
+    measure: M,
+    from: *const T,
+    in_last: usize,
+    own: <M::Number as Number>::Lanes<V>,
+    accumulators: *mut M::Number,
+) where
+    M::Number: Reads<T>,
+{
+    let mut vector = 0;
+    while vector < VECTORS {
+        // SAFETY: the processor has the instruction set, and each vector's elements and accumulators are those of its parts.
+        unsafe {
+            let (from, accumulator) = (from.add(vector * LANES), accumulators.add(vector * LANES));
+            let elements = if in_last == LANES || vector < VECTORS - 1 {
+                M::Number::load::<V>(from)
+            } else {
+                load_partial::<V, T, M::Number>(from, in_last)
+            };
+            measure.add(LoadAs::load(accumulator), elements, own).store(accumulator);
+        }
+        vector += 1;
     }
 }
 

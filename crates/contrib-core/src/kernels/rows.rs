@@ -19,6 +19,10 @@ pub(crate) const ACCUMULATORS: usize = 2;
 /// - after the last block the upper half of the totals is added to the lower half until one is left.
 pub(crate) const BLOCK: usize = 256;
 
+/// Bytes ahead of each block of which one cache line is fetched. The processor fetches lines in order by itself, but waits at
+/// each page for its address; so much ahead, the address is known in time. To ask for every line would take longer.
+pub(crate) const AHEAD: usize = 32 << 10;
+
 /// The totals of one part, which pass from one piece of it to the next.
 pub(crate) type Totals = [f64; LANES];
 
@@ -70,13 +74,11 @@ where
             unsafe {
                 let mut total = if piece.first { V::Doubles::splat(0.0) } else { V::Doubles::load(totals) };
                 let mut start = 0;
-                while start + BLOCK <= len {
-                    total = M::reduce(total, full_block::<V, T, M>(measure, part.add(start), whole.add(start)));
+                while start < len {
+                    let (part, whole) = (part.add(start), whole.add(start));
+                    V::prefetch(part.cast::<u8>().wrapping_add(AHEAD));
+                    total = M::reduce(total, block::<V, T, M>(measure, part, whole, BLOCK.min(len - start)));
                     start += BLOCK;
-                }
-                if start < len {
-                    let rest = last_block::<V, T, M>(measure, part.add(start), whole.add(start), len - start);
-                    total = M::reduce(total, rest);
                 }
                 if piece.last {
                     let mut lanes = [0.0; LANES];
@@ -90,42 +92,13 @@ where
     }
 }
 
-/// The reduced accumulators of a whole block.
-///
-/// # Safety
-/// - The processor has the instruction set of `V`.
-/// - [`BLOCK`] elements of the part, and as many numbers of the whole, can be read.
-#[inline(always)]
-unsafe fn full_block<V: Vectors, T: Element, M: Measure>(
-    measure: M,
-    part: *const T,
-    whole: *const M::Number,
-) -> V::Doubles
-where
-    M::Number: Reads<T>,
-{
-    // SAFETY: the processor has the instruction set, and each vector begins a multiple of LANES below BLOCK, which is a
-    // multiple of `ACCUMULATORS * LANES`.
-    unsafe {
-        let (mut even, mut odd) = zero_accumulators::<V, M>();
-        let mut index = 0;
-        while index < BLOCK {
-            even = measure.add(even, M::Number::load::<V>(part.add(index)), LoadAs::load(whole.add(index)));
-            let index_of_odd = index + LANES;
-            odd = measure.add(odd, M::Number::load::<V>(part.add(index_of_odd)), LoadAs::load(whole.add(index_of_odd)));
-            index += ACCUMULATORS * LANES;
-        }
-        M::Number::widened::<V>(M::reduce(even, odd))
-    }
-}
-
-/// The reduced accumulators of a block of fewer elements.
+/// The reduced accumulators of a block of `len` elements.
 ///
 /// # Safety
 /// - The processor has the instruction set of `V`.
 /// - `len` elements of the part can be read, and `len` numbers of the whole, rounded up to whole vectors.
 #[inline(always)]
-unsafe fn last_block<V: Vectors, T: Element, M: Measure>(
+unsafe fn block<V: Vectors, T: Element, M: Measure>(
     measure: M,
     part: *const T,
     whole: *const M::Number,
@@ -134,41 +107,30 @@ unsafe fn last_block<V: Vectors, T: Element, M: Measure>(
 where
     M::Number: Reads<T>,
 {
-    // SAFETY: the processor has the instruction set. Vectors before `full` lie inside the `len` elements; `load_partial`
-    // reads the `len - full` elements after it, and the whole is read up to `len` rounded up to whole vectors.
+    // SAFETY: the processor has the instruction set. Whole vectors end at `len` at the latest; `load_partial` reads the
+    // elements after them, and the whole is read up to `len` rounded up to whole vectors.
     unsafe {
-        let (mut even, mut odd) = zero_accumulators::<V, M>();
-        let full = len - len % LANES;
+        let zero: <M::Number as Number>::Lanes<V> = Lanes::splat(M::Number::ZERO);
+        let (mut even, mut odd) = (zero, zero);
         let mut index = 0;
-        while index < full {
-            let (own, of_whole) = (M::Number::load::<V>(part.add(index)), LoadAs::load(whole.add(index)));
-            if index % (ACCUMULATORS * LANES) == 0 {
-                even = measure.add(even, own, of_whole);
-            } else {
-                odd = measure.add(odd, own, of_whole);
-            }
-            index += LANES;
+        while index + ACCUMULATORS * LANES <= len {
+            even = measure.add(even, M::Number::load::<V>(part.add(index)), LoadAs::load(whole.add(index)));
+            let index_of_odd = index + LANES;
+            odd = measure.add(odd, M::Number::load::<V>(part.add(index_of_odd)), LoadAs::load(whole.add(index_of_odd)));
+            index += ACCUMULATORS * LANES;
         }
-        if full < len {
-            let own = load_partial::<V, T, M::Number>(part.add(full), len - full);
-            let of_whole = LoadAs::load(whole.add(full));
-            if full.is_multiple_of(ACCUMULATORS * LANES) {
-                even = measure.add(even, own, of_whole);
-            } else {
-                odd = measure.add(odd, own, of_whole);
-            }
+        if index + LANES <= len {
+            even = measure.add(even, M::Number::load::<V>(part.add(index)), LoadAs::load(whole.add(index)));
+            index += LANES;
+            // What follows is odd. The order of the two makes no difference in the end.
+            (even, odd) = (odd, even);
+        }
+        if index < len {
+            let own = load_partial::<V, T, M::Number>(part.add(index), len - index);
+            even = measure.add(even, own, LoadAs::load(whole.add(index)));
         }
         M::Number::widened::<V>(M::reduce(even, odd))
     }
-}
-
-/// # Safety
-/// The processor has the instruction set of `V`.
-#[inline(always)]
-unsafe fn zero_accumulators<V: Vectors, M: Measure>()
--> (<M::Number as Number>::Lanes<V>, <M::Number as Number>::Lanes<V>) {
-    // SAFETY: the processor has the instruction set.
-    unsafe { (Lanes::splat(M::Number::ZERO), Lanes::splat(M::Number::ZERO)) }
 }
 
 /// Reduces the lanes to one number: the upper half is added to the lower half until one is left.

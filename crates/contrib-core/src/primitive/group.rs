@@ -39,7 +39,10 @@ impl CheckedGroup<'_> {
                 let whole_shape = self.whole.shape();
                 let like = (self.name)(Place::Whole);
                 let shape = parts.shape();
-                expect_shape(self.argument(Field::Parts), parts, &with_any(shape.len(), whole_shape), like)?;
+                // The expected shape is made for the error alone.
+                if !shape.ends_with(whole_shape) {
+                    expect_shape(self.argument(Field::Parts), parts, &with_any(shape.len(), whole_shape), like)?;
+                }
                 let shape = &shape[..shape.len() - 1];
                 let part_axes = shape.len() + 1 - whole_shape.len();
                 let results = self.results(shape, part_axes, self.argument(Field::Parts))?;

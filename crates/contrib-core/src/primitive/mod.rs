@@ -79,7 +79,7 @@ pub(crate) fn compute(
     // Two groups, as most operations have, need no heap.
     let mut plans: SmallVec<[GroupPlan; 2]> = SmallVec::new();
     plan_groups(&mut plans, (whole, &whole_plan), groups, options, name)?;
-    check_no_alias(&all_inputs(whole, groups), &all_outputs(groups), name)?;
+    check_memory(whole, groups, name)?;
     check_threshold(options.threshold)?;
     driver::run(&whole_plan, &plans, options)
 }
@@ -114,72 +114,80 @@ fn check_len(whole: &Tensor<'_>, name: &dyn Fn(Place) -> Argument) -> Result<(),
     }
 }
 
-/// The tensors of a group that are read.
-fn inputs<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (Field, &'a Tensor<'a>)> + Clone {
-    let mut all = [None; 10];
-    match &group.parts {
-        Parts::Dense(parts) => all[0] = Some((Field::Parts, parts)),
-        Parts::Factored(factored) => {
-            match &factored.coefficients {
-                Coefficients::Given(coefficients) => all[0] = Some((Field::Coefficients, coefficients)),
-                Coefficients::Softmax(given) => {
-                    all[0] = Some((Field::Queries, &given.queries));
-                    all[1] = Some((Field::Keys, &given.keys));
-                    all[2] = given.slopes.as_ref().map(|slopes| (Field::Slopes, slopes));
-                    all[3] = given.sinks.as_ref().map(|sinks| (Field::Sinks, sinks));
-                    all[4] = given.mask.as_ref().map(|mask| (Field::Mask, mask));
-                    all[5] = given.query_positions.as_ref().map(|own| (Field::QueryPositions, own.as_tensor()));
-                    all[6] = given.key_positions.as_ref().map(|own| (Field::KeyPositions, own.as_tensor()));
-                }
+/// The most tensors of a group that are read, or that are written.
+const MOST_TENSORS: usize = 10;
+
+/// Tensors that are read, or that are written. Those of two groups, and the whole, need no heap.
+type Tensors<'a> = SmallVec<[(Place, &'a Tensor<'a>); 1 + 2 * MOST_TENSORS]>;
+
+/// An error where an output shares memory with another tensor or itself.
+#[inline(never)]
+fn check_memory(whole: &Tensor<'_>, groups: &[Group<'_>], name: &dyn Fn(Place) -> Argument) -> Result<(), Error> {
+    let (mut inputs, mut outputs) = (Tensors::new(), Tensors::new());
+    inputs.push((Place::Whole, whole));
+    for (index, group) in groups.iter().enumerate() {
+        for tensors in [&mut inputs, &mut outputs] {
+            if tensors.try_reserve(MOST_TENSORS).is_err() {
+                return Err(out_of_memory::<(Place, &Tensor<'_>)>(tensors.len()));
             }
-            match &factored.directions {
-                Directions::Vectors(directions) => all[7] = Some((Field::Directions, directions)),
-                Directions::Projected { values, projection, .. } => {
-                    all[7] = Some((Field::Values, values));
-                    all[8] = Some((Field::Projection, projection));
-                }
-            }
-            all[9] = factored.scale.as_ref().map(|scale| (Field::Scale, scale));
         }
+        add_inputs(group, |field, tensor| inputs.push((Place::Group(index, field), tensor)));
+        add_outputs(group, |field, tensor| outputs.push((Place::Group(index, field), tensor)));
     }
-    all.into_iter().flatten()
+    check_no_alias(&inputs.iter().copied(), &outputs.iter().copied(), name)
 }
 
-/// The tensors of a group that are written.
-fn outputs<'a>(group: &'a Group<'_>) -> impl Iterator<Item = (Field, &'a Tensor<'a>)> + Clone {
-    let mut all = [None; 4];
+/// Adds the tensors of a group that are read.
+fn add_inputs<'a>(group: &'a Group<'_>, mut add: impl FnMut(Field, &'a Tensor<'a>)) {
+    let factored = match &group.parts {
+        Parts::Dense(parts) => return add(Field::Parts, parts),
+        Parts::Factored(factored) => factored,
+    };
+    match &factored.coefficients {
+        Coefficients::Given(coefficients) => add(Field::Coefficients, coefficients),
+        Coefficients::Softmax(given) => {
+            add(Field::Queries, &given.queries);
+            add(Field::Keys, &given.keys);
+            let tensors = [(Field::Slopes, &given.slopes), (Field::Sinks, &given.sinks), (Field::Mask, &given.mask)];
+            for (field, tensor) in tensors {
+                if let Some(tensor) = tensor {
+                    add(field, tensor);
+                }
+            }
+            let positions =
+                [(Field::QueryPositions, &given.query_positions), (Field::KeyPositions, &given.key_positions)];
+            for (field, positions) in positions {
+                if let Some(positions) = positions {
+                    add(field, positions.as_tensor());
+                }
+            }
+        }
+    }
+    match &factored.directions {
+        Directions::Vectors(directions) => add(Field::Directions, directions),
+        Directions::Projected { values, projection, .. } => {
+            add(Field::Values, values);
+            add(Field::Projection, projection);
+        }
+    }
+    if let Some(scale) = &factored.scale {
+        add(Field::Scale, scale);
+    }
+}
+
+/// Adds the tensors of a group that are written.
+fn add_outputs<'a>(group: &'a Group<'_>, mut add: impl FnMut(Field, &'a Tensor<'a>)) {
     match &group.out {
-        Out::Each(out) | Out::Sums(out) => all[0] = Some((Field::Out, out.as_tensor())),
+        Out::Each(out) | Out::Sums(out) => add(Field::Out, out.as_tensor()),
         Out::TopK(out) => {
-            all[0] = Some((Field::Out, out.contributions.as_tensor()));
-            all[1] = Some((Field::Indices, out.indices.as_tensor()));
+            add(Field::Out, out.contributions.as_tensor());
+            add(Field::Indices, out.indices.as_tensor());
         }
         Out::Sparse(out) => {
-            all[0] = Some((Field::Out, out.contributions.as_tensor()));
-            all[1] = Some((Field::Indices, out.indices.as_tensor()));
-            all[2] = Some((Field::Counts, out.counts.as_tensor()));
-            all[3] = Some((Field::LeftOut, out.left_out.as_tensor()));
+            add(Field::Out, out.contributions.as_tensor());
+            add(Field::Indices, out.indices.as_tensor());
+            add(Field::Counts, out.counts.as_tensor());
+            add(Field::LeftOut, out.left_out.as_tensor());
         }
     }
-    all.into_iter().flatten()
-}
-
-/// All tensors of a call that are read.
-fn all_inputs<'a>(
-    whole: &'a Tensor<'a>,
-    groups: &'a [Group<'a>],
-) -> impl Iterator<Item = (Place, &'a Tensor<'a>)> + Clone {
-    let of_groups = groups
-        .iter()
-        .enumerate()
-        .flat_map(|(index, group)| inputs(group).map(move |(field, tensor)| (Place::Group(index, field), tensor)));
-    std::iter::once((Place::Whole, whole)).chain(of_groups)
-}
-
-/// All tensors of a call that are written.
-fn all_outputs<'a>(groups: &'a [Group<'a>]) -> impl Iterator<Item = (Place, &'a Tensor<'a>)> + Clone {
-    groups
-        .iter()
-        .enumerate()
-        .flat_map(|(index, group)| outputs(group).map(move |(field, tensor)| (Place::Group(index, field), tensor)))
 }
