@@ -19,9 +19,12 @@ pub(crate) const ACCUMULATORS: usize = 2;
 /// - after the last block the upper half of the totals is added to the lower half until one is left.
 pub(crate) const BLOCK: usize = 256;
 
-/// Bytes ahead of each block of which one cache line is fetched. The processor fetches lines in order by itself, but waits at
-/// each page for its address; so much ahead, the address is known in time. To ask for every line would take longer.
+/// Bytes ahead of each page of which one cache line is fetched. The processor fetches lines in order by itself, but waits at
+/// each page for its address; so much ahead, the address is known in time. To ask for more lines would take longer.
 pub(crate) const AHEAD: usize = 32 << 10;
+
+/// Bytes of the smallest pages that systems have.
+const PAGE: usize = 4 << 10;
 
 /// The totals of one part, which pass from one piece of it to the next.
 pub(crate) type Totals = [f64; LANES];
@@ -76,7 +79,10 @@ where
                 let mut start = 0;
                 while start < len {
                     let (part, whole) = (part.add(start), whole.add(start));
-                    V::prefetch(part.cast::<u8>().wrapping_add(AHEAD));
+                    let ahead = part.cast::<u8>().wrapping_add(AHEAD);
+                    if ahead.addr() % PAGE < BLOCK * size_of::<T>() {
+                        V::prefetch(ahead);
+                    }
                     total = M::reduce(total, block::<V, T, M>(measure, part, whole, BLOCK.min(len - start)));
                     start += BLOCK;
                 }
