@@ -2,10 +2,12 @@
 //! need not be all), 30 are made by repeating them.
 //!
 //! ```text
-//! cargo run --release -p contrib-routes --example speed -- FILE [TOKENS]
+//! cargo run --release -p contrib-routes --example speed -- FILE [TOKENS [STEP]]
 //! ```
 //!
-//! With `TOKENS`, of the first so many alone. The recording lies in memory.
+//! `TOKENS`: of the first so many alone; where the file has fewer, they are repeated, which makes routes of the right shapes that
+//! mean nothing. `STEP`: every so many tokens are targets, too, and with 1, all edges are found, and the routes of each token taken
+//! out of them. The recording lies in memory.
 
 use contrib_core::{Tensor, half::f16};
 use contrib_routes::{
@@ -29,20 +31,20 @@ struct Stored {
 }
 
 impl Stored {
-    /// The tensor of a file, or its first `tokens` rows.
-    fn new(file: &SafeTensors<'_>, name: &str, tokens: Option<usize>) -> Self {
+    /// The tensor of a file, or so many rows of it.
+    fn new(file: &SafeTensors<'_>, name: &str, rows: Option<usize>) -> Self {
         let view = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut shape = view.shape().to_vec();
-        if let Some(tokens) = tokens {
-            shape[0] = shape[0].min(tokens);
-        }
+        shape[0] = rows.unwrap_or(shape[0]);
         let len = shape.iter().product();
         let numbers = match view.dtype() {
-            Dtype::F32 => Numbers::Single(
-                view.data().as_chunks().0[..len].iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-            ),
+            Dtype::F32 => {
+                let numbers = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+                Numbers::Single(numbers.cycle().take(len).collect())
+            }
             Dtype::F16 => {
-                Numbers::Half(view.data().as_chunks().0[..len].iter().map(|&bytes| f16::from_le_bytes(bytes)).collect())
+                let numbers = view.data().as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes));
+                Numbers::Half(numbers.cycle().take(len).collect())
             }
             other => panic!("{name} is of {other:?}"),
         };
@@ -106,35 +108,67 @@ fn time(run: impl Fn() -> Result<Routes, Error>) -> (Duration, Routes) {
     (0..RUNS).map(|_| timed()).min_by_key(|(time, _)| *time).expect("some runs")
 }
 
+/// The layers of a file, and their numbers.
+fn read(path: &str, tokens: Option<usize>) -> (Vec<StoredLayer>, Vec<usize>) {
+    let bytes = std::fs::read(path).expect("a file");
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let recorded: Vec<usize> = (0..LAYERS).filter(|index| file.tensor(&format!("keys.{index}")).is_ok()).collect();
+    (recorded.iter().map(|&index| StoredLayer::new(&file, index, tokens)).collect(), recorded)
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let path = arguments.next().expect("the path of a recording");
     let tokens = arguments.next().map(|tokens| tokens.parse().expect("a number of tokens"));
-    let bytes = std::fs::read(&path).expect("a file");
-    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    let recorded: Vec<usize> = (0..LAYERS).filter(|index| file.tensor(&format!("keys.{index}")).is_ok()).collect();
-    let stored: Vec<StoredLayer> = recorded.iter().map(|&index| StoredLayer::new(&file, index, tokens)).collect();
+    let (stored, recorded) = read(&path, tokens);
     // Each layer is the last recorded one up to it.
     let layer = |index: usize| stored[recorded.partition_point(|&recorded| recorded <= index) - 1].layer();
     let recording = || Memory::new((0..LAYERS).map(layer).collect()).expect("a recording");
     let n_pos = stored[0].tensors[0].shape[0];
-
+    let step: Option<usize> = arguments.next().map(|step| step.parse().expect("a number of tokens"));
+    let many: Vec<usize> = (0..n_pos).rev().step_by(step.unwrap_or(n_pos)).collect();
     println!("{n_pos} tokens, {LAYERS} layers of which {} differ; shortest of {RUNS} runs", recorded.len());
+    // From here on, the most is counted anew.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let before = memory();
     let each = Options::default();
     let summed = Options { heads: HeadEdges::Summed, ..each };
     let renormalised = Options { renormalise: Some(0.01), ..each };
     let both = Options { renormalise: Some(0.01), ..summed };
     for (name, options) in [("each head", each), ("summed", summed), ("renormalised", renormalised), ("both", both)] {
-        for (of_targets, targets) in [("last token", Targets::At(&[n_pos - 1])), ("all tokens", Targets::All)] {
-            let (time, found) = time(|| routes(&mut recording(), targets, &options));
-            println!("{name:>14}, {of_targets}: {time:>10.1?}, {} nodes, {} edges", found.n_nodes(), found.n_edges());
+        for targets in [&many[..1], &many] {
+            let (time, found) = time(|| routes(&mut recording(), Targets::At(targets), &options));
+            let (targets, nodes, edges) = (targets.len(), found.n_nodes(), found.n_edges());
+            println!("{name:>14}, {targets:>4} targets: {time:>10.1?}, {nodes} nodes, {edges} edges");
+            if many.len() == 1 {
+                break;
+            }
         }
     }
-    let (time_of_all, all) = time(|| routes(&mut recording(), Targets::All, &Options { extent: Extent::All, ..each }));
-    println!("{:>14}, all edges: {time_of_all:>11.1?}, {} nodes, {} edges", "each head", all.n_nodes(), all.n_edges());
-    let (time, _) = time(|| {
-        (0..n_pos - 1).try_for_each(|target| all.routes_to(Targets::At(&[target]), 0.0).map(drop))?;
-        all.routes_to(Targets::At(&[n_pos - 1]), 0.0)
-    });
-    println!("those of each token on its own, taken out of that: {time:.1?}");
+    if step == Some(1) {
+        let options = Options { extent: Extent::All, ..each };
+        let (time_of_all, all) = time(|| routes(&mut recording(), Targets::At(&[n_pos - 1]), &options));
+        println!(
+            "{:>14}, all edges:    {time_of_all:>10.1?}, {} nodes, {} edges",
+            "each head",
+            all.n_nodes(),
+            all.n_edges()
+        );
+        let (time, _) = time(|| {
+            many.iter().try_for_each(|&target| all.routes_to(Targets::At(&[target]), 0.0).map(drop))?;
+            Ok(all.clone())
+        });
+        println!("those of each token on its own, taken out of that: {time:.1?}");
+    }
+    if let (Some([before, _]), Some([_, peak])) = (before, memory()) {
+        println!("at most {:.1} MB beside the recording", (peak - before) / 1e3);
+    }
+}
+
+/// Kilobytes of memory: now, and at most so far. (On Linux.)
+fn memory() -> Option<[f64; 2]> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let of =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
+    Some([of("VmRSS:")?, of("VmHWM:")?])
 }

@@ -131,11 +131,11 @@ proptest! {
         prop_assert_eq!(found.starts().len(), found.n_nodes() + 1);
         prop_assert_eq!(found.starts()[0], 0);
         let mut flows = vec![0.0; found.n_nodes()];
-        for node in 0..found.n_nodes() {
+        for (node, flow) in flows.iter_mut().enumerate() {
             prop_assert_eq!(found.find(found.node(node)), Some(node));
             let Node { layer, kind, position } = found.node(node);
             if layer + 1 == choices.n_layers && kind == NodeKind::ResidPost && targets.contains(&position) {
-                flows[node] += 1.0;
+                *flow += 1.0;
             }
             let keys: Vec<_> = found.edges_to(node).map(|edge| {
                 (found.edge_froms()[edge], found.edge_kinds()[edge], found.edge_heads()[edge])

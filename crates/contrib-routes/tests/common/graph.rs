@@ -110,17 +110,14 @@ impl Graph {
                 let resid_post = layer.arrays["resid_post"].row(&[position]);
                 let mut of_post = parts_of_mlp(layer, index, position);
                 let of_attention = parts_of_attention(layer, index, position, choices, options);
-                let read = match layer.arrays.get("resid_mid") {
-                    Some(resid_mid) => {
-                        let vector = resid_mid.row(&[position]);
-                        weights_of(mid, &vector, &of_attention, options, &mut graph);
-                        of_post.push(Part { from: mid, kind: EdgeKind::Residual, head: None, vector });
-                        mid
-                    }
-                    None => {
-                        of_post.extend(of_attention);
-                        resid_pre(index, position)
-                    }
+                let read = if let Some(resid_mid) = layer.arrays.get("resid_mid") {
+                    let vector = resid_mid.row(&[position]);
+                    weights_of(mid, &vector, &of_attention, options, &mut graph);
+                    of_post.push(Part { from: mid, kind: EdgeKind::Residual, head: None, vector });
+                    mid
+                } else {
+                    of_post.extend(of_attention);
+                    resid_pre(index, position)
                 };
                 weights_of(post, &resid_post, &of_post, options, &mut graph);
                 let weight = graph.weights[&(mlp, post, EdgeKind::MlpOutput, None)];

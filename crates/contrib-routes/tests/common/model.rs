@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// What a model is like.
+#[allow(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 #[derive(Clone, Copy, Debug)]
 pub struct Choices {
     pub seed: u64,
@@ -110,7 +111,9 @@ impl Array {
     /// The first elements of some axes.
     fn first(&self, axes: &[usize], len: usize) -> Array {
         let mut shape = self.shape.clone();
-        axes.iter().for_each(|&axis| shape[axis] = shape[axis].min(len));
+        for &axis in axes {
+            shape[axis] = shape[axis].min(len);
+        }
         let place = |number: usize| {
             let (mut rest, mut place, mut stride) = (number, 0, 1);
             for (&extent, &of_all) in shape.iter().zip(&self.shape).rev() {
@@ -202,7 +205,9 @@ impl Model {
             }
             for of_head in &mut layer.pattern {
                 of_head.truncate(n_pos);
-                of_head.iter_mut().for_each(|of_query| of_query.truncate(n_pos));
+                for of_query in of_head {
+                    of_query.truncate(n_pos);
+                }
             }
         }
         model
@@ -355,14 +360,12 @@ impl LayerOfModel {
 
     /// What a head brings from a key to a query.
     pub fn moved(&self, choices: &Choices, query: usize, key: usize, head: usize) -> Vec<f64> {
-        let direction = match self.arrays.get("value_output") {
-            Some(value_output) => value_output.row(&[key, head]),
-            None => {
-                let value = self.arrays["values"].row(&[key, head / choices.heads_of_kv]);
-                let matrix: Vec<f64> =
-                    (0..choices.d_head).flat_map(|row| self.arrays["w_o"].row(&[head, row])).collect();
-                naive::projected(&value, &matrix, choices.d_model)
-            }
+        let direction = if let Some(value_output) = self.arrays.get("value_output") {
+            value_output.row(&[key, head])
+        } else {
+            let value = self.arrays["values"].row(&[key, head / choices.heads_of_kv]);
+            let matrix: Vec<f64> = (0..choices.d_head).flat_map(|row| self.arrays["w_o"].row(&[head, row])).collect();
+            naive::projected(&value, &matrix, choices.d_model)
         };
         let scale = match self.arrays.get("attn_scale") {
             Some(scale) => {
