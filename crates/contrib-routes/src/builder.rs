@@ -2,8 +2,8 @@
 
 use crate::allocate::{extend, filled, push, reserve};
 use crate::error::Error;
+use crate::found::{Found, NO_HEAD, Part};
 use crate::graph::{EdgeKind, Edges, NodeKind, Nodes, Routes, Shape};
-use crate::layer::{Found, NO_HEAD, Part};
 
 /// A graph of which rows are still missing.
 pub(crate) struct Builder {

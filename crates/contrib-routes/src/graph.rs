@@ -1,6 +1,6 @@
 //! Routes as a graph: flat arrays of nodes and edges, in the order of compressed sparse rows.
 
-use crate::layer::NO_HEAD;
+use crate::found::NO_HEAD;
 use crate::options::HeadEdges;
 use std::ops::Range;
 

@@ -51,9 +51,12 @@
 
 mod allocate;
 mod builder;
+mod coefficients;
+mod contributions;
 mod difference;
 mod error;
 mod flow;
+mod found;
 mod graph;
 mod layer;
 mod options;

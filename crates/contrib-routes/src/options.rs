@@ -1,5 +1,6 @@
 //! What a caller can choose.
 
+use crate::allocate::with_capacity;
 use crate::error::Error;
 use contrib_core::{Context, Norm};
 
@@ -113,13 +114,18 @@ impl Options<'_> {
 impl Targets<'_> {
     /// The positions, in order and without repetition.
     pub(crate) fn positions(self, n_pos: usize) -> Result<Vec<u32>, Error> {
-        let Targets::At(targets) = self else { return Ok((0..n_pos as u32).collect()) };
-        if let Some(&got) = targets.iter().find(|&&target| target >= n_pos) {
-            return Err(Error::Target { got, positions: n_pos });
+        let mut positions = with_capacity(if let Targets::At(targets) = self { targets.len() } else { n_pos })?;
+        match self {
+            Targets::All => positions.extend(0..n_pos as u32),
+            Targets::At(targets) => {
+                if let Some(&got) = targets.iter().find(|&&target| target >= n_pos) {
+                    return Err(Error::Target { got, positions: n_pos });
+                }
+                positions.extend(targets.iter().map(|&target| target as u32));
+                positions.sort_unstable();
+                positions.dedup();
+            }
         }
-        let mut positions: Vec<u32> = targets.iter().map(|&target| target as u32).collect();
-        positions.sort_unstable();
-        positions.dedup();
         Ok(positions)
     }
 }

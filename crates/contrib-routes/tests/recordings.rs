@@ -5,8 +5,8 @@ mod common;
 use common::model::{Choices, Model};
 use contrib_core::{Tensor, half::f16};
 use contrib_routes::{
-    Attends, Error, Extent, File, HeadEdges, Layer, Memory, Options, Recording, Routes, Scores, Targets, routes,
-    routes_with_progress,
+    Attends, Attention, Error, Extent, File, HeadEdges, Layer, Memory, Moves, Options, Recording, Routes, Scores,
+    Targets, routes, routes_with_progress,
 };
 use contrib_testing::{Kind, Random};
 use std::ops::ControlFlow;
@@ -261,6 +261,34 @@ fn choices_that_cannot_be_are_errors() {
     );
     found.routes_to(Targets::At(&[2]), f64::NAN).unwrap_err();
     assert_eq!(routes(&mut model.recording(), Targets::At(&[]), &options).unwrap().n_nodes(), 0);
+}
+
+#[test]
+fn a_prompt_without_tokens_and_a_model_without_heads_have_routes() {
+    static NUMBERS: [f32; 40] = [0.5; 40];
+    let tensor = |shape: &[usize]| Tensor::new(&NUMBERS, shape).unwrap();
+    for (n_pos, n_heads) in [(0, 2), (3, 0), (0, 0)] {
+        let stream = tensor(&[n_pos, 4]);
+        let layer = Layer {
+            resid_pre: stream,
+            resid_mid: Some(stream),
+            resid_post: stream,
+            attention: Attention {
+                attends: Attends::Pattern(tensor(&[n_heads, n_pos, n_pos])),
+                moves: Moves::ValueOutput(tensor(&[n_pos, n_heads, 4])),
+                scale: None,
+                bias: None,
+            },
+            mlp_out: stream,
+            mlp_bias: None,
+        };
+        for heads in [HeadEdges::Each, HeadEdges::Summed] {
+            let options = Options { heads, ..Options::default() };
+            let found = routes(&mut Memory::new(vec![layer]).unwrap(), Targets::All, &options).unwrap();
+            // From each embedding to the stream after attention, from there to the next stream, and by the MLP.
+            assert_eq!((found.n_nodes(), found.n_edges()), (4 * n_pos, 4 * n_pos));
+        }
+    }
 }
 
 /// An engine that makes each layer when it is needed, in the same memory.

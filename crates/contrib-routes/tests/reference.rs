@@ -1,7 +1,7 @@
 //! The routes that the reference finds in the recording of `examples/data`, in `f64`: 36 cases of renormalisation, threshold and
 //! target. `tests/data/compact.py` says how they are stored.
 
-use contrib_routes::{EdgeKind, File, HeadEdges, MaskedKeys, Node, NodeKind, Options, Targets, routes};
+use contrib_routes::{EdgeKind, Extent, File, HeadEdges, MaskedKeys, Node, NodeKind, Options, Targets, routes};
 use std::collections::BTreeMap;
 
 const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/smollm2-135m-capitals.safetensors");
@@ -96,4 +96,23 @@ fn a_recording_has_as_many_edges_by_its_queries_and_keys_as_by_its_pattern() {
     let by_queries_and_keys = of(&mut recording);
     assert!(by_pattern.n_edges().abs_diff(by_queries_and_keys.n_edges()) <= by_pattern.n_edges() / 50);
     assert!(by_pattern.edges().all(|edge| edge.head.is_some() == (edge.kind == EdgeKind::Attention)));
+}
+
+#[test]
+fn top_down_in_a_real_recording_is_its_whole_graph_filtered_backwards() {
+    let mut recording = File::open(RECORDING).unwrap();
+    for by_pattern in [true, false] {
+        recording.read_by_pattern(by_pattern).unwrap();
+        for renormalise in [None, Some(0.01)] {
+            for heads in [HeadEdges::Each, HeadEdges::Summed] {
+                let options = Options { renormalise, heads, ..Options::default() };
+                let whole = Options { extent: Extent::All, ..options };
+                let all = routes(&mut recording, Targets::All, &whole).unwrap();
+                for target in [0, 5, 11] {
+                    let top_down = routes(&mut recording, Targets::At(&[target]), &options).unwrap();
+                    assert_eq!(all.routes_to(Targets::At(&[target]), options.threshold).unwrap(), top_down);
+                }
+            }
+        }
+    }
 }

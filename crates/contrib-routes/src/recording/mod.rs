@@ -20,7 +20,7 @@ use crate::error::Error;
 /// ([`File`]), or from an engine that computes or loads them. Only one layer is held at a time, so that an engine may
 /// use the same memory for all. The last layer comes first, and none comes twice.
 ///
-/// The tensors of each layer are checked when they come; errors name them as SPEC does, such as `resid_mid.3`.
+/// The tensors of each layer are checked when they come; errors name them as [`File`] does, such as `resid_mid.3`.
 pub trait Recording {
     /// The number of layers.
     fn n_layers(&self) -> usize;

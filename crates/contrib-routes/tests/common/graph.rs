@@ -1,4 +1,4 @@
-//! The graph of a model as SPEC says, in `f64`: every whole, every part, every edge.
+//! The graph of a model as it is defined, in `f64`: every whole, every part, every edge.
 
 use super::model::{Choices, LayerOfModel, Model};
 use contrib_routes::{EdgeKind, HeadEdges, MaskedKeys, NodeKind, Options, Routes};
