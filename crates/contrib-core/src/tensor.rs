@@ -1,11 +1,12 @@
 //! Views of tensors that somebody else owns, checked once when they are made.
 
 use crate::axes::Axes;
-use crate::dtype::{DType, Element};
+use crate::dtype::{DType, Element, with_element};
 use crate::error::{Argument, Cause, Error, Shape};
 use crate::list::{List, MAX_NDIM};
 use std::ffi::c_void;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A tensor to read: a pointer, an element type, a shape, and a stride in elements for each axis.
 ///
@@ -179,6 +180,67 @@ impl<'a> Tensor<'a> {
             self.axes.extents.len()
         );
         Tensor { axes: self.axes.permuted(order), ..*self }
+    }
+
+    /// The same elements with one more axis, of one element, which comes to be at the place `at`: of `[pos, d_model]`, for
+    /// example, `[1, pos, d_model]`.
+    ///
+    /// # Panics
+    /// If there are fewer than `at` axes, or [`MAX_NDIM`] already.
+    #[must_use]
+    pub fn with_axis(&self, at: usize) -> Self {
+        let ndim = self.shape().len();
+        assert!(at <= ndim && ndim < MAX_NDIM, "no axis can be put at {at} of {ndim}");
+        let mut axes = [Axis::Broadcast(1); MAX_NDIM];
+        for own in 0..ndim {
+            axes[own + usize::from(own >= at)] = Axis::Own(own);
+        }
+        self.with_axes(&axes[..=ndim])
+    }
+
+    /// The elements whose index on `axis` is in `range`.
+    ///
+    /// ```
+    /// let tensor = contrib_core::Tensor::new(&[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[3, 2])?;
+    /// let mut last_rows = [0.0_f32; 4];
+    /// tensor.narrowed(0, 1..3).copy_to(&mut last_rows);
+    /// assert_eq!(last_rows, [3.0, 4.0, 5.0, 6.0]);
+    /// # Ok::<(), contrib_core::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no such axis, or it does not reach as far as `range`.
+    #[must_use]
+    pub fn narrowed(&self, axis: usize, range: Range<usize>) -> Self {
+        let extent = self.shape()[axis];
+        assert!(range.start <= range.end && range.end <= extent, "{range:?} is not within {extent} elements");
+        let mut left = self.axes;
+        left.extents[axis] = range.len();
+        // An empty tensor's elements have no addresses that could be wrong.
+        let Ok(Some((min, max))) = left.span(self.dtype.size()) else {
+            return Tensor { axes: left, addresses: (0, 0), ..*self };
+        };
+        let size = self.dtype.size() as isize;
+        let data = self.data.wrapping_offset(left.strides[axis] * range.start as isize * size);
+        let first = data.addr().wrapping_add_signed(min * size);
+        let last = data.addr().wrapping_add_signed((max + 1) * size);
+        Tensor { data, axes: left, addresses: (first, last), ..*self }
+    }
+
+    /// Writes the elements to `out`, in row-major order, each as the nearest number of its type.
+    ///
+    /// # Panics
+    /// Unless `out` has as many elements.
+    pub fn copy_to<T: Element>(&self, out: &mut [T]) {
+        assert_eq!(out.len(), self.axes.count(), "one element for each of the tensor's");
+        let mut walk = self.axes.walk_from(0);
+        with_element!(self.dtype, Own => {
+            for out in out {
+                let element = self.data.cast::<Own>().wrapping_offset(walk.next_offset());
+                // SAFETY: the offset is that of one of the view's elements, which can be read for 'a.
+                *out = T::nearest(unsafe { element.read() }.to_f64());
+            }
+        });
     }
 
     /// The same elements with the axes that `axes` gives: each an axis of this view, or one of the given extent along which
