@@ -5,7 +5,22 @@ use crate::list::{List, MAX_NDIM};
 use std::fmt;
 
 /// An extent that may be anything, in the expected shape of an error.
-pub(crate) const ANY: usize = usize::MAX;
+pub const ANY: usize = usize::MAX;
+
+/// Extents as errors show them: `[2, *, 768]`, where [`ANY`] is `*`.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownExtents<'a>(pub &'a [usize]);
+
+impl fmt::Display for ShownExtents<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (axis, &extent) in self.0.iter().enumerate() {
+            let separator = if axis == 0 { "" } else { ", " };
+            if extent == ANY { write!(f, "{separator}*")? } else { write!(f, "{separator}{extent}")? }
+        }
+        f.write_str("]")
+    }
+}
 
 /// The extents of a tensor as an error reports them: at most [`MAX_NDIM`] numbers, where `*` stands for any.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,12 +44,7 @@ impl Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (axis, &extent) in self.0.iter().enumerate() {
-            let separator = if axis == 0 { "" } else { ", " };
-            if extent == ANY { write!(f, "{separator}*")? } else { write!(f, "{separator}{extent}")? }
-        }
-        f.write_str("]")
+        ShownExtents(self.extents()).fmt(f)
     }
 }
 

@@ -75,6 +75,10 @@ pub use error::{Argument, Cause, Error, Shape};
 #[doc(hidden)]
 pub use memory::try_box;
 
+// For `contrib-routes`, whose errors show shapes as these do.
+#[doc(hidden)]
+pub use error::{ANY, ShownExtents};
+
 /// The README's Rust code is a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

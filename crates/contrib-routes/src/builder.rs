@@ -1,7 +1,8 @@
 //! Builds a graph row by row, from the top down.
 
-use crate::allocate::{extend, filled, push, reserve};
+use crate::allocate::{filled, push, reserve};
 use crate::error::Error;
+use crate::flow;
 use crate::found::{Found, NO_HEAD, Part};
 use crate::graph::{EdgeKind, Edges, NodeKind, Nodes, Routes, Shape};
 
@@ -56,9 +57,9 @@ impl Builder {
         let len = self.nodes.kind.len();
         let first = u32::try_from(len).ok().filter(|first| first.checked_add(positions.len() as u32).is_some());
         let first = first.ok_or(Error::TooLarge { what: "nodes", got: len })?;
-        extend(&mut self.nodes.layer, &filled(layer as u32, positions.len())?)?;
-        extend(&mut self.nodes.kind, &filled(kind, positions.len())?)?;
-        extend(&mut self.nodes.position, &positions)?;
+        for &position in &positions {
+            self.nodes.push(layer as u32, kind, position)?;
+        }
         Ok(Level { first, positions })
     }
 
@@ -112,21 +113,14 @@ impl Builder {
         let edges = &mut self.edges;
         push(&mut self.nodes.starts, edges.kind.len())?;
         for &(from, kind, head, weight) in &self.row {
-            push(&mut edges.from, from)?;
-            push(&mut edges.to, to)?;
-            push(&mut edges.kind, kind)?;
-            push(&mut edges.head, head)?;
-            push(&mut edges.weight, weight)?;
+            edges.push(from, to, kind, head, weight)?;
         }
         Ok(())
     }
 
-    /// The graph, all of whose rows were added, with no flow yet.
-    pub(crate) fn finish(mut self, shape: Shape) -> Result<Routes, Error> {
-        push(&mut self.nodes.starts, self.edges.kind.len())?;
-        self.nodes.flow = filled(0.0, self.nodes.kind.len())?;
-        self.edges.flow = filled(0.0, self.edges.kind.len())?;
-        Ok(Routes { shape, nodes: self.nodes, edges: self.edges })
+    /// The graph, all of whose rows were added.
+    pub(crate) fn finish(self, shape: Shape) -> Result<Routes, Error> {
+        flow::divided(shape, self.nodes, self.edges)
     }
 }
 

@@ -1,10 +1,7 @@
 //! What can go wrong, and the sentence that says so.
 
-use contrib_core::DType;
+use contrib_core::{DType, ShownExtents};
 use std::fmt;
-
-/// An extent that may be anything, in an expected shape.
-pub(crate) const ANY: usize = usize::MAX;
 
 /// Why there is no result. There is never a part of one.
 #[derive(Debug)]
@@ -124,20 +121,6 @@ pub enum Error {
     Recording(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A shape as errors show it.
-struct Shape<'a>(&'a [usize]);
-
-impl fmt::Display for Shape<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[")?;
-        for (axis, &extent) in self.0.iter().enumerate() {
-            let separator = if axis == 0 { "" } else { ", " };
-            if extent == ANY { write!(f, "{separator}*")? } else { write!(f, "{separator}{extent}")? }
-        }
-        f.write_str("]")
-    }
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -146,7 +129,7 @@ impl fmt::Display for Error {
             Error::Metadata { key, problem } => write!(f, "metadata: {key}: {problem}"),
             Error::Missing { tensor } => write!(f, "{tensor}: missing"),
             Error::Shape { tensor, expected, got, like } => {
-                write!(f, "{tensor}: expected {} to match {like}, got {}", Shape(expected), Shape(got))
+                write!(f, "{tensor}: expected {} to match {like}, got {}", ShownExtents(expected), ShownExtents(got))
             }
             Error::Heads { tensor, heads, kv_heads } => {
                 write!(f, "{tensor}: expected a number of key-value heads that divides {heads} heads, got {kv_heads}")
@@ -156,7 +139,7 @@ impl fmt::Display for Error {
                 write!(f, "{tensor}: expected a place in the file that is a multiple of {} bytes", dtype.size())
             }
             Error::Number { name, expected, got } => write!(f, "{name}: expected {expected}, got {got}"),
-            Error::NotFinite { tensor, index } => write!(f, "{tensor}: not a finite number at {}", Shape(index)),
+            Error::NotFinite { tensor, index } => write!(f, "{tensor}: not a finite number at {}", ShownExtents(index)),
             Error::NotANumber { layer, position } => {
                 write!(f, "contributions at layer {layer}, position {position} are too large to be calculated")
             }

@@ -1,5 +1,7 @@
 //! Routes as a graph: flat arrays of nodes and edges, in the order of compressed sparse rows.
 
+use crate::allocate::push;
+use crate::error::Error;
 use crate::found::NO_HEAD;
 use crate::options::HeadEdges;
 use std::ops::Range;
@@ -115,6 +117,28 @@ pub(crate) struct Edges {
     pub(crate) head: Vec<u32>,
     pub(crate) weight: Vec<f64>,
     pub(crate) flow: Vec<f64>,
+}
+
+impl Nodes {
+    /// Adds a node, to which no flow is divided yet.
+    pub(crate) fn push(&mut self, layer: u32, kind: NodeKind, position: u32) -> Result<(), Error> {
+        push(&mut self.layer, layer)?;
+        push(&mut self.kind, kind)?;
+        push(&mut self.position, position)?;
+        push(&mut self.flow, 0.0)
+    }
+}
+
+impl Edges {
+    /// Adds an edge, to which no flow is divided yet.
+    pub(crate) fn push(&mut self, from: u32, to: u32, kind: EdgeKind, head: u32, weight: f64) -> Result<(), Error> {
+        push(&mut self.from, from)?;
+        push(&mut self.to, to)?;
+        push(&mut self.kind, kind)?;
+        push(&mut self.head, head)?;
+        push(&mut self.weight, weight)?;
+        push(&mut self.flow, 0.0)
+    }
 }
 
 impl Routes {
@@ -233,6 +257,14 @@ impl Routes {
             }
         }
         None
+    }
+
+    /// The positions of the last `resid_post`, whose nodes come before all others.
+    pub(crate) fn last_positions(&self) -> &[u32] {
+        let Nodes { layer, kind, position, .. } = &self.nodes;
+        let last = self.shape.n_layers.saturating_sub(1);
+        let is_last = |&node: &usize| layer[node] as usize == last && kind[node] == NodeKind::ResidPost;
+        &position[..(0..kind.len()).take_while(is_last).count()]
     }
 
     /// The layer of each node.

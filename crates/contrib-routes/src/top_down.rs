@@ -3,7 +3,6 @@
 use crate::allocate::{extend, with_capacity};
 use crate::builder::{Builder, Level, Parts, origins};
 use crate::error::Error;
-use crate::flow;
 use crate::found::{Found, Part};
 use crate::graph::{NodeKind, Routes, Shape};
 use crate::layer::Wholes;
@@ -51,9 +50,7 @@ pub fn routes_with_progress(
     }
     work.builder.empty_rows(&reached)?;
     let Options { heads, threshold, .. } = *options;
-    let mut routes = work.builder.finish(Shape { n_layers, n_pos, n_heads, heads, threshold, targets })?;
-    flow::divide(&mut routes);
-    Ok(routes)
+    work.builder.finish(Shape { n_layers, n_pos, n_heads, heads, threshold, targets })
 }
 
 /// What the layers of one call share.

@@ -1,6 +1,6 @@
 //! Where the flow of routes comes from: by head, MLP, bias, token and layer.
 
-use crate::allocate::filled;
+use crate::allocate::{extend, filled};
 use crate::error::Error;
 use crate::graph::{EdgeKind, NodeKind, Routes};
 use crate::options::HeadEdges;
@@ -144,7 +144,7 @@ impl Totals {
             return Err(Error::Unlike { what: "heads" });
         }
         let missing = other.tokens.len().saturating_sub(self.tokens.len());
-        crate::allocate::extend(&mut self.tokens, &filled(0.0, missing)?)?;
+        extend(&mut self.tokens, &filled(0.0, missing)?)?;
         let add = |sums: &mut [f64], others: &[f64]| sums.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
         if let (Some(heads), Some(others)) = (&mut self.heads, &other.heads) {
             add(heads, others);

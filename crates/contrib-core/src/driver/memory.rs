@@ -11,12 +11,18 @@ use std::mem;
 use std::ops::{Deref, DerefMut, Range};
 use std::slice;
 
-/// A list of so many values, or an error. It is for what is not plain, or is little: none of it is kept.
-pub(super) fn list<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Error> {
+/// A list with memory for so many values, or an error. It is for what is not plain, or is little: none of it is kept.
+pub(super) fn empty_list<T>(capacity: usize) -> Result<Vec<T>, Error> {
     let mut list = Vec::new();
-    if list.try_reserve_exact(len).is_err() {
-        return Err(Error::out_of_memory(len.saturating_mul(size_of::<T>())));
+    if list.try_reserve_exact(capacity).is_err() {
+        return Err(Error::out_of_memory(capacity.saturating_mul(size_of::<T>())));
     }
+    Ok(list)
+}
+
+/// A list of so many values, or an error.
+pub(super) fn list<T: Clone>(len: usize, value: T) -> Result<Vec<T>, Error> {
+    let mut list = empty_list(len)?;
     list.resize(len, value);
     Ok(list)
 }

@@ -2,7 +2,7 @@
 
 use super::gemm::Gemm;
 use super::matrix::Matrix;
-use super::memory::{Buffer, Shared, WorkingMemory};
+use super::memory::{Buffer, Shared, WorkingMemory, empty_list};
 use super::projection::Projection;
 use crate::axes::Axes;
 use crate::context::threads::Threads;
@@ -29,10 +29,7 @@ impl PreparedMatrices {
     /// Those of a projection `[p.., r, d]` that has elements, none of which is `f64`. They begin at the offsets of `starts`.
     pub(crate) fn new(projection: &Tensor<'_>, starts: &Axes, options: &Options<'_>) -> Result<Self, Error> {
         let count = starts.count();
-        let mut offsets = Vec::new();
-        if offsets.try_reserve_exact(count).is_err() {
-            return Err(Error::out_of_memory(count.saturating_mul(size_of::<isize>())));
-        }
+        let mut offsets = empty_list(count)?;
         let mut walk = starts.walk_from(0);
         offsets.extend((0..count).map(|_| walk.next_offset()));
         // Matrices that overlap may begin at the same element.
@@ -42,10 +39,7 @@ impl PreparedMatrices {
         let plan = Projection::new(projection, projection.shape().len() - 2);
         let len = projection.shape()[projection.shape().len() - 1];
         let memory = WorkingMemory::ALLOCATOR;
-        let mut matrices = Vec::new();
-        if matrices.try_reserve_exact(offsets.len()).is_err() {
-            return Err(Error::out_of_memory(offsets.len().saturating_mul(size_of::<Matrix<'_, f32>>())));
-        }
+        let mut matrices = empty_list(offsets.len())?;
         for _ in &offsets {
             // With what the 2-norm needs: the object serves all norms.
             matrices.push(Matrix::new(plan.rows, len, Reduction::Squares, memory)?);

@@ -861,26 +861,37 @@ static void *call_everything(void *different) {
     return NULL;
 }
 
-static void many_hosts(void) {
-    contrib_context *context = new_context(2);
-    pthread_t threads[HOSTS];
-    pthread_attr_t small;
-    int different[HOSTS][2], any = 0;
-    of_hosts[0] = context;
-    of_hosts[1] = NULL;
-    pthread_attr_init(&small);
+/* Attributes of threads with stacks of 64 KiB. */
+static void init_small(pthread_attr_t *small) {
+    pthread_attr_init(small);
     /* Some systems ask for more. */
     size_t least = (size_t)PTHREAD_STACK_MIN;
-    must(pthread_attr_setstacksize(&small, least > 64 * 1024 ? least : 64 * 1024) == 0, "pthread_attr_setstacksize");
+    must(pthread_attr_setstacksize(small, least > 64 * 1024 ? least : 64 * 1024) == 0, "pthread_attr_setstacksize");
+}
+
+/* Whether results differ on any of 8 threads with these attributes, which use `of_hosts` at the same time. */
+static int differ_on_hosts(const pthread_attr_t *attributes) {
+    pthread_t threads[HOSTS];
+    int different[HOSTS][2], any = 0;
     for (int i = 0; i < HOSTS; i++) {
         different[i][0] = 0;
         different[i][1] = 5 * i;
-        must(pthread_create(&threads[i], &small, call_everything, different[i]) == 0, "pthread_create");
+        must(pthread_create(&threads[i], attributes, call_everything, different[i]) == 0, "pthread_create");
     }
     for (int i = 0; i < HOSTS; i++) {
         pthread_join(threads[i], NULL);
         any |= different[i][0];
     }
+    return any;
+}
+
+static void many_hosts(void) {
+    contrib_context *context = new_context(2);
+    pthread_attr_t small;
+    of_hosts[0] = context;
+    of_hosts[1] = NULL;
+    init_small(&small);
+    int any = differ_on_hosts(&small);
     pthread_attr_destroy(&small);
     contrib_context_free(context);
     check(!any, "8 threads with stacks of 64 KiB, on one context and on none: the same bits");
@@ -940,12 +951,9 @@ static int host_context_works_after_fork(void) {
 
 static void threads_of_the_host(void) {
     pthread_attr_t small;
-    pthread_t threads[HOSTS];
-    int different[HOSTS][2], any = 0, well = 1;
+    int well = 1;
     char what[128];
-    size_t least = (size_t)PTHREAD_STACK_MIN;
-    pthread_attr_init(&small);
-    must(pthread_attr_setstacksize(&small, least > 64 * 1024 ? least : 64 * 1024) == 0, "pthread_attr_setstacksize");
+    init_small(&small);
 
     const contrib_parallel_for all[] = {on_new_threads, in_reverse, nothing, the_last_twice};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -957,16 +965,7 @@ static void threads_of_the_host(void) {
 
     of_parent = host_context(3, on_new_threads, &small);
     of_hosts[0] = of_hosts[1] = of_parent;
-    for (int i = 0; i < HOSTS; i++) {
-        different[i][0] = 0;
-        different[i][1] = 5 * i;
-        must(pthread_create(&threads[i], &small, call_everything, different[i]) == 0, "pthread_create");
-    }
-    for (int i = 0; i < HOSTS; i++) {
-        pthread_join(threads[i], NULL);
-        any |= different[i][0];
-    }
-    check(!any, "8 threads on one context of the host at the same time: the same bits");
+    check(!differ_on_hosts(&small), "8 threads on one context of the host at the same time: the same bits");
     check_in_child(host_context_works_after_fork, "in a child after fork(): the host is called as before");
     contrib_context_free(of_parent);
     pthread_attr_destroy(&small);

@@ -1,9 +1,9 @@
 //! Whether the tensors of a layer fit together. Past this, the code has no more errors of shapes.
 
 use super::layer::{Attends, Layer, Moves};
-use crate::allocate::with_capacity;
-use crate::error::{ANY, Error};
-use contrib_core::Tensor;
+use crate::allocate::filled;
+use crate::error::Error;
+use contrib_core::{ANY, Tensor};
 
 /// What all layers of a recording have in common.
 #[derive(Clone, Copy, Debug)]
@@ -135,8 +135,7 @@ fn first_not_finite(tensor: &Tensor<'_>) -> Option<Vec<usize>> {
     let shape = tensor.shape();
     let (&row_len, outer) = shape.split_last()?;
     let rows: usize = if row_len == 0 { 0 } else { outer.iter().product() };
-    let mut row = with_capacity::<f64>(row_len).ok()?;
-    row.resize(row_len, 0.0);
+    let mut row = filled(0.0_f64, row_len).ok()?;
     for number in 0..rows {
         let mut index = index_of(number, outer);
         let view = index.iter().enumerate().fold(*tensor, |view, (axis, &at)| view.narrowed(axis, at..at + 1));

@@ -12,7 +12,7 @@ use super::wholes::Wholes;
 use crate::axes::Walk;
 use crate::context::threads::Threads;
 use crate::dispatch::Arithmetic;
-use crate::driver::memory::{Buffer, Shared, WorkingMemory};
+use crate::driver::memory::{Buffer, Shared, WorkingMemory, empty_list};
 use crate::driver::plan::{CoefficientsPlan, FactoredPlan, WholePlan};
 use crate::driver::proximity::WholeNorm;
 use crate::error::Error;
@@ -104,10 +104,7 @@ impl<'m, N: Arithmetic> Memory<'m, N> {
         let (keys, values) = (one_pass(Kind::Keys)?, one_pass(Kind::Values)?);
         // For few wholes it takes longer to keep panels than to read them again.
         let kept = if block <= FEW { 0 } else { schedule.spans.iter().map(Span::panels).max().unwrap_or(0) };
-        let mut workspaces = Vec::new();
-        if workspaces.try_reserve_exact(threads.count()).is_err() {
-            return Err(Error::out_of_memory(threads.count() * size_of::<Workspace<'_, N>>()));
-        }
+        let mut workspaces = empty_list(threads.count())?;
         for _ in 0..threads.count() {
             workspaces.push(Workspace::new(plan, whole.vectors.len, block, kept, memory)?);
         }
