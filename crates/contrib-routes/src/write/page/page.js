@@ -163,7 +163,7 @@ function writeTokens(shown) {
     const share = routes.tokenShares[position];
     const button = element('button', '', { type: 'button', 'data-position': position });
     button.append(tokenText(position, true));
-    if (share >= LEAST_SHARE) {
+    if (!picture.isFaint(share)) {
       button.className = 'reached';
       button.append(element('span', ` ${percent(share)}`));
     }
