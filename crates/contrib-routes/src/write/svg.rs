@@ -545,7 +545,7 @@ impl<'a> Picture<'a> {
                 }
                 None => write!(self.output, "{position}")?,
             }
-            if on_route && self.column < UPRIGHT {
+            if on_route && share >= 0.5 && self.column < UPRIGHT {
                 write!(self.output, "<tspan font-size=\"11\" class=\"stream normal\">")?;
                 write!(self.output, " {share:.0} %</tspan>")?;
             }
