@@ -30,7 +30,10 @@ use contrib::routes::recording::{
     contrib_recording, contrib_recording_free, contrib_recording_new, contrib_recording_open,
 };
 use contrib::routes::totals::{contrib_totals, contrib_totals_add, contrib_totals_free, contrib_totals_new};
-use contrib::routes::write::{CONTRIB_FORMAT_CSV, CONTRIB_FORMAT_JSON, contrib_routes_write};
+use contrib::routes::write::{
+    CONTRIB_FORMAT_CSV, CONTRIB_FORMAT_DOT, CONTRIB_FORMAT_HTML, CONTRIB_FORMAT_JSON, CONTRIB_FORMAT_SVG,
+    contrib_routes_write,
+};
 use contrib::status::{
     CONTRIB_ERROR_NORM, CONTRIB_ERROR_NULL_POINTER, CONTRIB_ERROR_OUT_OF_MEMORY, CONTRIB_OK, contrib_status,
 };
@@ -691,7 +694,13 @@ impl Made {
 }
 
 /// What routes are written as.
-const FORMATS: [i32; 2] = [CONTRIB_FORMAT_JSON, CONTRIB_FORMAT_CSV];
+const FORMATS: [i32; 5] = [
+    CONTRIB_FORMAT_JSON,
+    CONTRIB_FORMAT_CSV,
+    CONTRIB_FORMAT_DOT,
+    CONTRIB_FORMAT_SVG,
+    CONTRIB_FORMAT_HTML,
+];
 
 impl Drop for Made {
     fn drop(&mut self) {
