@@ -694,13 +694,8 @@ impl Made {
 }
 
 /// What routes are written as.
-const FORMATS: [i32; 5] = [
-    CONTRIB_FORMAT_JSON,
-    CONTRIB_FORMAT_CSV,
-    CONTRIB_FORMAT_DOT,
-    CONTRIB_FORMAT_SVG,
-    CONTRIB_FORMAT_HTML,
-];
+const FORMATS: [i32; 5] =
+    [CONTRIB_FORMAT_JSON, CONTRIB_FORMAT_CSV, CONTRIB_FORMAT_DOT, CONTRIB_FORMAT_SVG, CONTRIB_FORMAT_HTML];
 
 impl Drop for Made {
     fn drop(&mut self) {

@@ -168,7 +168,7 @@ fn what_a_callback_returns_is_told() {
     let sentence = "pattern.0: expected a pointer, as there must be without queries_and_keys, got NULL";
     expect(status, CONTRIB_ERROR_NULL_POINTER, sentence);
     // SAFETY: NULL is allowed, and refused.
-    let status = unsafe { contrib_hand_in_layer(ptr::null_mut(), &raw const NO_LAYER) };
+    let status = unsafe { contrib_hand_in_layer(ptr::null_mut(), &NO_LAYER) };
     expect(status, CONTRIB_ERROR_NULL_POINTER, "receiver: expected a pointer, got NULL");
 }
 
@@ -406,9 +406,8 @@ fn arguments_of_functions_that_write_are_checked_before_anything_is_written() {
         unsafe { contrib_routes_write(routes, ptr::null(), format, function, to) }
     };
     for format in [0, 6, -1, i32::MAX] {
-        expect(write(found.0, format, Some(refuse)), CONTRIB_ERROR_FORMAT, {
-            &format!("format: expected one of CONTRIB_FORMAT_ (1 to 5), got {format}")
-        });
+        let sentence = format!("format: expected one of CONTRIB_FORMAT_ (1 to 5), got {format}");
+        expect(write(found.0, format, Some(refuse)), CONTRIB_ERROR_FORMAT, &sentence);
     }
     expect(write(ptr::null(), CONTRIB_FORMAT_JSON, Some(refuse)), pointer, &null("routes"));
     expect(write(found.0, CONTRIB_FORMAT_JSON, None), pointer, &null("write"));

@@ -1,5 +1,6 @@
 //! A small random model whose layers are handed in, by the C API and by the Rust API.
 
+use ::contrib_routes::{Attends, Attention, Layer, Memory, Moves, Scores};
 use contrib::queries_and_keys::{CONTRIB_CAUSAL, contrib_queries_and_keys};
 use contrib::routes::find::{CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_find, contrib_routes_free};
 use contrib::routes::layer::{contrib_hand_in_layer, contrib_layer, contrib_layer_receiver};
@@ -11,7 +12,6 @@ use contrib::routes::source::contrib_recording_source;
 use contrib::status::{CONTRIB_OK, contrib_status};
 use contrib::tensor::{CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_FLOAT, contrib_dtype, contrib_tensor};
 use contrib_core::Tensor;
-use contrib_routes::{Attends, Attention, Layer, Memory, Moves, Scores};
 use contrib_testing::Random;
 use std::cell::Cell;
 use std::ffi::{CString, c_void};
@@ -343,7 +343,8 @@ unsafe extern "C" fn hand_in(user_data: *mut c_void, index: usize, receiver: *mu
     // SAFETY: the receiver is that of this callback, and the struct says what is there.
     let status = unsafe { contrib_hand_in_layer(receiver, &raw const handed.layer) };
     assert!(status == CONTRIB_OK || model.change.is_some());
-    handed.tensors.fill(contrib_tensor { ndim: -1, ..handed.tensors[0] });
+    let broken = contrib_tensor { ndim: -1, ..handed.tensors[0] };
+    handed.tensors.fill(broken);
     returns.map_or(0, |(_, got, _)| got)
 }
 
