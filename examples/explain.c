@@ -36,49 +36,43 @@ static void print_token(const contrib_recording *recording, size_t position)
     putchar('"');
 }
 
-/* Puts the indices of the largest of `n` numbers into `largest`, and returns how many there are above 0, N_SHOWN at most. */
-static size_t find_largest(const double *numbers, size_t n, size_t largest[N_SHOWN])
+/* The index of the largest number above 0 that comes after that at `last` when they are sorted; `n` where there is none. With
+ * `n` as `last`, the largest of all. */
+static size_t next_largest(const double *numbers, size_t n, size_t last)
 {
-    size_t found = 0;
+    size_t next = n;
 
     for (size_t i = 0; i < n; i++) {
-        size_t place = found;
-        if (!(numbers[i] > 0))
-            continue;
-        while (place > 0 && numbers[largest[place - 1]] < numbers[i]) {
-            if (place < N_SHOWN)
-                largest[place] = largest[place - 1];
-            place--;
-        }
-        if (place < N_SHOWN)
-            largest[place] = i;
-        if (found < N_SHOWN)
-            found++;
+        int comes_after = last == n || numbers[i] < numbers[last] || (numbers[i] == numbers[last] && i > last);
+        if (numbers[i] > 0 && comes_after && (next == n || numbers[i] > numbers[next]))
+            next = i;
     }
-    return found;
+    return next;
 }
+
+/* For the indices `i` of the N_SHOWN largest of `n` numbers, the largest first. */
+#define FOR_LARGEST(i, numbers, n) \
+    for (size_t shown = 0, i = next_largest(numbers, n, n); shown < N_SHOWN && i < (n); shown++, i = next_largest(numbers, n, i))
 
 static void print_totals(const contrib_recording *recording, const contrib_routes *routes)
 {
     contrib_totals *totals;
     contrib_totals_arrays sums = CONTRIB_TOTALS_ARRAYS_INIT;
-    size_t largest[N_SHOWN];
 
     expect(contrib_totals_new(routes, &totals));
     expect(contrib_totals_get_arrays(totals, &sums));
     printf("\nWhere it came from           share\n");
-    for (size_t i = 0, n = find_largest(sums.tokens, sums.n_pos, largest); i < n; i++) {
-        printf("  %5.1f %%  token %-4zu ", 100 * sums.tokens[largest[i]], largest[i]);
-        print_token(recording, largest[i]);
+    FOR_LARGEST(i, sums.tokens, sums.n_pos) {
+        printf("  %5.1f %%  token %-4zu ", 100 * sums.tokens[i], i);
+        print_token(recording, i);
         putchar('\n');
     }
     printf("  %5.1f %%  parts below the threshold\n", 100 * sums.lost);
     printf("\nWhat it passed through       flow\n");
-    for (size_t i = 0, n = find_largest(sums.heads, sums.n_layers * sums.n_heads, largest); i < n; i++)
-        printf("  %5.1f %%  layer %-3zu head %zu\n", 100 * sums.heads[largest[i]], largest[i] / sums.n_heads,
-               largest[i] % sums.n_heads);
-    for (size_t i = 0, n = find_largest(sums.mlps, sums.n_layers, largest); i < n; i++)
-        printf("  %5.1f %%  layer %-3zu MLP\n", 100 * sums.mlps[largest[i]], largest[i]);
+    FOR_LARGEST(i, sums.heads, sums.n_layers * sums.n_heads)
+        printf("  %5.1f %%  layer %-3zu head %zu\n", 100 * sums.heads[i], i / sums.n_heads, i % sums.n_heads);
+    FOR_LARGEST(i, sums.mlps, sums.n_layers)
+        printf("  %5.1f %%  layer %-3zu MLP\n", 100 * sums.mlps[i], i);
     contrib_totals_free(totals);
 }
 
@@ -86,7 +80,6 @@ static void print_totals(const contrib_recording *recording, const contrib_route
 static void print_edges(const contrib_recording *recording, const contrib_routes_arrays *arrays)
 {
     double *moved = calloc(arrays->n_edges + 1, sizeof *moved);
-    size_t largest[N_SHOWN];
 
     if (moved == NULL)
         exit(2);
@@ -96,10 +89,10 @@ static void print_edges(const contrib_recording *recording, const contrib_routes
             moved[i] = arrays->edge_flow[i];
     }
     printf("\nThe strongest edges between tokens\n");
-    for (size_t i = 0, n = find_largest(moved, arrays->n_edges, largest); i < n; i++) {
-        size_t edge = largest[i], to = arrays->edge_to[edge];
-        printf("  %5.1f %%  layer %-3u head %-3u ", 100 * moved[edge], arrays->node_layer[to], arrays->edge_head[edge]);
-        print_token(recording, arrays->node_position[arrays->edge_from[edge]]);
+    FOR_LARGEST(i, moved, arrays->n_edges) {
+        uint32_t to = arrays->edge_to[i];
+        printf("  %5.1f %%  layer %-3u head %-3u ", 100 * moved[i], arrays->node_layer[to], arrays->edge_head[i]);
+        print_token(recording, arrays->node_position[arrays->edge_from[i]]);
         printf(" to ");
         print_token(recording, arrays->node_position[to]);
         putchar('\n');
@@ -120,12 +113,9 @@ static void save(const contrib_recording *recording, const contrib_routes *route
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
     file = fopen(path, "wb");
-    if (file == NULL) {
-        fprintf(stderr, "explain: %s: cannot be written\n", path);
-        exit(2);
-    }
-    expect(contrib_routes_write_recorded(routes, recording, format, write_to_file, file));
-    if (fclose(file) != 0) {
+    if (file != NULL)
+        expect(contrib_routes_write_recorded(routes, recording, format, write_to_file, file));
+    if (file == NULL || fclose(file) != 0) {
         fprintf(stderr, "explain: %s: cannot be written\n", path);
         exit(2);
     }

@@ -671,7 +671,7 @@ impl Made {
         let hash_data = (&raw mut self.hash).cast();
         // SAFETY: what is made is alive, pointers may be written, and arrays are as long as is said.
         unsafe {
-            let mut step = |status: contrib_status| if status == CONTRIB_OK { Ok(()) } else { Err(status) };
+            let step = |status: contrib_status| if status == CONTRIB_OK { Ok(()) } else { Err(status) };
             let mut all = || {
                 step(contrib_recording_new(&raw const source, &raw mut self.recording))?;
                 let recording = if given.is_null() { self.recording } else { given };
@@ -702,8 +702,12 @@ impl Drop for Made {
         // SAFETY: null, or made and freed once.
         unsafe {
             contrib_difference_free(self.difference);
-            self.totals.map(|totals| contrib_totals_free(totals));
-            self.routes.map(|routes| contrib_routes_free(routes));
+            for totals in self.totals {
+                contrib_totals_free(totals);
+            }
+            for routes in self.routes {
+                contrib_routes_free(routes);
+            }
             contrib_recording_free(self.recording);
         }
     }

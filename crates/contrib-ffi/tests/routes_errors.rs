@@ -376,7 +376,7 @@ unsafe extern "C" fn refuse(user_data: *mut c_void, _: *const c_char, _: usize) 
 #[test]
 fn arguments_of_functions_that_write_are_checked_before_anything_is_written() {
     let found = found();
-    let mut refused = (9, 0);
+    let mut refused = (9_i32, 0_usize);
     let to = (&raw mut refused).cast();
     let text = contrib_text { bytes: ptr::null(), len: 1 };
     let (empty, probability) = (contrib_text { bytes: ptr::null(), len: 0 }, 1.5);
@@ -384,8 +384,8 @@ fn arguments_of_functions_that_write_are_checked_before_anything_is_written() {
     let null = |name: &str| format!("{name}: expected a pointer, got NULL");
     let pointer = CONTRIB_ERROR_NULL_POINTER;
     let cases = [
-        (contrib_labels { struct_size: 80, ..no_labels() }, CONTRIB_ERROR_STRUCT_SIZE, {
-            "labels: expected a struct_size from 88 to 4096, the same for all, got 80".to_owned()
+        (contrib_labels { struct_size: 72, ..no_labels() }, CONTRIB_ERROR_STRUCT_SIZE, {
+            "labels: expected a struct_size from 80 to 4096, the same for all, got 72".to_owned()
         }),
         (contrib_labels { model: text, ..no_labels() }, pointer, null("labels.model")),
         (contrib_labels { prompt: text, ..no_labels() }, pointer, null("labels.prompt")),
