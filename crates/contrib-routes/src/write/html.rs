@@ -5,7 +5,6 @@ use super::json::{heads, list, string};
 use super::labels::Labels;
 use super::visible::{Visible, json};
 use crate::graph::Routes;
-use std::fmt::Display;
 use std::io::{self, Write};
 
 const PAGE: &str = include_str!("page/page.html");
@@ -68,15 +67,18 @@ fn data(routes: &Routes, labels: &Labels, output: &mut dyn Write) -> io::Result<
 
 fn facts(routes: &Routes, labels: &Labels, output: &mut dyn Write) -> io::Result<()> {
     output.write_all(b"{\"facts\": {\n\"model\": ")?;
-    shown(labels.model(), LETTERS, output)?;
+    shown(labels.model(), output)?;
     output.write_all(b",\n\"prompt\": ")?;
-    shown(labels.prompt(), LETTERS_OF_PROMPT, output)?;
+    match labels.prompt() {
+        Some(prompt) => write!(output, "\"{}\"", Visible::prose(prompt, json).letters(LETTERS_OF_PROMPT))?,
+        None => output.write_all(b"null")?,
+    }
     output.write_all(b",\n\"tokens\": [")?;
-    list(0..routes.n_pos(), output, |position, output| shown(labels.token(position), LETTERS, output))?;
+    list(0..routes.n_pos(), output, |position, output| shown(labels.token(position), output))?;
     output.write_all(b"],\n\"nextTokens\": [")?;
     list(labels.next_tokens(), output, |(token, probability), output| {
         output.write_all(b"[")?;
-        shown(Some(token), LETTERS, output)?;
+        shown(Some(token), output)?;
         write!(output, ", {probability:?}]")
     })?;
     let (n_layers, n_pos, n_heads) = (routes.n_layers(), routes.n_pos(), routes.n_heads());
@@ -88,10 +90,9 @@ fn facts(routes: &Routes, labels: &Labels, output: &mut dyn Write) -> io::Result
 }
 
 /// A text as people should see it, as a JSON string.
-fn shown(text: Option<&str>, letters: f64, output: &mut dyn Write) -> io::Result<()> {
-    let quoted = |text: &dyn Display, output: &mut dyn Write| write!(output, "\"{text}\"");
+fn shown(text: Option<&str>, output: &mut dyn Write) -> io::Result<()> {
     match text {
-        Some(text) => quoted(&Visible::new(text, json).letters(letters), output),
+        Some(text) => write!(output, "\"{}\"", Visible::new(text, json).letters(LETTERS)),
         None => output.write_all(b"null"),
     }
 }

@@ -64,19 +64,19 @@ struct Picture<'a> {
     column: f64,
     step: f64,
     /// Where names of heads stand, so that none is written over another.
-    taken: Vec<Box>,
+    taken: Vec<Place>,
 }
 
 #[derive(Clone, Copy)]
-struct Box {
+struct Place {
     left: f64,
     top: f64,
     right: f64,
     bottom: f64,
 }
 
-impl Box {
-    fn meets(&self, other: &Box) -> bool {
+impl Place {
+    fn meets(&self, other: &Place) -> bool {
         self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
     }
 }
@@ -276,13 +276,13 @@ impl<'a> Picture<'a> {
             middles = [to + 17.0 + width / 2.0; 2];
             bottom += 12.0;
         }
-        let places = middles.map(|middle| Box {
+        let places = middles.map(|middle| Place {
             left: middle - width / 2.0,
             top: bottom - HEAD_SIZE,
             right: middle + width / 2.0,
             bottom,
         });
-        let is_free = |place: &&Box| !self.taken.iter().any(|taken| taken.meets(place));
+        let is_free = |place: &&Place| !self.taken.iter().any(|taken| taken.meets(place));
         let Some(&place) = places.iter().find(is_free) else { return Ok(()) };
         push(&mut self.taken, place)?;
         let (x, y) = (place.left.midpoint(place.right), place.bottom - 1.0);
@@ -362,8 +362,7 @@ impl<'a> Picture<'a> {
     fn streams_on_routes(&mut self) -> Result<(), Error> {
         for number in 0..self.routes.n_nodes() {
             let node = self.routes.node(number);
-            let is_parallel_or_post = node.kind == NodeKind::ResidPost;
-            if !is_parallel_or_post && node.kind != NodeKind::ResidMid {
+            if !matches!(node.kind, NodeKind::ResidPost | NodeKind::ResidMid) {
                 continue;
             }
             let mut flow = 0.0;
@@ -491,7 +490,7 @@ impl<'a> Picture<'a> {
             }
         }
         if let Some(prompt) = self.labels.prompt() {
-            self.text([MARGIN, 67.0], 15.0, "ink", Visible::new(prompt, xml).fit(15.0, room))?;
+            self.text([MARGIN, 67.0], 15.0, "ink", Visible::prose(prompt, xml).fit(15.0, room))?;
         }
         let name = Visible::new(self.labels.model().unwrap_or("contributions"), xml).fit(12.0, room / 2.0);
         let threshold = self.routes.threshold();

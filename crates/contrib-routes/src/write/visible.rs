@@ -35,6 +35,7 @@ pub(super) struct Visible<'a> {
     /// How wide it may be, in letters.
     room: f64,
     escape: Escape,
+    is_prose: bool,
 }
 
 /// How wide letters are on average, as a part of the font size: a generous guess.
@@ -42,7 +43,12 @@ pub(super) const LETTER: f64 = 0.58;
 
 impl<'a> Visible<'a> {
     pub(super) fn new(text: &'a str, escape: Escape) -> Self {
-        Visible { text, room: f64::INFINITY, escape }
+        Visible { text, room: f64::INFINITY, escape, is_prose: false }
+    }
+
+    /// As a text to be read, in which all white space between words is one space.
+    pub(super) fn prose(text: &'a str, escape: Escape) -> Self {
+        Visible { is_prose: true, ..Visible::new(text.trim(), escape) }
     }
 
     /// With room for so many letters.
@@ -67,7 +73,15 @@ impl<'a> Visible<'a> {
         let start = inner.as_ptr().addr() - self.text.as_ptr().addr();
         let within = start..start + inner.len();
         let bytes = self.text.as_bytes();
-        self.text.char_indices().map(move |(index, char)| match char {
+        let is_prose = self.is_prose;
+        let mut is_in_space = false;
+        let words = self.text.char_indices().filter_map(move |(index, char)| {
+            let is_space = is_prose && char.is_whitespace();
+            let was_in_space = std::mem::replace(&mut is_in_space, is_space);
+            (!(is_space && was_in_space)).then_some((index, if is_space { '\u{A0}' } else { char }))
+        });
+        words.map(move |(index, char)| match char {
+            '\u{A0}' => Shown::Char(' '),
             ' ' => {
                 let is_single = within.contains(&index) && bytes[index - 1] != b' ' && bytes[index + 1] != b' ';
                 Shown::Char(if is_single { ' ' } else { '␣' })
@@ -141,5 +155,50 @@ impl fmt::Display for Visible<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spaces_line_ends_and_controls_are_seen() {
+        let shown = |text| Visible::new(text, xml).to_string();
+        assert_eq!(shown(" a b  c "), "␣a b␣␣c␣");
+        assert_eq!(shown("\n\t\0\x1B\x7F"), "↵⇥␀␛␡");
+        assert_eq!(shown("\u{202E}abc\u{FFFF}"), "U+202Eabc\u{FFFD}");
+        assert_eq!(shown("<b a='\"'>&"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;");
+        assert_eq!(shown("   "), "␣␣␣");
+        assert_eq!(shown(""), "");
+    }
+
+    #[test]
+    fn what_is_too_long_ends_in_an_ellipsis() {
+        let shown = |text, letters| Visible::new(text, xml).letters(letters).to_string();
+        assert_eq!(shown("abcdef", 6.0), "abcdef");
+        assert_eq!(shown("abcdef", 5.0), "abcd…");
+        assert_eq!(shown("<<<<", 3.0), "&lt;&lt;…");
+        assert_eq!(shown("中文中文", 5.0), "中文…");
+        assert_eq!(shown("abc", 0.0), "…");
+    }
+
+    #[test]
+    fn prose_has_single_spaces() {
+        assert_eq!(Visible::prose("\n a  b\n\n\tc ", xml).to_string(), "a b c");
+    }
+
+    #[test]
+    fn one_space_before_a_token_can_be_left_out() {
+        let shown = |text| Visible::new(text, xml).without_space().to_string();
+        assert_eq!((shown(" a"), shown("a"), shown(" ")), ("a".to_string(), "a".to_string(), "␣".to_string()));
+    }
+
+    #[test]
+    fn a_json_string_in_a_page_ends_no_element() {
+        let text = "\"\\</script>\u{2028}\n";
+        let written = format!("\"{}\"", Visible::new(text, json));
+        assert!(!written.contains('<'));
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), "\"\\</script>U+2028↵");
     }
 }

@@ -43,7 +43,12 @@ function tokenText(position, isShort = false) {
   return bdi;
 }
 
-const percent = (share) => (share >= 0.0995 ? `${(100 * share).toFixed(0)} %` : `${(100 * share).toFixed(1)} %`);
+function percent(share) {
+  if (share > 0 && share < 0.001) return '< 0.1 %';
+  return `${(100 * share).toFixed(share >= 0.0995 ? 0 : 1)} %`;
+}
+
+const largest = (shares) => shares.reduce((most, share) => Math.max(most, share), 1e-9);
 
 function nodeName(node) {
   const [layer, kind] = [graph.layer[node], graph.kind[node]];
@@ -113,7 +118,7 @@ function refresh() {
   const count = (number) => number.toLocaleString('en');
   byId('counts').textContent =
     `${count(routes.edges.length)} of ${count(graph.edges)} edges, ${count(routes.reached)} nodes` +
-    (leftOut ? `; ${count(leftOut)} of the weakest lines are not drawn` : '');
+    (leftOut ? `; the weakest ${count(leftOut)} lines are not drawn` : '');
   byId('counts').dataset.edges = routes.edges.length;
   writeTokens(shown);
   writeHeading();
@@ -212,7 +217,8 @@ byId('tokens').addEventListener('keydown', (event) => {
 
 // --- Threshold, target, windows ---
 
-const leastThreshold = Math.max(graph.threshold, 1e-6);
+const leastWeight = graph.weight.reduce((least, weight) => Math.min(least, weight), 1);
+const leastThreshold = Math.max(graph.threshold, Math.min(leastWeight, 0.5), 1e-6);
 
 // The slider is logarithmic; its left end is the threshold of the routes themselves.
 byId('threshold').addEventListener('input', () => {
@@ -281,9 +287,10 @@ function drawOverview() {
   context.strokeStyle = colours.stream;
   context.strokeRect(first * each + 0.5, 0.5, Math.max(3, (last - first + 1) * each) - 1, height - 1);
   const isReached = routes.positions();
+  const most = largest(routes.tokenShares);
   for (let position = 0; position < graph.nPos; position++) {
     if (!isReached[position]) continue;
-    const tall = Math.max(3, Math.sqrt(routes.tokenShares[position]) * (height - 4));
+    const tall = Math.max(3, Math.sqrt(routes.tokenShares[position] / most) * (height - 4));
     context.fillStyle = position === state.target ? colours.attention : colours.stream;
     context.fillRect(position * each, height - tall, Math.max(1, each - 0.5), tall);
   }
@@ -357,7 +364,7 @@ function buildHeads() {
 
 function paintHeads() {
   if (!hasHeads) return;
-  const most = Math.max(1e-9, ...routes.headShares);
+  const most = largest(routes.headShares);
   for (const button of headButtons) {
     const { layer, head } = button.dataset;
     if (head === undefined) continue;
@@ -604,6 +611,7 @@ prefersDark.addEventListener('change', () => setTheme(prefersDark.matches ? 'dar
 
 // --- Begin ---
 
+byId('bias-key').hidden = !graph.edgeKind.includes(EDGE.bias);
 byId('all-targets-label').hidden = possibleTargets.size < 2;
 byId('target').max = graph.nPos - 1;
 if (hasHeads) buildHeads();

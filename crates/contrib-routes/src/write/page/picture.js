@@ -10,46 +10,54 @@ const HIGHEST_STEP = 34;
 const LEAST_SHARE = 0.005;
 // The most lines of a kind that are drawn: the strongest.
 const MOST_LINES = 20000;
+const LEVELS = 240;
 const MOST_HEAD_LABELS = 300;
 const NEAR = 7;
 
 // Area, not width, is what the eye compares.
 const widthOf = (share) => 8 * Math.sqrt(share);
 
-// Lines sorted by width, in quarters of a pixel, so that many are drawn with one stroke.
+// Lines sorted by their share of the flow, eight levels for each halving of it, so that many are drawn with one stroke.
 class Strokes {
   constructor() {
     this.levels = [];
     this.count = 0;
   }
 
-  add(width, x1, y1, x2, y2) {
-    const level = Math.max(1, Math.round(4 * width));
-    (this.levels[level] ??= []).push(x1, y1, x2, y2);
+  add(share, ...ends) {
+    const level = Math.min(LEVELS, Math.max(0, Math.floor(-8 * Math.log2(share))));
+    (this.levels[level] ??= []).push(...ends);
     this.count++;
   }
 
-  // The strongest come last. Gives how many were left out.
-  draw(context, colour, trace) {
-    const kept = [];
-    let room = MOST_LINES;
-    for (let level = this.levels.length - 1; level > 0; level--) {
-      kept[level] = Math.min(room, (this.levels[level]?.length ?? 0) / 4);
-      room -= kept[level];
+  // The strongest come last, over the others. Of more lines than can be told apart, the weakest levels are left out; gives how many
+  // lines those are.
+  draw(context, colour, scale, trace) {
+    context.strokeStyle = colour;
+    const palest = this.count > 1000 ? 0.12 : 0.3;
+    let drawn = this.levels[0]?.length / 4 || 0;
+    let last = 0;
+    while (last + 1 < this.levels.length) {
+      const more = (this.levels[last + 1]?.length ?? 0) / 4;
+      if (drawn > 0 && drawn + more > MOST_LINES) break;
+      drawn += more;
+      last++;
     }
-    for (let level = 1; level < this.levels.length; level++) {
-      const lines = this.levels[level];
-      if (!kept[level]) continue;
-      context.strokeStyle = colour;
-      context.lineWidth = level / 4;
-      for (let start = 0; start < kept[level]; start += 256) {
+    for (let level = last; level >= 0; level--) {
+      const lines = this.levels[level] ?? [];
+      const width = widthOf(2 ** (-level / 8)) * scale;
+      // A line is no thinner than half a pixel: below that it becomes paler.
+      context.lineWidth = Math.max(0.5, width);
+      context.globalAlpha = Math.max(palest, Math.min(1, 2 * width));
+      for (let start = 0; start < lines.length; start += 1024) {
         context.beginPath();
-        const end = Math.min(kept[level], start + 256);
-        for (let i = 4 * start; i < 4 * end; i += 4) trace(context, lines[i], lines[i + 1], lines[i + 2], lines[i + 3]);
+        const end = Math.min(lines.length, start + 1024);
+        for (let i = start; i < end; i += 4) trace(context, lines[i], lines[i + 1], lines[i + 2], lines[i + 3]);
         context.stroke();
       }
     }
-    return this.count - (MOST_LINES - room);
+    context.globalAlpha = 1;
+    return this.count - drawn;
   }
 }
 
@@ -134,19 +142,18 @@ class Picture {
     const [streams, attention] = [new Strokes(), new Strokes()];
     for (const line of this.routes.lines) {
       if (!this.isShown(line.to) || !this.isShown(line.from)) continue;
-      const width = widthOf(line.share) * this.scale;
-      if (line.kind === EDGE.attention) attention.add(width, ...this.ends(line));
+      if (line.kind === EDGE.attention) attention.add(line.share, ...this.ends(line));
     }
-    this.eachStream((x, from, to, share) => streams.add(widthOf(share) * this.scale, x, from, x, to));
+    this.eachStream((x, from, to, share) => streams.add(share, x, from, x, to));
     const straight = (path, x1, y1, x2, y2) => {
       path.moveTo(x1, y1);
       path.lineTo(x2, y2);
     };
     const curve = (path, ...ends) => this.trace(path, ends);
     context.lineCap = 'butt';
-    let leftOut = streams.draw(context, colours.stream, straight);
+    let leftOut = streams.draw(context, colours.stream, this.scale, straight);
     context.lineCap = 'round';
-    leftOut += attention.draw(context, colours.attention, curve);
+    leftOut += attention.draw(context, colours.attention, this.scale, curve);
     this.drawNodes(context, colours);
     this.drawHeads(context, colours);
     return leftOut;
