@@ -715,8 +715,11 @@ impl Drop for Made {
 
 fn check_routes(choices: Choices, flags: u64, from_file: bool, threads: usize, refusal: Refusal, first: usize) {
     let (model, context) = (Model::new(choices, 1), common::Context::new(threads));
-    // SAFETY: the context is alive.
-    assert_eq!(unsafe { contrib_context_limit_kept_memory(context.get(), 0) }, CONTRIB_OK);
+    // With memory that is kept, nearly all requests are those of the routes; without it there are the core's, too.
+    if threads > 1 {
+        // SAFETY: the context is alive.
+        assert_eq!(unsafe { contrib_context_limit_kept_memory(context.get(), 0) }, CONTRIB_OK);
+    }
     let file = from_file.then(|| Recording::of_file("memory", &model.file()));
     let given = file.as_ref().map_or(ptr::null(), |file| file.0.cast_const());
     let options = contrib_routes_options { flags, block: 4, context: context.get(), ..default_options() };
@@ -744,7 +747,9 @@ fn check_routes(choices: Choices, flags: u64, from_file: bool, threads: usize, r
             assert_eq!(status, CONTRIB_OK, "no request was refused: {}", message());
             break;
         }
-        assert_eq!(whole().hash, expected, "the calls after it give other results");
+        if request % 8 == 0 {
+            assert_eq!(whole().hash, expected, "the calls after it give other results");
+        }
         if EXPLAINS.load(Ordering::Relaxed) {
             break;
         }

@@ -446,3 +446,30 @@ fn a_callback_hears_of_the_progress_and_can_stop_it() {
         assert_eq!(message(), "stopped by the callback");
     }
 }
+
+#[test]
+fn a_stack_of_64_kib_is_enough() {
+    let models: Vec<Model> = (1..).zip(Choices::all()).map(|(seed, choices)| Model::new(choices, seed)).collect();
+    let recordings: Vec<Recording> = models.iter().map(Model::recording).collect();
+    let run = || {
+        let file = open();
+        for (of_c, _) in many_options() {
+            for recording in recordings.iter().chain([&file]) {
+                let found = recording.find(None, &of_c).expect("the recording is right");
+                drop(Summed::new(&found));
+                for (format, _) in FORMATS {
+                    let mut text: Vec<u8> = Vec::new();
+                    let to = (&raw mut text).cast();
+                    // SAFETY: routes and recording are alive, and `append` takes any bytes.
+                    let status =
+                        unsafe { contrib_routes_write_recorded(found.0, recording.0, format, Some(append), to) };
+                    assert_eq!(status, CONTRIB_OK);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let small = thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, run);
+        small.expect("a thread can be started").join().expect("nothing goes wrong");
+    });
+}
