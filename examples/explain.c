@@ -67,7 +67,6 @@ static void print_totals(const contrib_recording *recording, const contrib_route
         print_token(recording, i);
         putchar('\n');
     }
-    printf("  %5.1f %%  parts below the threshold\n", 100 * sums.lost);
     printf("\nWhat it passed through       flow\n");
     FOR_LARGEST(i, sums.heads, sums.n_layers * sums.n_heads)
         printf("  %5.1f %%  layer %-3zu head %zu\n", 100 * sums.heads[i], i / sums.n_heads, i % sums.n_heads);
@@ -134,6 +133,9 @@ int main(int argc, char **argv)
     expect(contrib_recording_open(argc > 1 ? argv[1] : RECORDING, &recording));
     if (argc > 3)
         options.threshold = strtod(argv[3], NULL);
+    /* What is not above the threshold is left out, and the rest sums to 1 again: so do the shares of tokens. */
+    options.flags = CONTRIB_ROUTES_RENORMALISE;
+    options.renormalise = options.threshold;
     last = contrib_recording_n_pos(recording) - 1;
     expect(contrib_routes_find(recording, &last, 1, &options, &routes));
     expect(contrib_routes_get_arrays(routes, &arrays));

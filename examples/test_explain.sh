@@ -89,7 +89,7 @@ for _ in range(60):
         print(f"bit {bit}: status {run.returncode}: {run.stderr[:2000].decode(errors='replace')}")
         sys.exit(1)
 with open("bell", "wb") as file:
-    file.write(whole.replace(b'\\" France\\"', b'\\"\\\\u0007e\\"', 1))
+    file.write(whole.replace(b'\\" capital\\"', b'\\"\\\\u0007e\\"'))
 run = subprocess.run([sys.argv[1], "bell", "first"], capture_output=True, timeout=60)
 if run.returncode != 0 or b"\x07" in run.stdout or b"\\x07e" not in run.stdout:
     print(f"a bell: status {run.returncode}: {run.stderr.decode(errors='replace')}")
