@@ -4,8 +4,6 @@
 //! A refusal that the library does not expect ends the process that it happens in. Each case therefore runs in a process
 //! of its own: this program, started again with the case in environment variables.
 
-// The model's helpers are for several test files.
-#[allow(dead_code)]
 mod common;
 
 use common::recorded::{Choices, Model, Recording, default_options};

@@ -1,7 +1,5 @@
 //! Routes through the C API: the reference's, the same bits as through the Rust API, and from many threads at once.
 
-// The model's helpers are for several test files.
-#[allow(dead_code)]
 mod common;
 
 use ::contrib_routes::{
@@ -42,7 +40,7 @@ fn arrays_of(routes: &Found) -> contrib_routes_arrays {
 }
 
 /// An array of routes that are alive.
-fn array<'a, T>(_alive: &'a Found, start: *const T, len: usize) -> &'a [T] {
+fn array<T>(_alive: &Found, start: *const T, len: usize) -> &[T] {
     // SAFETY: the library says that there are so many, until the routes are freed.
     unsafe { slice::from_raw_parts(start, len) }
 }
@@ -309,7 +307,9 @@ fn what_is_written_is_what_rust_writes() {
     let tokens: [&[u8]; 4] = [b"The", b"</script>\0\x01", b"\xF0\x9F\x98", "\u{202E}\u{1F600}".as_bytes()];
     let mut labels = Labels::default();
     labels.set_model("a model").unwrap();
-    tokens.iter().for_each(|token| labels.push_token(token).unwrap());
+    for token in tokens {
+        labels.push_token(token).unwrap();
+    }
     labels.push_next_token(" Rome", 0.5).unwrap();
     let text = |bytes: &[u8]| contrib_text { bytes: bytes.as_ptr().cast(), len: bytes.len() };
     let (of_tokens, next, probability) = (tokens.map(text), text(b" Rome"), 0.5);

@@ -1,8 +1,6 @@
 //! What can be wrong with recordings, routes and their arguments: each has its status and a sentence, and outputs stay as they
 //! are.
 
-// The model's helpers are for several test files.
-#[allow(dead_code)]
 mod common;
 
 use common::message;
@@ -277,7 +275,7 @@ fn options_and_targets_that_cannot_be_are_refused_before_a_layer_is_asked_for() 
     assert_eq!((routes, model.asked.get()), (untouched(), 0));
     // Options of a later version, whose further fields are zeros or not.
     let mut later = Later(contrib_routes_options { struct_size: size_of::<Later>(), ..plain }, 0);
-    recording.find(None, &later.0).map(drop).unwrap_or_else(|_| panic!("{}", message()));
+    assert!(recording.find(None, &later.0).is_ok(), "{}", message());
     later.1 = 1;
     // SAFETY: the struct is as large as it says.
     let options = unsafe { &*(&raw const later).cast::<contrib_routes_options>() };

@@ -205,7 +205,7 @@ impl Model {
                 bytes.extend(array.numbers.iter().flat_map(|number| number.to_le_bytes()));
                 let (shape, end) = (&array.shape, bytes.len());
                 let info = format!("{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
-                header.push_str(&format!(",\"{name}\":{info}"));
+                header.extend([",\"", name, "\":", &info]);
             }
         };
         for (index, arrays) in self.layers.iter().enumerate() {
