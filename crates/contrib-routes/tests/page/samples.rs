@@ -54,7 +54,7 @@ fn recorded(recording: &str, folder: &Path) -> Result<(), Box<dyn std::error::Er
         hostile.push_token(text)?;
     }
     hostile.set_model(HOSTILE[0])?;
-    hostile.set_prompt([HOSTILE[1], &[b'x'; 1 << 20]].concat())?;
+    hostile.set_prompt(format!("<!--<script>{}", "x".repeat(1 << 20)))?;
     hostile.push_next_token(HOSTILE[2], 0.5)?;
     save(&all, &hostile, &folder.join("hostile.html"))
 }
