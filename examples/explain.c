@@ -2,8 +2,8 @@
  *
  *     explain [recording [folder [threshold]]]
  *
- * Finds the routes to the last token of a recorded prompt, prints what they lead through, and writes a picture and a page
- * to explore into the folder: explain.svg and explain.html. */
+ * Finds the routes to the last token of a recorded prompt, prints what they lead through, and writes a picture and a
+ * page to explore into the folder: explain.svg and explain.html. */
 #include <contrib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +36,8 @@ static void print_token(const contrib_recording *recording, size_t position)
     putchar('"');
 }
 
-/* The index of the largest number above 0 that comes after that at `last` when they are sorted; `n` where there is none. With
- * `n` as `last`, the largest of all. */
+/* The index of the largest number above 0 after that at `last`, as they are sorted; `n` where there is none. With `n`
+ * as `last`, the largest of all. */
 static size_t next_largest(const double *numbers, size_t n, size_t last)
 {
     size_t next = n;
@@ -52,7 +52,8 @@ static size_t next_largest(const double *numbers, size_t n, size_t last)
 
 /* For the indices `i` of the N_SHOWN largest of `n` numbers, the largest first. */
 #define FOR_LARGEST(i, numbers, n) \
-    for (size_t shown = 0, i = next_largest(numbers, n, n); shown < N_SHOWN && i < (n); shown++, i = next_largest(numbers, n, i))
+    for (size_t shown = 0, i = next_largest(numbers, n, n); shown < N_SHOWN && i < (n); \
+         shown++, i = next_largest(numbers, n, i))
 
 static void print_totals(const contrib_recording *recording, const contrib_routes *routes)
 {

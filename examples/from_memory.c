@@ -1,7 +1,7 @@
 /* Routes in a forward pass that is in memory: a program that runs a model hands in its layers, one at a time.
  *
- * The model has one layer, one head and one channel. Its two tokens have the streams 1 and 2; the second attends to both
- * alike, and moves half of 4 and half of 8. */
+ * The model has one layer, one head and one channel. Its two tokens have the streams 1 and 2; the second attends to
+ * both alike, and moves half of 4 and half of 8. */
 #include <contrib.h>
 #include <math.h>
 #include <stdio.h>

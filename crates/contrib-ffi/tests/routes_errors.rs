@@ -131,17 +131,19 @@ fn each_failure_of_a_layer_that_is_handed_in_names_the_tensor() {
 #[test]
 fn numbers_that_are_not_finite_have_a_status_of_their_own() {
     static NAN: [f32; 48] = [f32::NAN; 48];
-    static HUGE: [f32; 48] = [3e38; 48];
+    static HUGE: [f64; 48] = [1e308; 48];
     let mut model = Model::new(Choices::default(), 1);
     model.change = Some((1, |handed: &mut Handed| handed.tensors[13].data = NAN.as_ptr().cast_mut().cast()));
     let status = model.recording().find(None, &default_options()).map(drop).unwrap_err();
     expect(status, CONTRIB_ERROR_NOT_FINITE, "mlp_out.1: not a finite number at [0, 0]");
-    model.change = Some((1, |handed: &mut Handed| handed.tensors[2].data = HUGE.as_ptr().cast_mut().cast()));
-    let found = model.recording().find(None, &default_options());
-    if let Err(status) = found.map(drop) {
-        let sentence = "contributions at layer 1, position 0 are too large to be calculated";
-        expect(status, CONTRIB_ERROR_NOT_A_NUMBER, sentence);
-    }
+    // The norm of eight of them is infinite.
+    model.change = Some((1, |handed: &mut Handed| {
+        handed.tensors[2].data = HUGE.as_ptr().cast_mut().cast();
+        handed.tensors[2].dtype.bits = 64;
+    }));
+    let status = model.recording().find(None, &default_options()).map(drop).unwrap_err();
+    let sentence = "contributions at layer 1, position 0 are too large to be calculated";
+    expect(status, CONTRIB_ERROR_NOT_A_NUMBER, sentence);
 }
 
 #[test]
@@ -474,6 +476,7 @@ fn files_that_are_no_recordings_are_refused() {
     expect(open("/nonexistent/recording").map(drop).unwrap_err(), CONTRIB_ERROR_IO, {
         "path: No such file or directory (os error 2)"
     });
+    assert_eq!(open("/").map(drop), Err(CONTRIB_ERROR_IO));
     let mut recording = untouched();
     // SAFETY: NULL is allowed, and refused.
     let status = unsafe { contrib_recording_open(ptr::null(), &raw mut recording) };

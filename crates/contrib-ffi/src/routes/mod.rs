@@ -1,5 +1,5 @@
 //! Routes to a prediction, over [`contrib_routes`]: a recording of a forward pass goes in ([`recording`], [`layer`]), a graph is
-//! found in it ([`find`], [`options`]), read ([`arrays`], [`totals`], [`difference`]), and written ([`write`], [`labels`]).
+//! found in it ([`find`], [`options`]), read ([`arrays`], [`totals`], [`difference`]), and written ([`mod@write`], [`labels`]).
 
 pub mod arrays;
 pub mod difference;

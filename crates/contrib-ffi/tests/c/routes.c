@@ -1,5 +1,5 @@
-/* Routes in a model whose layers are handed in, and whose numbers are known: the structs as each C and C++ lays them out, the
- * callbacks, and what comes back.
+/* Routes in a model whose layers are handed in, and whose numbers are known: the structs as each C and C++ lays them
+ * out, the callbacks, and what comes back.
  */
 #include <contrib.h>
 #include <math.h>
@@ -114,7 +114,8 @@ int main(void) {
         return 2;
     }
     token = contrib_recording_token(recording, 1, &len);
-    if (len != 9 || memcmp(token, "</script>", 9) != 0 || contrib_recording_model(recording, &len) != NULL || len != 0) {
+    if (len != 9 || memcmp(token, "</script>", 9) != 0 || contrib_recording_model(recording, &len) != NULL ||
+        len != 0) {
         return 3;
     }
 
