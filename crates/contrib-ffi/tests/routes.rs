@@ -448,7 +448,7 @@ fn a_callback_hears_of_the_progress_and_can_stop_it() {
 }
 
 #[test]
-fn a_stack_of_64_kib_is_enough() {
+fn a_stack_of_128_kib_is_enough() {
     let models: Vec<Model> = (1..).zip(Choices::all()).map(|(seed, choices)| Model::new(choices, seed)).collect();
     let recordings: Vec<Recording> = models.iter().map(Model::recording).collect();
     let run = || {
@@ -469,7 +469,7 @@ fn a_stack_of_64_kib_is_enough() {
         }
     };
     thread::scope(|scope| {
-        let small = thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, run);
+        let small = thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, run);
         small.expect("a thread can be started").join().expect("nothing goes wrong");
     });
 }

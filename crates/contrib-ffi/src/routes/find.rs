@@ -55,7 +55,8 @@ fn as_targets(read: Option<&[usize]>) -> Targets<'_> {
 /// positions. The prediction after a prompt is that of its last position.
 ///
 /// Only what is reached is computed, a layer at a time from the last one. Memory beside the recording and the result is some
-/// megabytes for each thread. Weights depend on neither blocks, threads nor targets.
+/// megabytes for each thread. The calling thread needs a stack of 128 KiB, and further threads 64 KiB as in every call. Weights
+/// depend on neither blocks, threads nor targets.
 ///
 /// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_FLAGS`, `_NORM`, `_THRESHOLD`, `_NUMBER`, `_TARGET`,
 /// `_TOO_LARGE`, `_OUT_OF_MEMORY`; `_NOT_FINITE` or `_NOT_A_NUMBER` where contributions are NaN; `_STOPPED` by the progress
