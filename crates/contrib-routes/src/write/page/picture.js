@@ -24,9 +24,9 @@ class Strokes {
     this.count = 0;
   }
 
-  add(strength, ...ends) {
+  add(strength, x1, y1, x2, y2) {
     const level = Math.min(LEVELS, Math.max(0, Math.floor(-8 * Math.log2(strength))));
-    (this.levels[level] ??= []).push(...ends);
+    (this.levels[level] ??= []).push(x1, y1, x2, y2);
     this.count++;
   }
 
@@ -65,6 +65,10 @@ class Picture {
   constructor(graph, canvas, overlay) {
     Object.assign(this, { graph, canvas, overlay });
     this.columnOf = new Int32Array(graph.nPos);
+    // Where each node is, and whether it is in the picture.
+    this.xs = new Float32Array(graph.nodes);
+    this.ys = new Float32Array(graph.nodes);
+    this.shown = new Uint8Array(graph.nodes);
   }
 
   // What is shown: the columns' positions, and layers from `first` to `last`.
@@ -79,6 +83,7 @@ class Picture {
     this.step = Math.min(HIGHEST_STEP, (height - MARGIN.top - MARGIN.bottom) / (last - first + 1));
     this.bottom = height - MARGIN.bottom;
     this.scale = Math.min(1, Math.max(0.2, this.column / 40), this.step / 13);
+    for (let node = 0; node < this.graph.nodes; node++) this.placeNode(node);
     // By layer, to find what is under the pointer.
     this.linesOf = Array.from({ length: this.graph.nLayers }, () => []);
     for (const line of routes.lines) {
@@ -99,33 +104,30 @@ class Picture {
     return this.bottom - this.step * (layer - this.first);
   }
 
-  // Where a node is; marks are beside the stream.
-  at(node) {
+  // Marks are beside the stream.
+  placeNode(node) {
     const { graph, step } = this;
-    const beside = Math.min(11, this.column / 3);
-    const [x, y] = [this.x(graph.position[node]), this.yBefore(graph.layer[node])];
-    switch (graph.kind[node]) {
-      case NODE.embedding: return [x, y];
-      case NODE.attentionBias: return [x + beside, y - step / 4];
-      case NODE.residMid: return [x, y - step / 2];
-      case NODE.mlp: return [x - beside, y - (3 / 4) * step];
-      case NODE.mlpBias: return [x + beside, y - (3 / 4) * step];
-      default: return [x, y - step];
-    }
+    const [layer, kind, position] = [graph.layer[node], graph.kind[node], graph.position[node]];
+    const isBelow = layer === this.first - 1 && kind === NODE.residPost;
+    this.shown[node] = this.columnOf[position] >= 0 && (isBelow || (layer >= this.first && layer <= this.last));
+    if (!this.shown[node]) return;
+    const up = [1, 3 / 4, 3 / 4, 1 / 2, 1 / 4, 0][kind];
+    const side = [0, 1, -1, 0, 1, 0][kind];
+    this.xs[node] = this.x(position) + side * Math.min(11, this.column / 3);
+    this.ys[node] = this.yBefore(layer) - up * step;
+  }
+
+  at(node) {
+    return [this.xs[node], this.ys[node]];
   }
 
   isShown(node) {
-    const { graph } = this;
-    const layer = graph.layer[node];
-    const isBelow = layer === this.first - 1 && graph.kind[node] === NODE.residPost;
-    return this.columnOf[graph.position[node]] >= 0 && (isBelow || (layer >= this.first && layer <= this.last));
+    return this.shown[node] === 1;
   }
 
   // A line of the stream or of attention: where it begins and ends.
   ends(line) {
-    const [x1, y1] = this.at(line.from);
-    const [x2, y2] = this.at(line.to);
-    return [x1, y1, x2, y2];
+    return [this.xs[line.from], this.ys[line.from], this.xs[line.to], this.ys[line.to]];
   }
 
   clear(canvas) {
@@ -145,9 +147,10 @@ class Picture {
     const context = this.clear(this.canvas);
     this.drawGrid(context, colours);
     const [streams, attention] = [new Strokes(), new Strokes()];
-    for (const line of routes.lines) {
-      if (!this.isShown(line.to) || !this.isShown(line.from)) continue;
-      if (line.kind === EDGE.attention) attention.add(routes.strength(line.share), ...this.ends(line));
+    const { xs, ys, shown } = this;
+    for (const { kind, from, to, share } of routes.lines) {
+      if (kind !== EDGE.attention || !shown[to] || !shown[from]) continue;
+      attention.add(routes.strength(share), xs[from], ys[from], xs[to], ys[to]);
     }
     this.eachStream((x, from, to, share) => streams.add(routes.strength(share), x, from, x, to));
     const straight = (path, x1, y1, x2, y2) => {
@@ -212,21 +215,28 @@ class Picture {
   // The stream of each position, half a layer at a time: what its residual edge and its MLP, which reads it, bring.
   eachStream(draw) {
     const { graph, routes } = this;
-    const shares = new Map();
+    const half = graph.isParallel ? this.step : this.step / 2;
+    let [node, share] = [-1, 0];
+    const drawLast = () => {
+      if (node >= 0 && this.ys[node] < this.bottom) draw(this.xs[node], this.ys[node] + half, this.ys[node], share);
+    };
+    // The lines to a node follow one another.
     for (const line of routes.lines) {
       const isStream = line.kind === EDGE.residual || line.kind === EDGE.mlpOutput;
-      if (isStream && this.isShown(line.to)) shares.set(line.to, (shares.get(line.to) ?? 0) + line.share);
+      if (!isStream || !this.shown[line.to]) continue;
+      if (line.to !== node) {
+        drawLast();
+        [node, share] = [line.to, 0];
+      }
+      share += line.share;
     }
-    for (const [node, share] of shares) {
-      const [x, y] = this.at(node);
-      const isWhole = graph.isParallel;
-      if (this.isShown(node) && y < this.bottom) draw(x, y + (isWhole ? this.step : this.step / 2), y, share);
-    }
+    drawLast();
   }
 
   drawNodes(context, colours) {
     const { graph, routes } = this;
     const hasRoom = this.column >= 14 && this.step >= 8;
+    if (this.column < 2) return;
     for (const line of routes.lines) {
       if (line.kind !== EDGE.mlpOutput && line.kind !== EDGE.bias) continue;
       if (!this.isShown(line.from) || (this.isFaint(line.share) && this.column < 18)) continue;
