@@ -49,6 +49,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod agreement;
 mod allocate;
 mod builder;
 mod coefficients;
@@ -67,7 +68,9 @@ mod top_down;
 mod totals;
 mod walk;
 
-pub use recording::{Attends, Attention, File, Layer, Memory, Moves, Recording, Scores};
+pub use recording::{Attends, Attention, Batch, File, Layer, Memory, Moves, Recording, Scores, StoredTensor};
+
+pub use agreement::{Agreement, check};
 
 pub use options::{Extent, HeadEdges, MaskedKeys, Options, Targets};
 pub use progress::{Progress, Stage};
