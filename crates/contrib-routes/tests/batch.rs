@@ -52,9 +52,9 @@ fn stacked(items: &[&Array], axes: &[usize], prompts: &[Range<usize>], n_pos: us
                 rest /= extent;
                 if axes.contains(&axis) {
                     is_padding |= !prompt.contains(&at);
-                    at = at.wrapping_sub(prompt.start);
+                    at = at.saturating_sub(prompt.start);
                 }
-                place += at.wrapping_mul(stride);
+                place += at * stride;
                 stride *= array.shape[axis];
             }
             numbers.push(if is_padding { PADDING } else { array.numbers.get(place) });

@@ -12,6 +12,8 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Characters of what the reader of headers says that are passed on.
+const LONGEST_PROBLEM: usize = 200;
 /// The bytes before the header of a safetensors file, which say how long that is.
 const BYTES_BEFORE_HEADER: usize = 8;
 
@@ -100,7 +102,7 @@ impl File {
 
     fn new(bytes: Bytes) -> Result<Self, Error> {
         let (header_len, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| Error::Header(error.to_string()))?;
+            SafeTensors::read_metadata(&bytes).map_err(|error| Error::Header(shown(&error.to_string())))?;
         let none = HashMap::new();
         let facts = Facts::new(header.metadata().as_ref().unwrap_or(&none))?;
         let extents = Extents { layers: facts.n_layers, positions: 0, heads: 0 };
@@ -278,6 +280,12 @@ impl File {
             _ => Error::Core(error),
         })
     }
+}
+
+/// What the reader of headers says, which has names out of the file: cut, and without control characters.
+fn shown(problem: &str) -> String {
+    let visible = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    problem.chars().map(visible).take(LONGEST_PROBLEM).collect()
 }
 
 /// Numbers of heads as a tensor.
