@@ -20,6 +20,8 @@ pub enum Failure {
     NotRight(String),
     /// The user stopped the work.
     Stopped,
+    /// The user stopped it while results were printed.
+    StoppedPrinting,
 }
 
 impl fmt::Display for Failure {
@@ -27,25 +29,33 @@ impl fmt::Display for Failure {
         match self {
             Failure::Arguments(problem) | Failure::NotRight(problem) => f.write_str(problem),
             Failure::Stopped => f.write_str("stopped; nothing was written"),
+            Failure::StoppedPrinting => f.write_str("stopped; what was printed is not whole"),
         }
     }
 }
 
 impl std::error::Error for Failure {}
 
-/// Whether the reader of the output has closed it, which is no error.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let is_it = |error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe;
-    error.chain().any(|cause| match cause.downcast_ref::<contrib_routes::Error>() {
-        Some(contrib_routes::Error::Io(error)) => is_it(error),
-        _ => cause.downcast_ref().is_some_and(is_it),
+/// The errors behind an error, and those that an I/O error carries, which are not among its causes.
+fn causes(error: &anyhow::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    error.chain().flat_map(|cause| {
+        let carried = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        [Some(cause), carried.map(|carried| carried as &(dyn std::error::Error + 'static))].into_iter().flatten()
     })
 }
 
-fn is_stopped(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        matches!(cause.downcast_ref(), Some(contrib_routes::Error::Stopped))
-            || matches!(cause.downcast_ref(), Some(Failure::Stopped))
+/// Whether the reader of the output has closed it, which is no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    causes(error)
+        .any(|cause| cause.downcast_ref().is_some_and(|it: &std::io::Error| it.kind() == ErrorKind::BrokenPipe))
+}
+
+/// What the user stopped, where that is the cause.
+fn stopped(error: &anyhow::Error) -> Option<&Failure> {
+    causes(error).find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(failure @ (Failure::Stopped | Failure::StoppedPrinting)), _) => Some(failure),
+        (_, Some(contrib_routes::Error::Stopped)) => Some(&Failure::Stopped),
+        _ => None,
     })
 }
 
@@ -54,11 +64,11 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    let (text, code) = match error.downcast_ref() {
-        _ if is_stopped(error) => (Failure::Stopped.to_string(), STOPPED),
+    let (text, code) = match stopped(error).or(error.downcast_ref()) {
+        Some(failure @ (Failure::Stopped | Failure::StoppedPrinting)) => (failure.to_string(), STOPPED),
         Some(Failure::Arguments(problem)) => (problem.clone(), WRONG_ARGUMENTS),
         Some(Failure::NotRight(problem)) => (problem.clone(), NOT_RIGHT),
-        _ => (format!("{error:#}"), FAILED),
+        None => (format!("{error:#}"), FAILED),
     };
     anstream::eprintln!("contrib: {}", visible(&text));
     ExitCode::from(code)

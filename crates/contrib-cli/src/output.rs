@@ -23,12 +23,8 @@ impl FromStr for Destination {
     }
 }
 
-/// Results that are written, and files that are not yet where they are to be.
-#[derive(Default)]
-pub struct Outputs {
-    written: Vec<(TempPath, PathBuf)>,
-    standard_output: Option<Vec<u8>>,
-}
+/// What writes a result.
+pub type Writer<'a> = Box<dyn Fn(&mut dyn Write) -> anyhow::Result<()> + 'a>;
 
 /// An error unless each destination is another.
 pub fn check_distinct<'a>(destinations: impl IntoIterator<Item = &'a Destination>) -> anyhow::Result<()> {
@@ -46,53 +42,50 @@ pub fn check_distinct<'a>(destinations: impl IntoIterator<Item = &'a Destination
     Ok(())
 }
 
-impl Outputs {
-    /// Has `write` write a result. A file comes to be at its place with [`finish`](Outputs::finish), and so does what is written to
-    /// the standard output.
-    pub fn add(
-        &mut self,
-        destination: &Destination,
-        write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        match destination {
-            Destination::StandardOutput => {
-                let mut text = Vec::new();
-                write(&mut Stoppable(&mut text))?;
-                self.standard_output = Some(text);
-            }
-            Destination::File(path) => {
-                let named = || path.display().to_string();
-                let temporary = beside(path).with_context(named)?;
-                let mut file = BufWriter::new(Stoppable(temporary));
-                write(&mut file).with_context(named)?;
-                let Stoppable(temporary) =
-                    file.into_inner().map_err(io::IntoInnerError::into_error).with_context(named)?;
-                self.written.push((temporary.into_temp_path(), path.clone()));
-            }
+/// Writes results. Files come to be at their places when all of them are whole; then the standard output is written.
+pub fn write_all(outputs: &[(&Destination, Writer<'_>)]) -> anyhow::Result<()> {
+    let mut whole: Vec<(TempPath, &Path)> = Vec::new();
+    for (destination, write) in outputs {
+        if let Destination::File(path) = destination {
+            let temporary = write_beside(path, write).with_context(|| path.display().to_string())?;
+            whole.push((temporary, path));
         }
-        Ok(())
     }
-
-    /// Puts all files where they are to be, and prints what is for the standard output.
-    pub fn finish(self) -> anyhow::Result<()> {
-        if is_stopped() {
-            return Err(Failure::Stopped.into());
-        }
-        for (temporary, path) in self.written {
-            temporary.persist(&path).with_context(|| path.display().to_string())?;
-        }
-        if let Some(text) = self.standard_output {
-            let mut output = io::stdout().lock();
-            output.write_all(&text).and_then(|()| output.flush()).context("standard output")?;
-        }
-        Ok(())
+    if is_stopped() {
+        return Err(Failure::Stopped.into());
     }
+    for (temporary, path) in whole {
+        put(temporary, path).with_context(|| path.display().to_string())?;
+    }
+    for (destination, write) in outputs {
+        if **destination == Destination::StandardOutput {
+            let mut output =
+                BufWriter::new(Stoppable { to: io::stdout().lock(), failure: || Failure::StoppedPrinting });
+            write(&mut output).and_then(|()| Ok(output.flush()?)).context("standard output")?;
+        }
+    }
+    Ok(())
 }
 
-/// A file beside the one that it is to replace, with the permissions of a new file.
+/// Writes a file beside the one that it is to replace.
+fn write_beside(path: &Path, write: &Writer<'_>) -> anyhow::Result<TempPath> {
+    let mut file = BufWriter::new(Stoppable { to: beside(path)?, failure: || Failure::Stopped });
+    write(&mut file)?;
+    let Stoppable { to, .. } = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    Ok(to.into_temp_path())
+}
+
+/// The file that a path leads to, where that is a link.
+fn target(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+}
+
+/// A new file in the folder of another, with the permissions of that, or of any new file.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let path = target(path);
+    let before = std::fs::metadata(&path).ok();
     // What is no plain file, such as a pipe or /dev/null, is not to be replaced.
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+    if before.as_ref().is_some_and(|before| !before.is_file()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "not a plain file; an output - can be redirected there",
@@ -106,22 +99,34 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder)
+    let file = builder.tempfile_in(folder)?;
+    if let Some(before) = before {
+        file.as_file().set_permissions(before.permissions())?;
+    }
+    Ok(file)
+}
+
+/// Puts a file that is whole where it is to be.
+fn put(temporary: TempPath, path: &Path) -> io::Result<()> {
+    temporary.persist(target(path)).map_err(|error| error.error)
 }
 
 /// A writer that fails once the user wants the work to stop.
-struct Stoppable<W>(W);
+struct Stoppable<W> {
+    to: W,
+    failure: fn() -> Failure,
+}
 
 impl<W: Write> Write for Stoppable<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if is_stopped() {
-            return Err(io::Error::other(Failure::Stopped));
+            return Err(io::Error::other((self.failure)()));
         }
-        self.0.write(bytes)
+        self.to.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.to.flush()
     }
 }
 

@@ -211,7 +211,7 @@ fn ctrl_c_stops_the_work_and_nothing_is_written() {
 fn completions_and_man_pages_are_made() {
     let folder = Folder::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(printed(&["completions", shell]).contains("--renormalise"), "{shell}");
+        assert!(printed(&["completions", shell]).contains("renormalise"), "{shell}");
     }
     printed(&["man", &folder.path("")]);
     let names = folder.names();
@@ -219,4 +219,18 @@ fn completions_and_man_pages_are_made() {
     let page = std::fs::read_to_string(folder.path("contrib.1")).unwrap();
     assert!(page.contains("Exit codes"), "{page}");
     contrib(&["--help"]).assert().success();
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_there_keeps_its_permissions_and_links_lead_to_the_new_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new();
+    let (json, link) = (folder.write("routes.json", "before"), folder.path("link"));
+    std::fs::set_permissions(&json, PermissionsExt::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&json, &link).unwrap();
+    printed(&["routes", recording().to_str().unwrap(), "--json", &link]);
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(std::fs::metadata(&json).unwrap().len() > 1000);
+    assert_eq!(std::fs::metadata(&json).unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -88,7 +88,7 @@ fn no_control_character_of_a_recording_reaches_the_terminal() {
     let hostile = "\u{1b}[2J\u{7}\r\n\u{9b}31m\u{202e}\u{2028}\u{0}";
     let path = folder.damaged("hostile", |header| {
         let metadata = header["__metadata__"].as_object_mut().unwrap();
-        metadata["tokens"] = json!(json!([hostile; 12]).to_string());
+        metadata["tokens"] = json!(json!(vec![hostile; 12]).to_string());
         metadata["next_tokens"] = json!(json!([[hostile, 0.5]]).to_string());
         metadata["model"] = json!(hostile);
         metadata["prompt"] = json!(hostile);

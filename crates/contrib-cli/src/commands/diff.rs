@@ -3,10 +3,10 @@
 use super::recorded::{Found, Recorded};
 use super::table::{lines, table};
 use crate::arguments::Diff;
-use crate::output::{Outputs, check_distinct, print};
+use crate::output::{Writer, check_distinct, print, write_all};
 use crate::text::{count, token};
 use anyhow::Context;
-use contrib_routes::{Change, Extent, Node, Strength, difference};
+use contrib_routes::{Change, EdgeKind, Extent, Node, Strength, difference};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write;
@@ -28,14 +28,14 @@ pub fn run(arguments: &Diff) -> anyhow::Result<()> {
     if arguments.json.is_none() && arguments.csv.is_none() {
         return print(&report(&one, other.as_ref(), [&before, &after], &changes, arguments)?);
     }
-    let mut outputs = Outputs::default();
+    let mut outputs: Vec<(_, Writer<'_>)> = Vec::new();
     if let Some(destination) = &arguments.json {
-        outputs.add(destination, |output| write_json(output, &changes))?;
+        outputs.push((destination, Box::new(|output| write_json(output, &changes))));
     }
     if let Some(destination) = &arguments.csv {
-        outputs.add(destination, |output| write_csv(output, &changes))?;
+        outputs.push((destination, Box::new(|output| write_csv(output, &changes))));
     }
-    outputs.finish()
+    write_all(&outputs)
 }
 
 fn flow(strength: Option<Strength>) -> f64 {
@@ -67,11 +67,14 @@ fn report(
     let kept = changes.len() - appeared - went;
     writeln!(
         text,
-        "\n{appeared} appeared, {went} went, {kept} changed by more than {}; the largest changes of flow:",
+        "\n{appeared} appeared, {went} went, {kept} changed by more than {}; the largest changes of flow, \
+         without residual edges:",
         arguments.tolerance
     )?;
     let mut shown = table(&["change", "before", "after", "layer", "what", "from", "to"], &[0, 1, 2, 3]);
-    for change in changes.iter().take(arguments.top) {
+    // As in the report of routes: residual edges say the least, and both edges of an MLP the same.
+    let is_told = |change: &&Change| !matches!(change.kind, EdgeKind::Residual | EdgeKind::MlpInput);
+    for change in changes.iter().filter(is_told).take(arguments.top) {
         let what = change.head.map_or(change.kind.name().to_string(), |head| format!("head {head}"));
         let strength = |strength: Option<Strength>| strength.map_or("-".to_string(), |it| format!("{:.3}", it.flow));
         shown.add_row([

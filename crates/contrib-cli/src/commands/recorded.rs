@@ -3,6 +3,7 @@
 use crate::choices::Choices;
 use crate::progress::Bar;
 use crate::target::Selected;
+use crate::text::visible;
 use anyhow::Context as _;
 use contrib_routes::{Extent, File, Labels, Options, Recording, Routes, Targets, routes_with_progress};
 use std::path::Path;
@@ -23,7 +24,7 @@ pub struct Found {
 
 impl Recorded {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        let name = path.display().to_string();
+        let name = visible(&path.display().to_string());
         let file = File::open(path).with_context(|| name.clone())?;
         let labels = file.labels().with_context(|| name.clone())?;
         Ok(Recorded { file, labels, name })
@@ -43,7 +44,7 @@ impl Recorded {
         Ok(Found { routes: found.with_context(|| self.name.clone())?, time: begun.elapsed(), targets })
     }
 
-    /// What it is called in messages.
+    /// What it is called in messages: its path, which may come from an archive, escaped.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -4,7 +4,7 @@ mod report;
 
 use super::recorded::Recorded;
 use crate::arguments::Routes;
-use crate::output::{Outputs, check_distinct, print};
+use crate::output::{Writer, check_distinct, print, write_all};
 use contrib_routes::{Extent, Format, write};
 
 pub fn run(arguments: &Routes) -> anyhow::Result<()> {
@@ -19,9 +19,9 @@ pub fn run(arguments: &Routes) -> anyhow::Result<()> {
     if wanted().next().is_none() {
         return print(&report::report(&recorded, &found, arguments)?);
     }
-    let mut outputs = Outputs::default();
-    for (format, destination) in wanted() {
-        outputs.add(destination, |output| Ok(write(&found.routes, &recorded.labels, format, output)?))?;
-    }
-    outputs.finish()
+    let writer = |format: Format| -> Writer<'_> {
+        let (routes, labels) = (&found.routes, &recorded.labels);
+        Box::new(move |output| Ok(write(routes, labels, format, output)?))
+    };
+    write_all(&wanted().map(|(format, destination)| (destination, writer(format))).collect::<Vec<_>>())
 }

@@ -3,7 +3,7 @@
 use super::recorded::Recorded;
 use super::table::{largest, lines, table};
 use crate::arguments::Totals as Arguments;
-use crate::output::{Outputs, check_distinct, print};
+use crate::output::{Writer, check_distinct, print, write_all};
 use crate::text::{count, percent};
 use anyhow::Context;
 use contrib_routes::{Extent, Totals};
@@ -29,14 +29,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.json.is_none() && arguments.csv.is_none() {
         return print(&report(&sums, arguments)?);
     }
-    let mut outputs = Outputs::default();
+    let mut outputs: Vec<(_, Writer<'_>)> = Vec::new();
     if let Some(destination) = &arguments.json {
-        outputs.add(destination, |output| write_json(output, &sums))?;
+        outputs.push((destination, Box::new(|output| write_json(output, &sums))));
     }
     if let Some(destination) = &arguments.csv {
-        outputs.add(destination, |output| write_csv(output, &sums))?;
+        outputs.push((destination, Box::new(|output| write_csv(output, &sums))));
     }
-    outputs.finish()
+    write_all(&outputs)
 }
 
 /// The mean of a target's flow.
