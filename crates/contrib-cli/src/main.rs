@@ -7,6 +7,7 @@ mod failure;
 mod output;
 mod progress;
 mod target;
+mod terminal;
 mod text;
 
 use arguments::{Arguments, Command};

@@ -2,8 +2,9 @@
 
 use crate::failure::Failure;
 use crate::progress::is_stopped;
+use crate::terminal::Harmless;
 use anyhow::Context;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tempfile::{NamedTempFile, TempPath};
