@@ -26,7 +26,7 @@ pub fn with_damaged_header(bytes: &[u8], seed: u32) -> Option<Vec<u8>> {
     let data = &bytes[8 + len..];
     let Value::Object(mut header) = serde_json::from_slice(header).ok()? else { return None };
     let mut random = Random(u64::from(seed));
-    for _ in 0..=random.below(3) {
+    for _ in 0..=random.below(8) / 6 {
         damage(&mut header, &mut random, data.len());
     }
     let mut text = Value::Object(header).to_string();
@@ -34,7 +34,7 @@ pub fn with_damaged_header(bytes: &[u8], seed: u32) -> Option<Vec<u8>> {
         // A name that comes twice, which an object cannot hold.
         text = text.replacen('{', "{\"resid_post\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},", 1);
     }
-    while text.len() % 8 != 0 {
+    while !text.len().is_multiple_of(8) {
         text.push(' ');
     }
     Some([&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), data].concat())
@@ -62,9 +62,9 @@ fn damage(header: &mut Map<String, Value>, random: &mut Random, len: usize) {
             "model",
             "prompt",
         ];
-        let value = match random.below(3) {
-            0 => Value::String(text_of_metadata(random)),
-            1 => value(random, len),
+        let value = match random.below(6) {
+            0..3 => Value::String(text_of_metadata(random)),
+            3 => value(random, len),
             _ => {
                 metadata.remove(keys[random.below(keys.len())]);
                 return;

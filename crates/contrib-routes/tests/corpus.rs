@@ -1,6 +1,8 @@
 //! What fuzzing began with and what it found: files of `fuzz/corpus`, of which each is an error that names its cause or has routes.
 
 mod common;
+#[path = "../../../fuzz/fuzz_targets/damage.rs"]
+mod damage;
 
 use common::model::{Choices, Model};
 use common::untrusted::{names_its_cause, read_in_every_way};
@@ -54,4 +56,32 @@ fn the_seeds_are_those_that_models_make() {
         assert_eq!(file.len(), made.len(), "{name}");
         assert!(read_in_every_way(made).unwrap().iter().any(|&edges| edges > 0), "{name}");
     }
+}
+
+/// Rounds of damage; `DAMAGED_ROUNDS` may ask for more.
+const ROUNDS: u32 = 2000;
+
+#[test]
+fn recordings_with_damaged_headers_are_errors_that_name_their_cause_or_have_routes() {
+    let rounds = std::env::var("DAMAGED_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+    let seeds: Vec<Vec<u8>> = seeds().into_iter().map(|(_, choices)| Model::new(choices).file()).collect();
+    let (mut opened, mut refused) = (0, 0);
+    for round in 0..rounds {
+        let mut bytes = seeds[round as usize % seeds.len()].clone();
+        // Every fourth twice, the second time what the first left.
+        for time in 0..=round % 4 / 3 {
+            match damage::with_damaged_header(&bytes, round.wrapping_mul(2).wrapping_add(time)) {
+                Some(damaged) => bytes = damaged,
+                None => break,
+            }
+        }
+        match read_in_every_way(bytes) {
+            Ok(_) => opened += 1,
+            Err(error) => {
+                names_its_cause(&error);
+                refused += 1;
+            }
+        }
+    }
+    assert!(opened > rounds / 20 && refused > rounds / 5, "{opened} opened, {refused} refused");
 }
