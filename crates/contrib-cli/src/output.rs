@@ -60,9 +60,12 @@ pub fn write_all(outputs: &[(&Destination, Writer<'_>)]) -> anyhow::Result<()> {
     }
     for (destination, write) in outputs {
         if **destination == Destination::StandardOutput {
-            let mut output =
-                BufWriter::new(Stoppable { to: io::stdout().lock(), failure: || Failure::StoppedPrinting });
-            write(&mut output).and_then(|()| Ok(output.flush()?)).context("standard output")?;
+            let output = Stoppable { to: io::stdout().lock(), failure: || Failure::StoppedPrinting };
+            let print = |output: &mut dyn Write| write(output).and_then(|()| Ok(output.flush()?));
+            let is_terminal = output.to.is_terminal();
+            let printed =
+                if is_terminal { print(&mut Harmless::new(output)) } else { print(&mut BufWriter::new(output)) };
+            printed.context("standard output")?;
         }
     }
     Ok(())

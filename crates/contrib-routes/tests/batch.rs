@@ -202,7 +202,8 @@ fn batches_whose_tensors_or_prompts_do_not_agree_are_errors() {
     assert_eq!(error(&|layer| layer.attention.scale = Some(tensor(&[2, 2, 4]))), {
         format!("attn_scale.0: expected [2, 3, *] {like} [2, 2, 4]")
     });
-    assert_eq!(with(|_| {}, &[0..3]).unwrap_err().to_string(), {
+    let one_prompt = std::slice::from_ref(&(0..3));
+    assert_eq!(with(|_| {}, one_prompt).unwrap_err().to_string(), {
         "prompts: expected [2] to match the items of resid_pre, got [1]"
     });
     assert_eq!(with(|_| {}, &[0..3, 2..4]).unwrap_err().to_string(), {

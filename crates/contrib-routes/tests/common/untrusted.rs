@@ -61,11 +61,13 @@ pub fn names_its_cause(error: &Error) {
     let text = error.to_string();
     assert!(!text.is_empty() && !text.chars().any(char::is_control), "{text:?}");
     let names_it = match error {
-        Error::Missing { tensor } | Error::Shape { tensor, .. } | Error::Heads { tensor, .. } => text.contains(tensor),
-        Error::ElementType { tensor, .. } | Error::Empty { tensor, .. } | Error::Misaligned { tensor, .. } => {
-            text.contains(tensor)
-        }
-        Error::NotFinite { tensor, .. } => text.contains(tensor),
+        Error::Missing { tensor }
+        | Error::Shape { tensor, .. }
+        | Error::Heads { tensor, .. }
+        | Error::ElementType { tensor, .. }
+        | Error::Empty { tensor, .. }
+        | Error::Misaligned { tensor, .. }
+        | Error::NotFinite { tensor, .. } => text.contains(tensor),
         Error::Metadata { key, .. } => text.contains(key),
         Error::Number { name, .. } => text.contains(name),
         Error::Header(problem) => !problem.is_empty(),
