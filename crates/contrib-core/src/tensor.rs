@@ -199,6 +199,21 @@ impl<'a> Tensor<'a> {
         self.with_axes(&axes[..=ndim])
     }
 
+    /// The same elements without an axis of one element: of `[1, pos, d_model]`, for example, `[pos, d_model]`.
+    ///
+    /// # Panics
+    /// If there is no such axis, or it has not one element.
+    #[must_use]
+    pub fn without_axis(&self, at: usize) -> Self {
+        let ndim = self.shape().len();
+        assert!(at < ndim && self.shape()[at] == 1, "no axis of one element at {at} of {:?}", self.shape());
+        let mut axes = [Axis::Broadcast(1); MAX_NDIM];
+        for (left, own) in (0..ndim).filter(|&own| own != at).enumerate() {
+            axes[left] = Axis::Own(own);
+        }
+        self.with_axes(&axes[..ndim - 1])
+    }
+
     /// The elements whose index on `axis` is in `range`.
     ///
     /// ```

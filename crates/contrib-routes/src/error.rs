@@ -2,6 +2,7 @@
 
 use contrib_core::{Argument, DType, Shape};
 use std::fmt;
+use std::ops::Range;
 
 /// Why there is no result. There is never a part of one.
 ///
@@ -52,6 +53,13 @@ pub enum Error {
         /// The type of its elements.
         got: String,
     },
+    /// A tensor in a file that has no elements.
+    Empty {
+        /// Its name.
+        tensor: Argument,
+        /// Its shape.
+        got: Shape,
+    },
     /// A tensor in a file that does not lie at a multiple of the size of its elements.
     Misaligned {
         /// Its name.
@@ -87,6 +95,15 @@ pub enum Error {
         /// The position.
         got: usize,
         /// How many there are.
+        positions: usize,
+    },
+    /// A prompt of a batch whose positions the batch does not have.
+    Prompt {
+        /// The batch item.
+        item: usize,
+        /// Its positions.
+        got: Range<usize>,
+        /// How many positions each item of the batch has.
         positions: usize,
     },
     /// A recording with so many positions, layers or heads that they cannot be numbered.
@@ -137,6 +154,7 @@ impl fmt::Display for Error {
                 write!(f, "{tensor}: expected a number of key-value heads that divides {heads} heads, got {kv_heads}")
             }
             Error::ElementType { tensor, got } => write!(f, "{tensor}: expected F32, F64, F16 or BF16, got {got}"),
+            Error::Empty { tensor, got } => write!(f, "{tensor}: expected elements, got {got}"),
             Error::Misaligned { tensor, dtype } => {
                 write!(f, "{tensor}: expected a place in the file that is a multiple of {} bytes", dtype.size())
             }
@@ -147,6 +165,9 @@ impl fmt::Display for Error {
             }
             Error::Target { got, positions } => {
                 write!(f, "targets: expected positions below {positions}, got {got}")
+            }
+            Error::Prompt { item, got, positions } => {
+                write!(f, "prompts: expected positions below {positions} for item {item}, got {got:?}")
             }
             Error::TooLarge { what, got } => write!(f, "more {what} than can be numbered: {got}"),
             Error::Choice { name, expected, got } => write!(f, "{name}: expected {expected}, got {got}"),

@@ -53,6 +53,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod agreement;
 mod allocate;
 mod builder;
 mod coefficients;
@@ -72,7 +73,9 @@ mod totals;
 mod walk;
 mod write;
 
-pub use recording::{Attends, Attention, File, Layer, Memory, Moves, Recording, Scores};
+pub use recording::{Attends, Attention, Batch, File, Layer, Memory, Moves, Recording, Scores, StoredTensor};
+
+pub use agreement::{Agreement, check};
 
 pub use options::{Extent, HeadEdges, MaskedKeys, Options, Targets};
 pub use progress::{Progress, Stage};

@@ -1,18 +1,21 @@
 //! A recording in a safetensors file that is mapped into memory.
 
 use super::Recording;
+use super::bytes::Bytes;
 use super::check::Extents;
 use super::layer::{Attends, Attention, Layer, Moves, Scores};
 use super::metadata::Facts;
 use super::name::Name;
 use crate::allocate::expect_available;
 use crate::error::Error;
-use contrib_core::{Argument, Cause, DType, Tensor};
+use contrib_core::{Argument, Cause, DType, Shape, Tensor};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Characters of what the reader of headers says that are passed on.
+const LONGEST_PROBLEM: usize = 200;
 /// The bytes before the header of a safetensors file, which say how long that is.
 const BYTES_BEFORE_HEADER: usize = 8;
 
@@ -57,13 +60,26 @@ const BYTES_OF_HEADER_BYTE: usize = 64;
 /// | `parallel` | whether blocks run attention and MLP in parallel: `true` or `false` (the default) |
 #[derive(Debug)]
 pub struct File {
-    map: Mmap,
+    bytes: Bytes,
     /// Where the bytes of tensors begin.
     start: usize,
     header: Metadata,
     facts: Facts,
     extents: Extents,
     is_by_pattern: bool,
+}
+
+/// What a file says of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTensor {
+    /// Its name, such as `resid_mid.3`.
+    pub name: String,
+    /// The type of its elements, as the file names it, such as `F32`.
+    pub dtype: String,
+    /// The extents of its axes.
+    pub shape: Vec<usize>,
+    /// How many bytes it has.
+    pub bytes: usize,
 }
 
 impl File {
@@ -79,25 +95,39 @@ impl File {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Header`], [`Error::Metadata`], [`Error::Missing`], [`Error::Shape`],
-    /// [`Error::ElementType`], [`Error::Misaligned`], [`Error::Heads`], [`Error::Number`], [`Error::TooLarge`],
+    /// [`Error::ElementType`], [`Error::Empty`], [`Error::Misaligned`], [`Error::Heads`], [`Error::Number`], [`Error::TooLarge`],
     /// [`Error::OutOfMemory`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let file = std::fs::File::open(path)?;
         // SAFETY: the map is only read, and as bytes and floating-point numbers, for which all bits are valid. That the file
         // does not change while it is mapped is a condition of this function that its users are told.
         let map = unsafe { Mmap::map(&file)? };
-        if let Some((len, rest)) = map.split_first_chunk::<BYTES_BEFORE_HEADER>() {
+        File::new(Bytes::Mapped(map))
+    }
+
+    /// The recording in the bytes of a safetensors file, such as came over a network. Everything about it is checked but the
+    /// numbers.
+    ///
+    /// # Errors
+    /// As [`File::open`], without [`Error::Io`]; [`Error::OutOfMemory`] where the bytes have to be copied, which they are where
+    /// their address is no multiple of 8.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
+        File::new(Bytes::aligned(bytes)?)
+    }
+
+    fn new(bytes: Bytes) -> Result<Self, Error> {
+        if let Some((len, rest)) = bytes.split_first_chunk::<BYTES_BEFORE_HEADER>() {
             // A header that is longer than the file is not read.
             let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX).min(rest.len());
             expect_available(len.min(MAX_HEADER).saturating_mul(BYTES_OF_HEADER_BYTE))?;
         }
         let (header_len, header) =
-            SafeTensors::read_metadata(&map).map_err(|error| Error::Header(error.to_string()))?;
+            SafeTensors::read_metadata(&bytes).map_err(|error| Error::Header(shown(&error.to_string())))?;
         let none = HashMap::new();
         let facts = Facts::new(header.metadata().as_ref().unwrap_or(&none))?;
         let extents = Extents { layers: facts.n_layers, positions: 0, heads: 0 };
         let start = BYTES_BEFORE_HEADER + header_len;
-        let mut file = File { map, start, header, facts, extents, is_by_pattern: true };
+        let mut file = File { bytes, start, header, facts, extents, is_by_pattern: true };
         file.is_by_pattern = file.tensor(Argument::of_layer(0, "pattern"))?.is_some();
         file.measure()?;
         file.check()?;
@@ -132,6 +162,29 @@ impl File {
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// All metadata, as they are in the file, ordered by their keys.
+    #[must_use]
+    pub fn all_metadata(&self) -> Vec<(&str, &str)> {
+        let all = self.header.metadata().iter().flatten();
+        let mut all: Vec<_> = all.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// What the file says of each tensor that it has, in the order of their bytes; those that are not read, too.
+    #[must_use]
+    pub fn stored_tensors(&self) -> Vec<StoredTensor> {
+        let stored = |(name, info): (String, &TensorInfo)| StoredTensor {
+            name,
+            dtype: info.dtype.to_string(),
+            shape: info.shape.clone(),
+            bytes: info.data_offsets.1 - info.data_offsets.0,
+        };
+        let mut tensors: Vec<_> = self.header.tensors().into_iter().collect();
+        tensors.sort_unstable_by(|one, other| (one.1.data_offsets, &one.0).cmp(&(other.1.data_offsets, &other.0)));
+        tensors.into_iter().map(stored).collect()
     }
 
     /// Finds out how many positions and heads there are.
@@ -221,9 +274,13 @@ impl File {
             Dtype::BF16 => DType::Bf16,
             other => return Err(Error::ElementType { tensor: name, got: format!("{other:?}") }),
         };
+        // Without elements, extents could be any, and more than memory could hold results for.
+        if info.shape.contains(&0) {
+            return Err(Error::Empty { tensor: name, got: Shape::new(&info.shape) });
+        }
         let (begin, end) = info.data_offsets;
         let out_of_file = || Error::Header(format!("{name} is not in the file"));
-        let bytes = self.map[self.start..].get(begin..end).ok_or_else(out_of_file)?;
+        let bytes = self.bytes[self.start..].get(begin..end).ok_or_else(out_of_file)?;
         let elements = info.shape.iter().try_fold(1_usize, |count, &extent| count.checked_mul(extent));
         if elements.and_then(|elements| elements.checked_mul(dtype.size())) != Some(bytes.len()) {
             return Err(out_of_file());
@@ -235,6 +292,12 @@ impl File {
             cause => Error::Core(contrib_core::Error::new(name, *cause)),
         })
     }
+}
+
+/// What the reader of headers says, which has names out of the file: cut, and without control characters.
+fn shown(problem: &str) -> String {
+    let visible = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    problem.chars().map(visible).take(LONGEST_PROBLEM).collect()
 }
 
 /// Numbers of heads as a tensor.

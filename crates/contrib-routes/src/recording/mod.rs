@@ -1,5 +1,7 @@
 //! Where the tensors of a forward pass come from, layer by layer.
 
+mod batch;
+mod bytes;
 mod check;
 mod file;
 mod layer;
@@ -7,7 +9,8 @@ mod memory;
 mod metadata;
 mod name;
 
-pub use file::File;
+pub use batch::Batch;
+pub use file::{File, StoredTensor};
 pub use layer::{Attends, Attention, Layer, Moves, Scores};
 pub use memory::Memory;
 
