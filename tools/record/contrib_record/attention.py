@@ -158,6 +158,8 @@ def recorded(by_rows):
         if s_aux is not None:
             kwargs["s_aux"] = s_aux
         if not by_rows:
+            if softcap is not None or s_aux is not None:
+                raise Refused("Layers have a soft cap or sinks, and had none for the first tokens.")
             return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
         # Those that models bring are exact in all that is given, and hold all scores of the queries that they are given.
         plain = sys.modules[type(module).__module__].eager_attention_forward

@@ -4,10 +4,10 @@ resid_post, within the rounding of the types. A recording that does not is not w
 import torch
 
 from .errors import Refused
-from .scores import pattern_rows, scores_of
+from .scores import pattern_and_mask
 
 # Of so many queries at most, spread over the prompt, what heads move from each key is added up anew. All else is checked of all.
-QUERIES = 512
+QUERIES = 128
 SINGLE = torch.finfo(torch.float32).eps / 2
 
 
@@ -42,14 +42,13 @@ def check_attention(layer, heads, w_o, bias, written, computed_in):
     # Sums of many products, in the model's matrices and in attention.
     of_sums = 4 * SINGLE * (len(written) + heads.n_heads * w_o.shape[1]) ** 0.5
     for head in range(heads.n_heads):
-        pattern = pattern_rows(heads, head, rows)
+        pattern, allowed = pattern_and_mask(heads, head, rows)
         values = heads.values[:, head // heads.group].double()
         matrix = w_o[head].double()
         total += pattern @ values @ matrix
         # An error of a score is one of the pattern, in proportion; the products that make a score say how large it may be.
         queries, keys = heads.queries[rows, head].double(), heads.keys[:, head // heads.group].double()
         products = heads.scale * (queries.abs() @ keys.abs().T)
-        _, allowed = scores_of(heads, head, rows, torch.float64)
         score = products.masked_fill(~allowed, 0).amax(dim=1, keepdim=True)
         if heads.slopes is not None:
             score += float(heads.slopes[head].abs()) * len(written) * SINGLE / rounding

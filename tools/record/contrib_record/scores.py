@@ -22,14 +22,14 @@ def scores_of(heads, head, rows, dtype):
     return scores, allowed
 
 
-def pattern_rows(heads, head, rows, dtype=torch.float64):
-    """`[row, key_pos]`: one head's pattern at the positions `rows`."""
+def pattern_and_mask(heads, head, rows, dtype=torch.float64):
+    """`[row, key_pos]` each: one head's pattern at the positions `rows`, and which keys are allowed."""
     scores, allowed = scores_of(heads, head, rows, dtype)
     scores = scores.masked_fill(~allowed, -torch.inf)
-    sink = torch.full((len(rows), 1), -torch.inf, dtype=dtype)
-    if heads.sinks is not None:
-        sink[:] = heads.sinks[head].to(dtype)
-    return torch.softmax(torch.cat([scores, sink], dim=1), dim=1)[:, :-1]
+    if heads.sinks is None:
+        return torch.softmax(scores, dim=1), allowed
+    sinks = heads.sinks[head].to(dtype).expand(len(rows), 1)
+    return torch.softmax(torch.cat([scores, sinks], dim=1), dim=1)[:, :-1], allowed
 
 
 def pattern_blocks(heads):
@@ -37,4 +37,4 @@ def pattern_blocks(heads):
     n_pos = len(heads.queries)
     for head in range(heads.n_heads):
         for first in range(0, n_pos, ROWS):
-            yield pattern_rows(heads, head, torch.arange(first, min(first + ROWS, n_pos)))
+            yield pattern_and_mask(heads, head, torch.arange(first, min(first + ROWS, n_pos)))[0]

@@ -117,12 +117,14 @@ class Watch:
 
 
 def layers_of(model):
-    """The longest list of modules in the model that are all of the same class: its layers."""
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
+    """The layers of the model: the longest list of modules of one class that is not within another list."""
+    lists = []
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and not any(is_within(module, outer) for outer in lists):
+            lists.append(module)
     alike = [found for found in lists if len({type(layer) for layer in found}) == 1]
     if not alike:
         raise Refused(f"{type(model).__name__} has no list of layers.")
-    # Lists within layers are further in, and come later.
     return list(max(alike, key=len))
 
 
