@@ -1,10 +1,10 @@
 # Sourced by scripts that record models, from the root of the repository: makes a virtual environment with what that needs, under
 # target/ or where CARGO_TARGET_DIR says. Leaves the interpreter's path in $python, and the folder in $recording.
 #
-# PyTorch's own index has wheels for CPUs alone, of 200 MB. Where it cannot be reached, PyPI's are taken, which bring NVIDIA's
-# libraries along: some 3 GB.
+# PyTorch's own index has wheels for CPUs alone. Where it cannot be reached, PyPI's are taken, which bring NVIDIA's libraries along:
+# 5.6 GB, installed. An interpreter that has all of it can be given as RECORD_PYTHON.
 recording=${CARGO_TARGET_DIR:-target}/record
-python=$recording/venv/bin/python
+python=${RECORD_PYTHON:-$recording/venv/bin/python}
 mkdir -p "$recording"
 
 [ -x "$python" ] || python3 -m venv "$recording/venv"
