@@ -71,14 +71,31 @@ class Recorder:
 
     def layer(self, index, resid_post):
         """A layer is done."""
-        block, kept, plan = self.plan.blocks[index], self.kept, self.plan
-        self.kept = {}
-        resid_pre = kept["resid_pre"]
+        kept, self.kept = self.kept, {}
+        resid_pre, resid_mid = kept["resid_pre"], kept.get("resid_mid")
         if self.stream is not None and not torch.equal(self.stream, resid_pre):
             raise Refused(f"The model changes the stream between layers {index - 1} and {index}.")
         self.stream = resid_post
-        multiplied = self.computed_in if plan.multiplier != 1 else torch.float32
+        attended, of_attention = self.attention(index, kept)
+        of_mlp = self.mlp(index, kept)
+        mlp_parts = [part.expand_as(resid_pre) for part in of_mlp.values() if part is not None]
+        if resid_mid is None:
+            check_sum("resid_pre, attention and the MLP differ from resid_post", index, [resid_pre, attended, *mlp_parts],
+                      resid_post, self.computed_in)
+        else:
+            check_sum("resid_pre and attention differ from resid_mid", index, [resid_pre, attended], resid_mid,
+                      self.computed_in)
+            check_sum("resid_mid and the MLP differ from resid_post", index, [resid_mid, *mlp_parts], resid_post,
+                      self.computed_in)
+        tensors = {"resid_pre": resid_pre, "resid_mid": resid_mid, **of_mlp, **of_attention}
+        for name, tensor in tensors.items():
+            if tensor is not None:
+                self.writer.write(f"{name}.{index}", finite(f"{name}.{index}", tensor, self.dtype))
+        self.progress(index + 1, len(self.plan.blocks))
 
+    def attention(self, index, kept):
+        """What attention adds to the stream, and what is recorded of it."""
+        block, plan, written = self.plan.blocks[index], self.plan, kept["attn_written"]
         heads = self.capture.take(block.attention)
         self.keep_facts(heads)
         # One scale is recorded for all layers.
@@ -86,45 +103,33 @@ class Recorder:
         heads.scale = plan.heads[0].scale
         heads = heads.converted(self.dtype)
         w_o, bias = output_of(block.out_proj, heads)
-        w_o, added = (plan.multiplier * w_o).to(self.dtype), kept["attn_written"]
-        check_attention(index, heads, w_o, None if bias is None else plan.multiplier * bias, plan.multiplier * added,
-                        self.computed_in)
-        factor = None
+        w_o, bias = (plan.multiplier * w_o).to(self.dtype), None if bias is None else plan.multiplier * bias
+        check_attention(index, heads, w_o, bias, plan.multiplier * written, self.computed_in)
+        factor, added = None, written
         if block.attention_norm is not None:
-            factor = factor_of(block.attention_norm, added, kept["attn_normalised"]).float()
             added = kept["attn_normalised"]
+            factor = factor_of(block.attention_norm, written, added).float()
             check_sum("what attention writes times the factor of its norm differs from what the norm writes", index,
-                      [kept["attn_written"] * factor], added, self.computed_in)
-        attn_bias = None if bias is None else plan.multiplier * (bias if factor is None else bias * factor)
-
-        mlp_out = kept["mlp_written"] if block.mlp_norm is None else kept["mlp_normalised"]
-        mlp_bias = None if block.mlp_bias is None else block.mlp_bias.detach().to("cpu", torch.float32)
-        if mlp_bias is not None and block.mlp_norm is not None:
-            mlp_bias = mlp_bias * factor_of(block.mlp_norm, kept["mlp_written"], mlp_out).float()
-        mlp_out = plan.multiplier * mlp_out.float()
-        mlp_parts = [mlp_out]
-        if mlp_bias is not None:
-            mlp_bias = plan.multiplier * mlp_bias
-            mlp_parts = [mlp_out - mlp_bias, mlp_bias.expand_as(mlp_out)]
-        added = (plan.multiplier * added.float()).to(multiplied).float()
-        if plan.is_parallel:
-            check_sum("resid_pre, attention and the MLP differ from resid_post", index, [resid_pre, added, *mlp_parts],
-                      resid_post, self.computed_in)
-        else:
-            check_sum("resid_pre and attention differ from resid_mid", index, [resid_pre, added], kept["resid_mid"],
-                      self.computed_in)
-            check_sum("resid_mid and the MLP differ from resid_post", index, [kept["resid_mid"], *mlp_parts], resid_post,
-                      self.computed_in)
-
-        tensors = {
-            "resid_pre": resid_pre, "resid_mid": kept.get("resid_mid"), "mlp_out": mlp_parts[0], "mlp_bias": mlp_bias,
-            "attn_bias": attn_bias, "attn_scale": factor, "queries": heads.queries, "keys": heads.keys,
-            "values": heads.values, "w_o": w_o, "pattern": pattern_blocks(heads) if self.with_pattern else None,
+                      [written * factor], added, self.computed_in)
+            bias = None if bias is None else bias * factor
+        return plan.multiplier * added.float(), {
+            "attn_bias": bias, "attn_scale": factor, "queries": heads.queries, "keys": heads.keys, "values": heads.values,
+            "w_o": w_o, "pattern": pattern_blocks(heads) if self.with_pattern else None,
         }
-        for name, tensor in tensors.items():
-            if tensor is not None:
-                self.writer.write(f"{name}.{index}", finite(f"{name}.{index}", tensor, self.dtype))
-        self.progress(index + 1, len(plan.blocks))
+
+    def mlp(self, index, kept):
+        """What is recorded of what the MLP adds to the stream."""
+        block, added = self.plan.blocks[index], kept["mlp_written"]
+        bias = None if block.mlp_bias is None else block.mlp_bias.detach().to("cpu", torch.float32)
+        if block.mlp_norm is not None:
+            added = kept["mlp_normalised"]
+            if bias is not None:
+                bias = bias * factor_of(block.mlp_norm, kept["mlp_written"], added).float()
+        added = self.plan.multiplier * added.float()
+        if bias is None:
+            return {"mlp_out": added, "mlp_bias": None}
+        bias = self.plan.multiplier * bias
+        return {"mlp_out": added - bias, "mlp_bias": bias}
 
     def keep_facts(self, heads):
         self.windows.append(heads.window)
@@ -204,31 +209,14 @@ def show_nothing(done, n_layers):
     pass
 
 
-@torch.no_grad()
-def record(model, ids, out, *, tokenizer=None, prompt=None, name=None, dtype="f32", with_pattern=False,
-           progress=show_nothing):
-    """Runs the model on these tokens and writes what contrib-routes reads into the file `out`.
-
-    `ids`: a list, or a tensor `[pos]` or `[1, pos]`. `tokenizer`: for the texts of tokens. `dtype`: of queries, keys, values, w_o
-    and the pattern; the stream is recorded in f32. `progress`: called with how many layers are done, and how many there are.
-
-    Raises `Refused` where the model does something that the recording could not say; there is no file then."""
-    model.eval()
-    ids = torch.as_tensor(ids).reshape(1, -1).to(model.device)
-    n_pos = ids.shape[1]
-    if n_pos == 0:
-        raise Refused("A prompt has at least one token.")
-    stored, computed_in = DTYPES[dtype], next(model.parameters()).dtype
-    plan = explore(model, ids[:, :TOKENS_TO_EXPLORE])
+def metadata_of(plan, model, d_model, ids, tokenizer, prompt, name):
+    """What is known of the model and the prompt before the prompt is read."""
     first = plan.heads[0]
-    w_o, _ = output_of(plan.blocks[0].out_proj, first)
-    n_layers, d_model = len(plan.blocks), w_o.shape[2]
-    numbers = ids[0].tolist()
     metadata = {
         "model": name or getattr(model.config, "name_or_path", "") or type(model).__name__,
-        "n_layers": str(n_layers), "n_heads": str(first.n_heads), "n_kv_heads": str(first.n_kv_heads),
+        "n_layers": str(len(plan.blocks)), "n_heads": str(first.n_heads), "n_kv_heads": str(first.n_kv_heads),
         "d_model": str(d_model), "d_head": str(first.values.shape[2]), "scale": repr(first.scale),
-        "tokens": json.dumps(texts(tokenizer, numbers) if tokenizer else [str(number) for number in numbers]),
+        "tokens": json.dumps(texts(tokenizer, ids) if tokenizer else [str(number) for number in ids]),
     }
     if prompt is not None:
         metadata["prompt"] = prompt
@@ -236,15 +224,44 @@ def record(model, ids, out, *, tokenizer=None, prompt=None, name=None, dtype="f3
         metadata["soft_cap"] = repr(first.soft_cap)
     if plan.is_parallel:
         metadata["parallel"] = "true"
-    room = len(json.dumps(metadata)) + ROOM + n_layers * (2 * first.n_heads + 1) * BYTES_OF_NUMBER
-    tensors = list(announced(plan, n_pos, d_model, stored, with_pattern))
-    capture = Capture(model)
+    return metadata
+
+
+@torch.no_grad()
+def record(model, ids, out, *, tokenizer=None, prompt=None, name=None, dtype="f32", with_pattern=False,
+           progress=show_nothing):
+    """Runs the model on these tokens and writes what contrib-routes reads into the file `out`.
+
+    `ids`: a list, or a tensor `[pos]` or `[1, pos]`. `tokenizer`: for the texts of tokens. `prompt`, `name`: the text and the name
+    of the model, as metadata. `dtype`: of queries, keys, values, w_o and the pattern, "f32", "f16" or "bf16"; the stream is
+    recorded in f32. `progress`: called with how many layers are done, and how many there are.
+
+    Raises `Refused` where the model does something that the recording could not say; there is no file then. One recording at a
+    time in a process."""
+    ids = torch.as_tensor(ids).reshape(1, -1).to(model.device)
+    if ids.shape[1] == 0:
+        raise Refused("A prompt has at least one token.")
+    was_training = model.training
+    model.eval()
+    try:
+        run(model, ids, out, tokenizer, prompt, name, DTYPES[dtype], with_pattern, progress)
+    finally:
+        model.train(was_training)
+
+
+def run(model, ids, out, tokenizer, prompt, name, dtype, with_pattern, progress):
+    plan = explore(model, ids[:, :TOKENS_TO_EXPLORE])
+    first = plan.heads[0]
+    d_model = output_of(plan.blocks[0].out_proj, first)[0].shape[2]
+    metadata = metadata_of(plan, model, d_model, ids[0].tolist(), tokenizer, prompt, name)
+    room = len(json.dumps(metadata)) + ROOM + len(plan.blocks) * (2 * first.n_heads + 1) * BYTES_OF_NUMBER
     options = {"use_cache": False}
     # Logits of all positions of a long prompt may be the largest tensor of all.
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
         options["logits_to_keep"] = 1
-    with Writer(out, tensors, room) as writer:
-        recorder = Recorder(plan, writer, stored, with_pattern, computed_in, progress)
+    capture = Capture(model)
+    with Writer(out, announced(plan, ids.shape[1], d_model, dtype, with_pattern), room) as writer:
+        recorder = Recorder(plan, writer, dtype, with_pattern, next(model.parameters()).dtype, progress)
         try:
             with capture.attached(BY_ROWS if plan.by_rows else BY_SDPA):
                 recorder.attach(capture)
