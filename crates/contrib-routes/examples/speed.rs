@@ -13,6 +13,7 @@
 //! | `--whole` | all edges of the prompt, and then the routes of each target taken out of them |
 //! | `--runs NUMBER` | 5: the shortest counts |
 //! | `--threads NUMBER` | 2 |
+//! | `--block NUMBER` | so many positions of a layer in one call, and not as many as need little memory |
 //! | `--layers` | what each layer took in the shortest run |
 //! | `--csv` | a line for a table: the names are `COLUMNS` |
 //!
@@ -41,6 +42,7 @@ struct Choices {
     threads: usize,
     threshold: f64,
     renormalise: Option<f64>,
+    block: Option<usize>,
     is_summed: bool,
     is_whole: bool,
     by_layer: bool,
@@ -56,6 +58,7 @@ impl Choices {
             threads: 2,
             threshold: 0.04,
             renormalise: None,
+            block: None,
             is_summed: false,
             is_whole: false,
             by_layer: false,
@@ -70,6 +73,7 @@ impl Choices {
                 "--targets" => choices.targets = arguments.next().unwrap_or_default(),
                 "--threshold" => choices.threshold = number()?,
                 "--renormalise" => choices.renormalise = Some(number()?),
+                "--block" => choices.block = Some(number()? as usize),
                 "--runs" => choices.runs = (number()? as usize).max(1),
                 "--threads" => choices.threads = number()? as usize,
                 "--summed" => choices.is_summed = true,
@@ -193,6 +197,7 @@ fn measure(choices: &Choices) -> Result<(), Box<dyn std::error::Error>> {
         heads: if choices.is_summed { HeadEdges::Summed } else { HeadEdges::Each },
         extent: if choices.is_whole { Extent::All } else { Extent::Reached },
         context: Some(&context),
+        block: choices.block,
         ..Options::default()
     };
     let (first, megabytes) = with_memory(|| Run::new(&mut file, &targets, &options));
