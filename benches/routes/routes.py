@@ -86,11 +86,13 @@ def main():
     if not arguments.draw_only:
         lengths = [int(number) for number in arguments.tokens.split(",")]
         record(arguments.recordings, lengths)
-        rows = [row for tokens in lengths for row in measure(arguments.recordings, tokens, arguments.runs)]
         with arguments.table.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            for tokens in lengths:
+                for row in measure(arguments.recordings, tokens, arguments.runs):
+                    writer.writerow(row)
+                    file.flush()
     from figure import draw
     with arguments.table.open(newline="") as file:
         arguments.figure.write_text(draw(list(csv.DictReader(file))))
