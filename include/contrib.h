@@ -900,7 +900,7 @@ contrib_status contrib_threshold_and_renormalise(const struct contrib_tensor *c_
 #define CONTRIB_I64 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_INT, 64)
 #endif
 
-#if !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
+#if defined(DOXYGEN) || !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
 /// `CONTRIB_TENSOR(data, CONTRIB_F32, 12, 576)`, in C from C99 on: a `const contrib_tensor *` to a row-major tensor of these
 /// extents in the host's memory, inside a call or an initialiser. It is valid until the end of the enclosing block; a branch of
 /// an `if` and the body of a loop are blocks, with or without braces. `data` may point to const where the tensor is only read;

@@ -106,7 +106,10 @@ fn name_of(item: &str) -> Option<&str> {
 
 /// An item with its documentation as C and Doxygen have it.
 fn documented_for_c(item: &str) -> String {
-    let mut text = item.replace("/// # Safety\n/// ", "/// \\pre ");
+    let mut text = item.to_owned();
+    if let Some((before, contract)) = item.split_once("/// # Safety\n/// ") {
+        text = format!("{before}/// \\pre {}", contract.replace(" null", " NULL"));
+    }
     let outputs = outputs(item);
     if !outputs.is_empty() {
         let (comment, declaration) = split_comment(&text);
@@ -162,7 +165,7 @@ mod tests {
     fn a_function_says_what_it_writes_and_what_it_requires() {
         let item = "/// Makes one.\n///\n/// # Safety\n/// `out` is null or may be written.\n\
                     contrib_status contrib_context_new(size_t n_threads,\n    struct contrib_context **out);";
-        let expected = "/// Makes one.\n///\n/// \\pre `out` is null or may be written.\n///\n/// \\param[out] out Written.\n\
+        let expected = "/// Makes one.\n///\n/// \\pre `out` is NULL or may be written.\n///\n/// \\param[out] out Written.\n\
                         contrib_status contrib_context_new(size_t n_threads,\n    struct contrib_context **out);";
         assert_eq!(documented_for_c(item), expected);
     }
