@@ -2,7 +2,7 @@
 # Tries the packages as their users would, each in a fresh folder outside the repository: the isolated library beside other
 # Rust libraries, `make install`, pkg-config, CMake. Needs cc, c++, make, cmake, ninja, pkg-config and binutils.
 #
-#     packaging/test.sh [NAME...]      the tests of these files of packaging/tests/; all, unless said
+#     packaging/test.sh [NAME...]      the tests of these files of packaging/tests/; unless said, those that build nothing anew
 #
 # CARGO_TARGET_DIR is where cargo builds, once for all of them.
 set -euo pipefail
