@@ -3,12 +3,11 @@
 nothing, and fails where the file is not what it would write. It also fails where a crate's licence is none of ALLOWED, or
 where a crate comes from elsewhere than the registry."""
 
-import json
 import pathlib
-import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from crates import ROOT, linked_crates
+
 NOTICES = ROOT / "packaging" / "THIRD-PARTY"
 # Those that allow what MIT allows. Of several that a crate offers, the first of these is taken.
 ALLOWED = ["MIT", "Apache-2.0", "Zlib", "BSD-2-Clause", "BSD-3-Clause", "Unicode-3.0"]
@@ -20,26 +19,6 @@ taken.
 It also contains the Rust standard library of the toolchain that built it, under MIT or Apache-2.0. What that library
 contains in turn is listed in COPYRIGHT-library.html, which comes with the toolchain.
 """
-
-
-def linked_crates():
-    """The packages whose code is in the libraries, on any system: neither build scripts' nor procedural macros'."""
-    command = ["cargo", "metadata", "--format-version", "1", "--locked"]
-    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    found, waiting = set(), [key for key, package in packages.items() if package["name"] == "contrib-ffi"]
-    while waiting:
-        key = waiting.pop()
-        is_macro = any("proc-macro" in target["kind"] for target in packages[key]["targets"])
-        if key in found or is_macro:
-            continue
-        found.add(key)
-        for dependency in nodes[key]["deps"]:
-            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
-                waiting.append(dependency["pkg"])
-    ours = set(metadata["workspace_members"])
-    return sorted((packages[key] for key in found - ours), key=lambda package: (package["name"], package["version"]))
 
 
 def choices(expression):
