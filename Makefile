@@ -4,7 +4,7 @@
 #     make install PREFIX=/usr/local DESTDIR=
 #
 # LIBDIR and INCLUDEDIR say where libraries and headers go; SHARED=no or STATIC=no leaves one of the libraries out. What make
-# builds lies in target/contrib/, and can be linked there. packaging/build.sh says what else can be given.
+# builds lies in target/contrib/, and can be linked there; `make install` installs what was built. packaging/build.sh says what else can be given.
 
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
@@ -23,11 +23,16 @@ TO      := $(DESTDIR)$(LIBDIR)
 all:
 	packaging/build.sh $(BUILD)
 
-install: all
+# Does not build what is there, so that `sudo make install` needs no Rust.
+$(BUILD)/libcontrib.a:
+	packaging/build.sh $(BUILD)
+
+install: $(BUILD)/libcontrib.a
 	install -d "$(TO)/pkgconfig" "$(DESTDIR)$(INCLUDEDIR)/contrib" "$(DESTDIR)$(DOCDIR)"
 	install -m 644 include/contrib.h include/contrib.hpp "$(DESTDIR)$(INCLUDEDIR)"
 	install -m 644 include/contrib/*.hpp "$(DESTDIR)$(INCLUDEDIR)/contrib"
 	install -m 644 LICENSE-MIT LICENSE-APACHE packaging/THIRD-PARTY "$(DESTDIR)$(DOCDIR)"
+	if [ -e $(BUILD)/COPYRIGHT-library.html ]; then install -m 644 $(BUILD)/COPYRIGHT-library.html "$(DESTDIR)$(DOCDIR)"; fi
 	$(if $(filter yes,$(STATIC)),install -m 644 $(BUILD)/libcontrib.a "$(TO)")
 	$(if $(filter yes,$(SHARED)),set -e; for library in $(BUILD)/*.so* $(BUILD)/*.dylib; do \
 	    if [ -e "$$library" ]; then cp -P "$$library" "$(TO)"; fi; done)

@@ -266,7 +266,7 @@ typedef void (*contrib_parallel_for)(void *user_data, size_t n_tasks, contrib_ta
 /// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024),
 /// `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
 ///
-/// \pre `out` is null or may be written.
+/// \pre `out` is NULL or may be written.
 ///
 /// \param[out] out Written.
 contrib_status contrib_context_new(size_t n_threads,
@@ -294,7 +294,7 @@ contrib_status contrib_context_new(size_t n_threads,
 /// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_NUMBER` (0 threads: the library cannot know how many the host has),
 /// `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024), `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
 ///
-/// \pre `out` is null or may be written. `parallel_for` is null or does what `contrib_parallel_for` says, with this `user_data` on
+/// \pre `out` is NULL or may be written. `parallel_for` is NULL or does what `contrib_parallel_for` says, with this `user_data` on
 /// any thread, until the context is freed.
 ///
 /// \param[out] out Written.
@@ -305,13 +305,13 @@ contrib_status contrib_context_new_with_parallel_for(size_t n_threads,
 
 /// Ends a context's threads, but not a host's, and frees it. NULL is allowed. No call may be using it.
 ///
-/// \pre `context` is null, or comes from a function that makes contexts and was not freed.
+/// \pre `context` is NULL, or comes from a function that makes contexts and was not freed.
 void contrib_context_free(struct contrib_context *context);
 
 /// The number of threads that a call with this context can use: at least 1, and a host's as many as it said. For NULL: 0,
 /// since the shared pool may not have been started.
 ///
-/// \pre `context` is null or alive.
+/// \pre `context` is NULL or alive.
 size_t contrib_context_threads(const struct contrib_context *context);
 
 /// Sets how many bytes of working memory the context keeps between calls at most: 64 MiB at first. What is kept beyond it is
@@ -326,19 +326,19 @@ size_t contrib_context_threads(const struct contrib_context *context);
 ///
 /// Errors: `CONTRIB_ERROR_NULL_POINTER`.
 ///
-/// \pre `context` is null or alive.
+/// \pre `context` is NULL or alive.
 contrib_status contrib_context_limit_kept_memory(const struct contrib_context *context,
                                                  size_t bytes);
 
 /// How many bytes of working memory the context keeps now, without those that running calls use. For NULL: 0.
 ///
-/// \pre `context` is null or alive.
+/// \pre `context` is NULL or alive.
 size_t contrib_context_kept_memory(const struct contrib_context *context);
 
 /// Frees the working memory that the context keeps. What running calls use is kept when they end. NULL is allowed, and does
 /// nothing.
 ///
-/// \pre `context` is null or alive.
+/// \pre `context` is NULL or alive.
 void contrib_context_release_memory(const struct contrib_context *context);
 
 /// Keeps calls with this context from using a greater instruction set than this one: to compare them, or where a host must
@@ -350,14 +350,14 @@ void contrib_context_release_memory(const struct contrib_context *context);
 ///
 /// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_INSTRUCTION_SET`.
 ///
-/// \pre `context` is null or alive.
+/// \pre `context` is NULL or alive.
 contrib_status contrib_context_limit_instruction_set(struct contrib_context *context,
                                                      int32_t instruction_set);
 
 /// The instruction set that calls with this context use, or for NULL those without one: one of
 /// `CONTRIB_INSTRUCTION_SET_`.
 ///
-/// \pre `context` is null or alive.
+/// \pre `context` is NULL or alive.
 int32_t contrib_context_instruction_set(const struct contrib_context *context);
 
 /// @}
@@ -406,7 +406,7 @@ typedef struct contrib_options {
 /// Errors: `CONTRIB_ERROR_RANK` for fewer than two axes, `CONTRIB_ERROR_OUT_OF_MEMORY`, and those of any tensor and of
 /// options; `*out` is untouched then.
 ///
-/// \pre `projection` and `options` are null or as for any operation; `out` is null or may be written.
+/// \pre `projection` and `options` are NULL or as for any operation; `out` is NULL or may be written.
 ///
 /// \param[out] out Written.
 contrib_status contrib_prepared_projection_new(const struct contrib_tensor *projection,
@@ -415,7 +415,7 @@ contrib_status contrib_prepared_projection_new(const struct contrib_tensor *proj
 
 /// Frees a prepared projection. NULL is allowed. No call may be using it.
 ///
-/// \pre `prepared` is null, or comes from `contrib_prepared_projection_new` and was not freed.
+/// \pre `prepared` is NULL, or comes from `contrib_prepared_projection_new` and was not freed.
 void contrib_prepared_projection_free(struct contrib_prepared_projection *prepared);
 
 /// @}
@@ -725,7 +725,7 @@ typedef struct contrib_neurons_results {
 /// that it needs, such as `projection` without coefficients or `counts` without `indices`, is a
 /// `CONTRIB_ERROR_NULL_POINTER` of the one that is missing.
 ///
-/// \pre Pointers are null or point to what the types say, structs with a `struct_size` to as many bytes; contexts and prepared
+/// \pre Pointers are NULL or point to what the types say, structs with a `struct_size` to as many bytes; contexts and prepared
 /// projections are alive; every element that a tensor's shape and strides reach may be read, and for outputs written by this
 /// call alone.
 contrib_status contrib_group_contributions(const struct contrib_tensor *whole,
@@ -791,7 +791,7 @@ contrib_status contrib_attention(const struct contrib_tensor *resid_pre,
 /// Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the
 /// heads.
 ///
-/// \pre As for `contrib_group_contributions`; `one_offs` is null or points to as many structs as `results` says.
+/// \pre As for `contrib_group_contributions`; `one_offs` is NULL or points to as many structs as `results` says.
 contrib_status contrib_attention_factored(const struct contrib_attention_inputs *inputs,
                                           const struct contrib_attention_results *results,
                                           const struct contrib_options *options);

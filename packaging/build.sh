@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the libraries as they are installed, and puts them into a folder:
 #
-#     packaging/build.sh FOLDER        libcontrib.a, isolated; the shared library, with its names by version
+#     packaging/build.sh FOLDER        libcontrib.a, isolated; the shared library, with its names by version;
+#                                      COPYRIGHT-library.html, the notices of Rust's standard library, if the toolchain has it
 #
 # What cargo builds goes to CARGO_TARGET_DIR, else to target/. CARGO is cargo. CARGO_BUILD_TARGET, where it is set, is the
 # processor and system to build for; LD, OBJCOPY, AR and NM are then those of its toolchain. RUSTFLAGS count as always.
@@ -58,3 +59,6 @@ done
 update "$release/$shared" "$folder/$versioned"
 ln -s "$versioned" "$folder/$soname"
 ln -sf "$soname" "$folder/$shared"
+
+copyright=$("${RUSTC:-rustc}" --print sysroot 2>/dev/null || true)/share/doc/rust/COPYRIGHT-library.html
+[ ! -f "$copyright" ] || update "$copyright" "$folder/COPYRIGHT-library.html"

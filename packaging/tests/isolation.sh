@@ -45,4 +45,4 @@ for toolchain in nightly beta; do
         check "beside one of another compiler ($toolchain)" eval "other other_$toolchain 'rustc +$toolchain' && beside '$isolated' libother_$toolchain.a"
     fi
 done
-echo "sizes: $(stat -c %s "$plain") bytes plain, $(stat -c %s "$isolated") isolated, $(stat -c %s "$libraries/libcontrib.so") shared"
+echo "sizes: $(stat -c %s "$plain") bytes plain, $(stat -c %s "$isolated") isolated, $(stat -L -c %s "$libraries/libcontrib.so") shared"

@@ -12,6 +12,14 @@ struct Group {
     modules: &'static [&'static str],
 }
 
+impl Group {
+    /// The group's items between what opens and closes it.
+    fn around(&self, items: &str) -> String {
+        let Group { name, title, .. } = self;
+        format!("/// \\defgroup {name} {title}\n/// @{{\n\n{items}\n\n/// @}}\n\n")
+    }
+}
+
 const GROUPS: [Group; 7] = [
     Group { name: "contrib_version", title: "Version", modules: &["version"] },
     Group { name: "contrib_errors", title: "Errors", modules: &["status"] },
@@ -83,11 +91,8 @@ pub fn by_group(items: &str, modules: &Modules, first: &str) -> Result<String, S
         texts[group].push(documented_for_c(item));
     }
     let groups = GROUPS.iter().zip(texts).filter(|(_, texts)| !texts.is_empty());
-    Ok(groups
-        .map(|(Group { name, title, .. }, texts)| {
-            format!("/// \\defgroup {name} {title}\n/// @{{\n\n{}\n\n/// @}}\n\n", texts.join("\n\n"))
-        })
-        .collect())
+    let groups: Vec<_> = groups.map(|(group, texts)| group.around(&texts.join("\n\n"))).collect();
+    Ok(groups.concat())
 }
 
 /// What an item of the header declares.
