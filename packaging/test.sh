@@ -41,7 +41,6 @@ fails() {
 
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=(isolation install cmake)
-"$root/packaging/build.sh" "$root/target/contrib"
 libraries=$root/target/contrib
 for name in "${names[@]}"; do
     mkdir "$work/$name"

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2046 # part of packaging/test.sh; pkg-config's answers are words
 # `make install`, and programs that find the library with pkg-config.
 
+check "the libraries are built" "$root/packaging/build.sh" "$libraries"
 cp "$root"/packaging/tests/main.* .
 prefix=$PWD/prefix
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig

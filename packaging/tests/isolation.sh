@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # part of packaging/test.sh
 # The static library beside other Rust libraries, which plain ones cannot be.
 
+check "the libraries are built" "$root/packaging/build.sh" "$libraries"
 tests=$root/packaging/tests
 plain=$CARGO_TARGET_DIR/release/libcontrib.a
 isolated=$libraries/libcontrib.a

@@ -37,16 +37,16 @@ static void contributions_have_the_same_bits() {
     for (const double norm : {1.0, 2.0, 3.5}) {
         contrib_options c_options = CONTRIB_OPTIONS_INIT;
         c_options.norm = norm;
-        c_options.threshold = 0.02;
+        c_options.threshold = 0.15;
         contrib::Options options = in_norm(norm);
-        options.threshold = 0.02;
+        options.threshold = 0.15;
 
         auto c_out = unwritten(35), out = unwritten(35), c_other = unwritten(5), other = unwritten(5);
         const Tensor c_out_parts(c_out.data(), CONTRIB_F32, 7, 5), c_out_one_off(c_other.data(), CONTRIB_F32, 5);
         C_SUCCEEDS(contrib_contributions(c_whole, c_parts, c_out_parts, &c_options));
 #if defined(__cpp_designated_initializers)
         contrib::contributions({.whole = {whole, 5, 40}, .parts = {parts, 7, 5, 40}, .out = {out, 7, 5}},
-                               {.norm = norm, .threshold = 0.02});
+                               {.norm = norm, .threshold = 0.15});
 #else
         contrib::Contributions arguments;
         arguments.whole = {whole, 5, 40};
