@@ -12,8 +12,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
+def blocks(language, containing=""):
+    return [text for name, text in BLOCKS if name == language and containing in text]
+
+
 def block(language, containing=""):
-    (text,) = [text for name, text in BLOCKS if name == language and containing in text]
+    (text,) = blocks(language, containing)
     return text
 
 
@@ -53,12 +57,30 @@ def main():
         run("sh", "-c", link.replace("main.c", f"-fopenmp '{openmp_c}'").replace("-o main", f"-o '{folder}/openmp'"))
         run(folder / "openmp")
 
+        # A reader has contrib in a folder of the project, or elsewhere.
+        (folder / "contrib").symlink_to(ROOT)
         (folder / "CMakeLists.txt").write_text(
-            "cmake_minimum_required(VERSION 3.16)\nproject(main C)\nadd_executable(main main.c)\n" + block("cmake")
+            "cmake_minimum_required(VERSION 3.18)\nproject(main C)\nadd_executable(main main.c)\n" + block("cmake")
         )
-        run("cmake", "-S", folder, "-B", folder / "build", f"-DCONTRIB={ROOT}")
+        target = f"-DCONTRIB_CARGO_TARGET_DIR={ROOT / 'target'}"
+        run("cmake", "-S", folder, "-B", folder / "build", f"-DCONTRIB={ROOT}", target)
         run("cmake", "--build", folder / "build")
         run(folder / "build" / "main")
+
+        # Installed into the folder, where the README says /usr/local.
+        prefix = folder / "prefix"
+        for text in blocks("sh", "pkg-config"):
+            paths = f"export PKG_CONFIG_PATH='{prefix}/lib/pkgconfig' LD_LIBRARY_PATH='{prefix}/lib'\n"
+            script = text.replace("/usr/local", str(prefix)).replace("main.c", f"'{main_c}'")
+            script = script.replace("-o main", f"-lm -o '{folder}/installed'")
+            run("sh", "-ec", f"{paths}{script}'{folder}/installed'")
+
+        for text in blocks("cpp"):
+            main_cpp = folder / "main.cpp"
+            main_cpp.write_text("#include <contrib.hpp>\n#include <vector>\nint main() {\n" + text + "}\n")
+            link_cpp = link.replace("cc ", "c++ -std=c++20 ", 1).replace("main.c", f"'{main_cpp}'")
+            run("sh", "-c", link_cpp.replace("-o main", f"-o '{folder}/cpp'"))
+            run(folder / "cpp")
 
         venv.create(folder / "venv", with_pip=True)
         run(folder / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "numpy")

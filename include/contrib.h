@@ -1,4 +1,5 @@
-/* contrib: where a transformer's prediction came from.
+/** \file
+ * contrib: where a transformer's prediction came from.
  *
  * A transformer writes sums of vectors into its residual stream. These functions say how much each summand (a part)
  * contributed to the sum (the whole), by the measure of "Information Flow Routes" (arXiv 2403.00824).
@@ -24,1074 +25,772 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// \defgroup contrib_version Version
+/// @{
+
+/// The version of the header. In 0.x a greater minor version may be incompatible; else a greater major one.
 #define CONTRIB_VERSION_MAJOR 0
 #define CONTRIB_VERSION_MINOR 1
 #define CONTRIB_VERSION_PATCH 0
 #define CONTRIB_VERSION_STRING "0.1.0"
 
-// Flag of `contrib_attention_inputs`: parts whose pattern is 0 (masked keys) contribute 0, and are not counted in the
-// sum by which the others are divided. Without it they count as the zero vectors that they are.
-#define CONTRIB_ATTENTION_LEAVE_OUT_MASKED 1
+/// The same as a number that grows, for `#if`; `contrib_version_number()` is that of the library.
+#define CONTRIB_VERSION_NUMBER \
+    (CONTRIB_VERSION_MAJOR * 1000000 + CONTRIB_VERSION_MINOR * 1000 + CONTRIB_VERSION_PATCH)
 
-// Flag of `contrib_attention_results`: contributions are summed over heads, before any are chosen by `indices`.
-#define CONTRIB_ATTENTION_SUM_HEADS 1
+/// The version of the library that is linked, such as "0.1.0"; `CONTRIB_VERSION_STRING` is that of the header.
+/// Never NULL; valid for as long as the library is loaded.
+const char *contrib_version(void);
 
-// The kernels that the library was compiled for: SSE2 on x86-64, NEON on 64-bit Arm.
-#define CONTRIB_INSTRUCTION_SET_PORTABLE 1
+/// The version of the library that is linked as a number that grows: major * 1000000 + minor * 1000 + patch.
+/// `CONTRIB_VERSION_NUMBER` is that of the header.
+int32_t contrib_version_number(void);
 
-// Kernels for x86-64 with AVX2, FMA and F16C.
-#define CONTRIB_INSTRUCTION_SET_AVX2 2
+/// @}
 
-// Kernels for x86-64 with AVX-512F.
-#define CONTRIB_INSTRUCTION_SET_AVX512 3
+/// \defgroup contrib_errors Errors
+/// @{
 
-// Flag of a group of factored parts: parts whose coefficient is 0 (masked keys) contribute 0, and are not counted in
-// the sum by which the others are divided. Without it they count as the zero vectors that they are.
-#define CONTRIB_GROUP_LEAVE_OUT_ZEROS 1
-
-// Flag of a group: `out` lacks one or more of the leading part axes, or all, and gets sums over them. Of parts
-// `[p, q, v]`, for example, it is `[q, v]` or `[v]`. With all part axes it is as without the flag. With `indices` it is
-// `summed_axes` that says how many.
-#define CONTRIB_GROUP_SUM 2
-
-// Flag of `contrib_queries_and_keys`: a query sees no key after it.
-#define CONTRIB_CAUSAL 1
-
-// A node: the residual stream after a layer.
-#define CONTRIB_NODE_RESID_POST 0
-
-// A node: a part of its own that the MLP adds.
-#define CONTRIB_NODE_MLP_BIAS 1
-
-// A node: the MLP.
-#define CONTRIB_NODE_MLP 2
-
-// A node: the residual stream after attention.
-#define CONTRIB_NODE_RESID_MID 3
-
-// A node: a part of its own that attention adds.
-#define CONTRIB_NODE_ATTENTION_BIAS 4
-
-// A node: the residual stream before the first layer.
-#define CONTRIB_NODE_EMBEDDING 5
-
-// An edge from the stream before to the stream after, at one position.
-#define CONTRIB_EDGE_RESIDUAL 0
-
-// An edge from the stream before attention to the stream after it.
-#define CONTRIB_EDGE_ATTENTION 1
-
-// An edge from what the MLP reads to the MLP.
-#define CONTRIB_EDGE_MLP_INPUT 2
-
-// An edge from the MLP to the stream after it.
-#define CONTRIB_EDGE_MLP_OUTPUT 3
-
-// An edge from a further part to its whole.
-#define CONTRIB_EDGE_BIAS 4
-
-// Instead of the number of a head, where an edge is not one head's.
-#define CONTRIB_NO_HEAD 4294967295
-
-// Flag of `contrib_routes_options`: contributions are renormalised first, by the number in `renormalise`.
-#define CONTRIB_ROUTES_RENORMALISE 1
-
-// Flag of `contrib_routes_options`: an edge of attention is what all heads bring together. What they bring from their own
-// position is added to the residual edge.
-#define CONTRIB_ROUTES_SUM_HEADS 2
-
-// Flag of `contrib_routes_options`: keys that a query may not see count as zero vectors, each with the least proximity or more.
-// Without it they are left out, so that routes to a token do not depend on those after it.
-#define CONTRIB_ROUTES_COUNT_MASKED 4
-
-// Flag of `contrib_routes_options`: all positions are computed, in every layer, and all edges above the threshold found. Flow is
-// that of the targets, and 0 where it does not reach.
-#define CONTRIB_ROUTES_ALL_POSITIONS 8
-
-// JSON with all nodes and edges, one a line.
-#define CONTRIB_FORMAT_JSON 1
-
-// Comma-separated values, one line an edge.
-#define CONTRIB_FORMAT_CSV 2
-
-// The language of Graphviz.
-#define CONTRIB_FORMAT_DOT 3
-
-// A picture.
-#define CONTRIB_FORMAT_SVG 4
-
-// A page to explore the routes in a browser: one file, which needs no network.
-#define CONTRIB_FORMAT_HTML 5
-
-// `device_type` of ordinary memory (DLPack's `kDLCPU`).
-#define CONTRIB_DEVICE_CPU 1
-
-// `device_type` of pinned memory that CUDA shares with the host (DLPack's `kDLCUDAHost`).
-#define CONTRIB_DEVICE_CUDA_HOST 3
-
-// `device_type` of pinned memory that ROCm shares with the host (DLPack's `kDLROCMHost`).
-#define CONTRIB_DEVICE_ROCM_HOST 11
-
-// `device_type` of CUDA's managed memory (DLPack's `kDLCUDAManaged`).
-#define CONTRIB_DEVICE_CUDA_MANAGED 13
-
-// `code` of int32 and int64 (DLPack's `kDLInt`), which indices, counts and positions are.
-#define CONTRIB_DTYPE_INT 0
-
-// `code` of float16, float32 and float64 (DLPack's `kDLFloat`).
-#define CONTRIB_DTYPE_FLOAT 2
-
-// `code` of bfloat16 (DLPack's `kDLBfloat`).
-#define CONTRIB_DTYPE_BFLOAT 4
-
-// The threads that calls may use: the library's own, kept ready between calls, or a host's. And working memory that calls
-// give back, kept for later ones. Opaque. One context may be used by any number of host threads at the same time; results
-// have the same bits for any number of threads.
-typedef struct contrib_context contrib_context;
-
-// The edges that two results do not have alike. Opaque; `contrib_difference_changes` shows them.
-typedef struct contrib_difference contrib_difference;
-
-// Where a callback of a `contrib_recording_source` hands in a layer. Opaque. It exists until the callback returns.
-typedef struct contrib_layer_receiver contrib_layer_receiver;
-
-// What depends on a projection alone, such as attention's `w_o`: its matrices as the library reads them, the norms of
-// their columns, and the products of their rows. Opaque. A call that is not given it prepares it again, which for one new
-// token is a good part of its time: the more, the larger the matrices are beside the number of keys, and more in the 2-norm.
-//
-// One object is valid for any number of calls, with any options, from any number of threads at the same time. Results
-// have the same bits with it and without it. It is given beside the tensor itself, which calls still read.
-//
-// It holds a copy of the numbers, and knows the tensor by its address, dtype, shape and strides: a call with another tensor
-// is refused with `CONTRIB_ERROR_PREPARED`. Where the numbers change, or others come to lie at the same address, it must be
-// made again: a call cannot see that.
-//
-// It takes as much memory as the projection has in float32, and 4 r^2 bytes more for each matrix `[r, d]`; r and d count
-// as if rounded up to multiples of 16. Of a float64 projection nothing is prepared, and the object has no effect. Nor has it
-// one with other norms than 1 and 2, with a scale, or where another tensor of the call is float64.
-typedef struct contrib_prepared_projection contrib_prepared_projection;
-
-// A recording of one forward pass of a model over a prompt: the tensors of its layers, in a file or handed in by a function.
-// Opaque. It does not change, so that any number of threads may use one at the same time; the function of a source must
-// allow that, where they do.
-typedef struct contrib_recording contrib_recording;
-
-// The routes to some targets, or all edges of a prompt above a threshold. Opaque; `contrib_routes_arrays` shows what is in it.
-// It does not change, so that any number of threads may read one at the same time.
-typedef struct contrib_routes contrib_routes;
-
-// Sums of flows by head, MLP, bias, token and layer. Opaque. Those of several routes add up, so that they say which heads
-// matter over many prompts.
-typedef struct contrib_totals contrib_totals;
-
-// The result of a call: `CONTRIB_OK`, or one of the `CONTRIB_ERROR_` numbers. Numbers are never reused; new ones may
-// be added. On any error the outputs are as they were before the call.
+/// The result of a call: `CONTRIB_OK`, or one of the `CONTRIB_ERROR_` numbers. Numbers are never reused; new ones may
+/// be added. On any error the outputs are as they were before the call.
 typedef int32_t contrib_status;
 
-// What a `contrib_parallel_for` calls: `task(task_data, index)`. It may be called on any thread with 64 KiB of stack, and
-// always returns.
-typedef void (*contrib_task)(void *task_data, size_t index);
+/// The call did what it says.
+#define CONTRIB_OK 0
 
-// A host's function that calls `task(task_data, index)` for each index below `n_tasks` on the host's threads. `user_data` is
-// what came with it.
-//
-// It must
-//
-// - return only when every call of `task` that it began has returned, and make none later;
-// - allow calls from several threads at the same time, where these use one context at the same time;
-// - allow calls from inside the host's own tasks, where these call this library;
-// - return: no longjmp(), C++ exception or end of a thread may leave it.
-//
-// It may
-//
-// - call `task` in any order, on any threads, at the same time or one after the other, all on the calling thread;
-// - leave out some calls, or all: the caller then does what nobody has done. So it reports no errors: where it has no
-//   threads to give, it returns;
-// - call with an index twice.
-typedef void (*contrib_parallel_for)(void *user_data, size_t n_tasks, contrib_task task, void *task_data);
+/// A pointer is NULL that must not be. (A tensor's `data` may be where an extent is 0.)
+#define CONTRIB_ERROR_NULL_POINTER 100
 
-// The type of a tensor's elements, laid out as DLPack's `DLDataType`: float32 is `{CONTRIB_DTYPE_FLOAT, 32, 1}`,
-// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`. Indices, counts and positions are int64, `{CONTRIB_DTYPE_INT, 64, 1}`, or
-// int32. `CONTRIB_F32` and its like are all that there are.
+/// `struct_size` is less than the first version of the struct or absurdly large, or not the same in all groups of an
+/// array.
+#define CONTRIB_ERROR_STRUCT_SIZE 101
+
+/// A struct is larger than this version of the library knows, and what it does not know is not zero.
+#define CONTRIB_ERROR_UNKNOWN_FIELD 102
+
+/// Two fields are given of which only one may be.
+#define CONTRIB_ERROR_CONFLICT 103
+
+/// A tensor is on a device whose memory the host cannot read.
+#define CONTRIB_ERROR_DEVICE 200
+
+/// A tensor's dtype is not float32, float64, float16 or bfloat16, or for indices, counts and positions int32 or int64,
+/// with one lane.
+#define CONTRIB_ERROR_DTYPE 201
+
+/// A tensor has a negative number of axes, or more than 16.
+#define CONTRIB_ERROR_NDIM 202
+
+/// A tensor has a negative extent.
+#define CONTRIB_ERROR_NEGATIVE_EXTENT 203
+
+/// A tensor's extents, strides or offset reach further than memory can be addressed.
+#define CONTRIB_ERROR_SIZE_OVERFLOW 204
+
+/// A tensor's data is not aligned to its element's size.
+#define CONTRIB_ERROR_MISALIGNED 205
+
+/// A vector has more elements than the library can number: 2^32 - 1.
+#define CONTRIB_ERROR_TOO_LARGE 206
+
+/// A tensor has another number of axes than the operation takes.
+#define CONTRIB_ERROR_RANK 300
+
+/// A tensor's shape disagrees with another's.
+#define CONTRIB_ERROR_SHAPE 301
+
+/// An output shares memory with an input or with another output.
+#define CONTRIB_ERROR_OVERLAP 302
+
+/// Two elements of an output share memory.
+#define CONTRIB_ERROR_SELF_OVERLAP 303
+
+/// A number of key-value heads that does not divide the number of heads.
+#define CONTRIB_ERROR_HEADS 304
+
+/// More of the largest parts are asked for than there are, or there are more parts than the dtype of indices or counts can
+/// count.
+#define CONTRIB_ERROR_TOP_K 305
+
+/// A prepared projection that was made of another tensor: at another address, of another dtype, or with another shape or
+/// strides.
+#define CONTRIB_ERROR_PREPARED 306
+
+/// The norm is NaN or less than 1.
+#define CONTRIB_ERROR_NORM 400
+
+/// A threshold is NaN, or for finding routes less than 0 or infinite.
+#define CONTRIB_ERROR_THRESHOLD 401
+
+/// More threads than a context can have.
+#define CONTRIB_ERROR_TOO_MANY_THREADS 402
+
+/// A number that is not one of `CONTRIB_INSTRUCTION_SET_`.
+#define CONTRIB_ERROR_INSTRUCTION_SET 403
+
+/// A flag that this version of the library does not know, or one that another field rules out.
+#define CONTRIB_ERROR_FLAGS 404
+
+/// A number that a field or an argument cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a
+/// first query below -1 (in a layer of a recording any but 0 and -1), sums over more part axes than there are, 0 threads of a host, no layers, a probability or tolerance that is none.
+#define CONTRIB_ERROR_NUMBER 405
+
+/// Working memory could not be allocated.
+#define CONTRIB_ERROR_OUT_OF_MEMORY 500
+
+/// A file that cannot be read; the sentence says why.
+#define CONTRIB_ERROR_IO 600
+
+/// A file that is no safetensors file: truncated, with overlapping tensors, with a header that is too large or no JSON.
+#define CONTRIB_ERROR_FILE 601
+
+/// A metadatum of a file that is missing or cannot be what it is.
+#define CONTRIB_ERROR_METADATA 602
+
+/// A recording lacks a tensor, or a callback handed in no layer.
+#define CONTRIB_ERROR_MISSING 603
+
+/// A tensor has a NaN or an infinity, because of which contributions are NaN.
+#define CONTRIB_ERROR_NOT_FINITE 604
+
+/// Contributions are NaN although all that they are made of is finite: norms that are larger than any number.
+#define CONTRIB_ERROR_NOT_A_NUMBER 605
+
+/// A target that is no position of the recording, or none that the routes have.
+#define CONTRIB_ERROR_TARGET 606
+
+/// Results of models with other numbers of layers or heads, or of prompts of another length, or with heads summed in
+/// one only.
+#define CONTRIB_ERROR_UNLIKE 607
+
+/// The progress callback stopped the work.
+#define CONTRIB_ERROR_STOPPED 608
+
+/// A caller's function that hands in layers or takes what is written returned a number of its own, which is in the
+/// sentence.
+#define CONTRIB_ERROR_CALLBACK 609
+
+/// A number that is not one of `CONTRIB_FORMAT_`.
+#define CONTRIB_ERROR_FORMAT 610
+
+/// A bug in the library, caught before it could reach the caller. Outputs may have been written.
+#define CONTRIB_ERROR_INTERNAL 900
+
+/// The name of a status, such as "CONTRIB_ERROR_SHAPE"; "CONTRIB_ERROR_UNKNOWN" for any other number.
+/// Never NULL; valid for as long as the library is loaded.
+const char *contrib_status_name(contrib_status status);
+
+/// What went wrong in the last call of this thread that failed, as an English sentence that names the argument, what
+/// was expected and what came: "resid_pre: expected [2, 5, 768] to match resid_mid, got [2, 5, 64]". Empty where none
+/// has failed. Never NULL; valid until the next call of this thread that fails.
+const char *contrib_last_error_message(void);
+
+/// @}
+
+/// \defgroup contrib_tensors Tensors
+/// @{
+
+/// `device_type` of ordinary memory (DLPack's `kDLCPU`).
+#define CONTRIB_DEVICE_CPU 1
+
+/// `device_type` of pinned memory that CUDA shares with the host (DLPack's `kDLCUDAHost`).
+#define CONTRIB_DEVICE_CUDA_HOST 3
+
+/// `device_type` of pinned memory that ROCm shares with the host (DLPack's `kDLROCMHost`).
+#define CONTRIB_DEVICE_ROCM_HOST 11
+
+/// `device_type` of CUDA's managed memory (DLPack's `kDLCUDAManaged`).
+#define CONTRIB_DEVICE_CUDA_MANAGED 13
+
+/// `code` of int32 and int64 (DLPack's `kDLInt`), which indices, counts and positions are.
+#define CONTRIB_DTYPE_INT 0
+
+/// `code` of float16, float32 and float64 (DLPack's `kDLFloat`).
+#define CONTRIB_DTYPE_FLOAT 2
+
+/// `code` of bfloat16 (DLPack's `kDLBfloat`).
+#define CONTRIB_DTYPE_BFLOAT 4
+
+/// The type of a tensor's elements, laid out as DLPack's `DLDataType`: float32 is `{CONTRIB_DTYPE_FLOAT, 32, 1}`,
+/// bfloat16 `{CONTRIB_DTYPE_BFLOAT, 16, 1}`. Indices, counts and positions are int64, `{CONTRIB_DTYPE_INT, 64, 1}`, or
+/// int32. `CONTRIB_F32` and its like are all that there are.
 typedef struct contrib_dtype {
-    // `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`; for integers `CONTRIB_DTYPE_INT`.
+    /// `CONTRIB_DTYPE_FLOAT` or `CONTRIB_DTYPE_BFLOAT`; for integers `CONTRIB_DTYPE_INT`.
     uint8_t code;
-    // 16, 32 or 64 for `CONTRIB_DTYPE_FLOAT`; 16 for `CONTRIB_DTYPE_BFLOAT`; 32 or 64 for `CONTRIB_DTYPE_INT`.
+    /// 16, 32 or 64 for `CONTRIB_DTYPE_FLOAT`; 16 for `CONTRIB_DTYPE_BFLOAT`; 32 or 64 for `CONTRIB_DTYPE_INT`.
     uint8_t bits;
-    // 1.
+    /// 1.
     uint16_t lanes;
 } contrib_dtype;
 
-// A view of a tensor, laid out as DLPack's `DLTensor`, so that a `DLTensor *` can be passed as it is. The library
-// neither keeps nor frees anything that it points to, and reads it only during the call. `CONTRIB_TENSOR` makes one.
-//
-// Input strides may be zero (broadcast), negative, or in any order. No two elements of an output may share memory,
-// with each other or with an input. `data` needs no more alignment than its elements, and may be NULL where an
-// extent is 0.
+/// A view of a tensor, laid out as DLPack's `DLTensor`, so that a `DLTensor *` can be passed as it is. The library
+/// neither keeps nor frees anything that it points to, and reads it only during the call. `CONTRIB_TENSOR` makes one.
+///
+/// Input strides may be zero (broadcast), negative, or in any order. No two elements of an output may share memory,
+/// with each other or with an input. `data` needs no more alignment than its elements, and may be NULL where an
+/// extent is 0.
 typedef struct contrib_tensor {
-    // The first element, less `byte_offset`.
+    /// The first element, less `byte_offset`.
     void *data;
-    // `CONTRIB_DEVICE_CPU`, or another memory that the host can read.
+    /// `CONTRIB_DEVICE_CPU`, or another memory that the host can read.
     int32_t device_type;
-    // Not used.
+    /// Not used.
     int32_t device_id;
-    // The number of axes, 0 to 16.
+    /// The number of axes, 0 to 16.
     int32_t ndim;
-    // The type of the elements.
+    /// The type of the elements.
     struct contrib_dtype dtype;
-    // `ndim` extents; may be NULL where `ndim` is 0.
+    /// `ndim` extents; may be NULL where `ndim` is 0.
     int64_t *shape;
-    // `ndim` strides in elements; NULL: row-major.
+    /// `ndim` strides in elements; NULL: row-major.
     int64_t *strides;
-    // Bytes from `data` to the first element.
+    /// Bytes from `data` to the first element.
     uint64_t byte_offset;
 } contrib_tensor;
 
-// The queries and keys that a pattern of attention is made of, where nobody has it in memory. For a query q and a key k
-// of one head, and their positions:
-//
-// ```text
-// score   = score_scale * <queries[q], keys[k]>
-// score   = soft_cap * tanh(score / soft_cap)              where soft_cap is not 0
-// score  += slope * (key_position - query_position)        where there are slopes (ALiBi)
-// score  += mask[q, k]                                     where there is a mask; -inf: not allowed
-// allowed: key_position <= query_position                  with CONTRIB_CAUSAL
-//          key_position > query_position - window          where window is not 0
-//          key_position >= 0                               a negative one is an empty cell of a cache
-// pattern = exp(score) / (sum over allowed keys of exp(score), and exp(sink) where there are sinks)
-// ```
-//
-// What is not allowed has the pattern 0. A query with nothing allowed has the pattern 0 everywhere. The pattern exists a
-// block at a time. Every tensor has its own dtype; positions are int32 or int64.
-//
-// | tensor | in `contrib_attention_inputs` | in `contrib_group` |
-// |---|---|---|
-// | `queries` | `[batch, pos, head, d]` | `[p.., v.., d]`, of which the last of `p..` is 1 |
-// | `keys` | `[batch, key_pos, kv_head, d]` | `[p.., v.., d]` |
-// | `slopes`, `sinks` | `[head]` | `p..` but for the last |
-// | `mask` | `[batch, head, pos, key_pos]` | `[p.., v..]` |
-// | `query_positions` | `[batch, pos]` | `v..` |
-// | `key_positions` | `[batch, key_pos]` | `[k, v..]`, k the last of `p..` |
-//
-// Any extent of the axes `p..` and `v..`, and of `slopes`, `sinks`, `mask` and positions, may be 1: the same for all along
-// that axis. d need not be the length of a value.
-//
-// Begin with `contrib_queries_and_keys queries_and_keys = CONTRIB_QUERIES_AND_KEYS_INIT;`. Later versions may append
-// fields, for which zero means what this version does.
-typedef struct contrib_queries_and_keys {
-    // `sizeof(contrib_queries_and_keys)`.
-    size_t struct_size;
-    // Queries as they are multiplied: after position encoding and any normalisation.
-    const struct contrib_tensor *queries;
-    // Keys as they are multiplied.
-    const struct contrib_tensor *keys;
-    // By what the inner product is multiplied; 0: 1 / sqrt(d).
-    double score_scale;
-    // What no score exceeds in magnitude; 0: nothing.
-    double soft_cap;
-    // What a score gains for each position that its key is after its query (ALiBi), or NULL.
-    const struct contrib_tensor *slopes;
-    // Scores of a key of which nothing is added to the stream, or NULL.
-    const struct contrib_tensor *sinks;
-    // What is added to each score, or NULL.
-    const struct contrib_tensor *mask;
-    // The position of each query, or NULL: they follow `first_query` one by one.
-    const struct contrib_tensor *query_positions;
-    // The position of each key, or NULL: 0, 1, 2 and so on.
-    const struct contrib_tensor *key_positions;
-    // The position of the first query; -1, to which `CONTRIB_QUERIES_AND_KEYS_INIT` sets it: the queries are at the
-    // positions of the last keys. Not used where there are `query_positions`.
-    int64_t first_query;
-    // How many positions, its own included, a query sees at most before it; 0: all.
-    uint64_t window;
-    // `CONTRIB_CAUSAL`, or 0.
-    uint64_t flags;
-} contrib_queries_and_keys;
+/// @}
 
-// A group of parts of a whole `[v.., d]`, and the place for their contributions.
-//
-// *Dense* parts are the vectors themselves. *Factored* parts are a number times a vector: an attended token through a
-// head, its pattern times what the head moves; a neuron, its activation times its output vector. Their vectors
-// `[p.., v.., d]` never exist in memory. A group is factored where `coefficients` or `queries_and_keys` is not NULL.
-//
-// Of what the parts contribute all is written, or sums, or the k largest, or those above a number:
-//
-// | `out` | `indices` | `counts`, `left_out` | what is written |
-// |---|---|---|---|
-// | `[p.., v..]` | NULL | NULL | all contributions; sums with `CONTRIB_GROUP_SUM` |
-// | `[v.., k]` | `[v.., k]` | NULL | the k largest, the largest first, of equal ones the first |
-// | `[v.., room]` | `[v.., room]` | `v..` | those greater than `above`, by index |
-//
-// Of a number t greater than 0 there are fewer than 1 / t, so that a room of ceil(1 / t) - 1 is always enough.
-//
-// Begin with `contrib_group group = CONTRIB_GROUP_INIT;`, or with zeros and `struct_size`. Later versions may append fields,
-// for which zero means what this version does.
-typedef struct contrib_group {
-    // `sizeof(contrib_group)`; the same for all groups of an array.
-    size_t struct_size;
-    // Dense: the parts `[p.., v.., d]`: any part axes, or none for one part, then the whole's own axes. Factored: the
-    // directions `[p.., v.., d]`, or with `projection` the values `[p.., v.., r]`, where any extent of `p..` and `v..`
-    // may be 1: the same for all along that axis.
-    const struct contrib_tensor *parts;
-    // What they contribute; see above. Written.
-    const struct contrib_tensor *out;
-    // The coefficients `[p.., v..]` of factored parts, or NULL. A part whose coefficient is 0 is the zero vector, whatever
-    // its direction.
-    const struct contrib_tensor *coefficients;
-    // `[p.., r, d]`, or NULL: the matrix by which the values in `parts` become directions, `values @ projection`. Any
-    // extent of `p..` may be 1. Only of factored parts; with `queries_and_keys` the last of `p..` is 1.
-    const struct contrib_tensor *projection;
-    // `[v.., d]`, or NULL: by what each channel of the parts of a batch item is multiplied, as where a model
-    // normalises what a block adds. Any extent may be 1. Only of factored parts. Calculation with a scale is many
-    // times slower.
-    const struct contrib_tensor *scale;
-    // Which parts those in `out` are, int32 or int64; or NULL: all. Row-major indices in `p..`. The other parts count in
-    // the sum by which all are divided. Written.
-    const struct contrib_tensor *indices;
-    // `CONTRIB_GROUP_` flags, or 0.
-    uint64_t flags;
-    // What the coefficients are made of, or NULL: the softmax over the last of the axes `p..`. Not with `coefficients`.
-    const struct contrib_queries_and_keys *queries_and_keys;
-    // How many contributions are greater than `above`, whether there is room for them or not, int32 or int64; or NULL.
-    // Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
-    // index -1. Only with `indices` and `left_out`. Written.
-    const struct contrib_tensor *counts;
-    // The sum of all contributions of the group that are not in `out`, so that nothing is lost; or NULL. Only with
-    // `counts`. Written.
-    const struct contrib_tensor *left_out;
-    // What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
-    double above;
-    // Of how many leading part axes sums are taken before contributions are chosen by `indices`, which then count the part
-    // axes that are left. 0: of none. Only with `indices`.
-    size_t summed_axes;
-    // What was prepared of this very `projection`, or NULL. It makes calls with few batch items faster, and changes no
-    // result. Only with `projection`.
-    const struct contrib_prepared_projection *prepared;
-} contrib_group;
+/// \defgroup contrib_contexts Contexts
+/// @{
 
-// Choices for a call. NULL in its place means the defaults: the 1-norm, the context that NULL means, and no threshold.
-//
-// Begin with `contrib_options options = CONTRIB_OPTIONS_INIT;`. Later versions may append fields, for which zero
-// means what this version does.
-typedef struct contrib_options {
-    // `sizeof(contrib_options)`.
-    size_t struct_size;
-    // The norm by which distances are measured: 1, 2, `INFINITY`, or any real number >= 1.
-    double norm;
-    // The threads to use, or NULL: a pool with a thread for each core, shared by all such calls and started by the
-    // first that is large enough.
-    const struct contrib_context *context;
-    // Contributions that are not greater than this become 0, and the others are divided by what is left of their
-    // whole, so that they sum to 1 again: `contrib_threshold_and_renormalise` in the same call, over all results
-    // together. Where nothing is left, 0/0: NaN. 0: all contributions stay as they are. NaN is an error.
-    double threshold;
-} contrib_options;
+/// The kernels that the library was compiled for: SSE2 on x86-64, NEON on 64-bit Arm.
+#define CONTRIB_INSTRUCTION_SET_PORTABLE 1
 
-// What `contrib_attention_factored` is given: the residual stream, how much each head attends to which token, and what it
-// moves from there.
-//
-// Either `pattern` or `queries_and_keys` is given, and either `values` and `w_o` or `value_output`; the others are NULL.
-//
-// Begin with `contrib_attention_inputs inputs = CONTRIB_ATTENTION_INPUTS_INIT;`. Later versions may append fields, for
-// which zero means what this version does.
-typedef struct contrib_attention_inputs {
-    // `sizeof(contrib_attention_inputs)`.
-    size_t struct_size;
-    // `[batch, pos, d_model]`: the residual stream before attention, at any queries: all or some or one that is new.
-    const struct contrib_tensor *resid_pre;
-    // `[batch, pos, d_model]`: the residual stream after it.
-    const struct contrib_tensor *resid_mid;
-    // `[batch, head, pos, key_pos]`: how much each head attends to which token. Where it is 0 the part is the zero vector,
-    // whatever its value.
-    const struct contrib_tensor *pattern;
-    // What the pattern is made of, instead.
-    const struct contrib_queries_and_keys *queries_and_keys;
-    // `[batch, key_pos, kv_head, d_head]`. Head h uses the values of key-value head h / (head / kv_head): as many as there
-    // are heads, fewer (grouped queries), or one (multi-query attention).
-    const struct contrib_tensor *values;
-    // `[head, d_head, d_model]`: the matrix by which each head writes its values into the stream. head * d_head need not be
-    // d_model.
-    const struct contrib_tensor *w_o;
-    // `[batch, key_pos, head, d_model]`, instead: what each head would write for each token, the products of both, which a
-    // caller may keep between decoding steps.
-    const struct contrib_tensor *value_output;
-    // `[batch, pos, d_model]`, or NULL: by what each channel of what a query's heads add is multiplied, as where a
-    // model normalises the output of attention before it adds it. Any extent may be 1. Calculation with a scale is
-    // many times slower.
-    const struct contrib_tensor *scale;
-    // `CONTRIB_ATTENTION_LEAVE_OUT_MASKED`, or 0.
-    uint64_t flags;
-    // What was prepared of this very `w_o`, or NULL. It makes a call for one new token faster, and changes no result. Not
-    // with `value_output`.
-    const struct contrib_prepared_projection *prepared;
-} contrib_attention_inputs;
+/// Kernels for x86-64 with AVX2, FMA and F16C.
+#define CONTRIB_INSTRUCTION_SET_AVX2 2
 
-// One more part of the stream after attention, such as the output bias, and the place for its contributions. Unlike
-// the other structs this one never grows.
-typedef struct contrib_one_off {
-    // The part `[batch, pos, d_model]`. Any extent may be 1: the same for all along that axis.
-    const struct contrib_tensor *part;
-    // Its contributions `[batch, pos]`; written.
-    const struct contrib_tensor *out;
-} contrib_one_off;
+/// Kernels for x86-64 with AVX-512F.
+#define CONTRIB_INSTRUCTION_SET_AVX512 3
 
-// What is wanted of `contrib_attention_factored`: all contributions, the k largest, or those above a number.
-//
-// | `out_attn` | `indices` | `counts`, `left_out` | what is written |
-// |---|---|---|---|
-// | `[batch, pos, key_pos, head]` | NULL | NULL | all contributions |
-// | `[batch, pos, k]` | `[batch, pos, k]` | NULL | the k largest, the largest first, of equal ones the first |
-// | `[batch, pos, room]` | `[batch, pos, room]` | `[batch, pos]` | those greater than `above`, by index |
-//
-// Of a number t greater than 0 there are fewer than 1 / t, so that a room of ceil(1 / t) - 1 is always enough.
-//
-// An index is key_pos * heads + head. With `CONTRIB_ATTENTION_SUM_HEADS` the sums over heads take the place of
-// contributions: `out_attn` has no axis of heads, and an index is that of a key.
-//
-// Begin with `contrib_attention_results results = CONTRIB_ATTENTION_RESULTS_INIT;`. Later versions may append fields, for
-// which zero means what this version does.
-typedef struct contrib_attention_results {
-    // `sizeof(contrib_attention_results)`.
-    size_t struct_size;
-    // What each token through each head contributes; see above. Written.
-    const struct contrib_tensor *out_attn;
-    // Which those are, int32 or int64; or NULL: all. Written.
-    const struct contrib_tensor *indices;
-    // How many are greater than `above`, whether there is room for them or not, int32 or int64; or NULL. Where there
-    // are more than there is room for, the largest are written; where there are fewer, zeros follow, with the index -1.
-    // Only with `indices` and `left_out`. Written.
-    const struct contrib_tensor *counts;
-    // The sum of all contributions of attention that are not in `out_attn`, so that nothing is lost; or NULL. Only with
-    // `counts`. Written.
-    const struct contrib_tensor *left_out;
-    // What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
-    double above;
-    // What the residual stream before attention contributes, `[batch, pos]`. Written.
-    const struct contrib_tensor *out_resid;
-    // An array of further parts; may be NULL where `n_one_offs` is 0.
-    const struct contrib_one_off *one_offs;
-    // How many there are.
-    size_t n_one_offs;
-    // `CONTRIB_ATTENTION_SUM_HEADS`, or 0.
-    uint64_t flags;
-} contrib_attention_results;
+/// The threads that calls may use: the library's own, kept ready between calls, or a host's. And working memory that calls
+/// give back, kept for later ones. Opaque. One context may be used by any number of host threads at the same time; results
+/// have the same bits for any number of threads.
+typedef struct contrib_context contrib_context;
 
-// What `contrib_mlp_neurons` is given.
-//
-// Begin with `contrib_neurons_inputs inputs = CONTRIB_NEURONS_INPUTS_INIT;`. Later versions may append fields, for which
-// zero means what this version does.
-typedef struct contrib_neurons_inputs {
-    // `sizeof(contrib_neurons_inputs)`.
-    size_t struct_size;
-    // `[v.., d_model]`, with any batch axes or none: the residual stream before the MLP.
-    const struct contrib_tensor *resid_mid;
-    // `[v.., d_model]`: the residual stream after it.
-    const struct contrib_tensor *resid_post;
-    // `[v.., hidden]`: what each neuron's output vector is multiplied by.
-    const struct contrib_tensor *activations;
-    // `[hidden, d_model]`: those vectors. One that is stored as `[d_model, hidden]` has the strides `{1, hidden}`.
-    const struct contrib_tensor *w_out;
-} contrib_neurons_inputs;
+/// What a `contrib_parallel_for` calls: `task(task_data, index)`. It may be called on any thread with 64 KiB of stack, and
+/// always returns.
+typedef void (*contrib_task)(void *task_data, size_t index);
 
-// What is wanted of `contrib_mlp_neurons`: all neurons, the k largest, or those above a number.
-//
-// Begin with `contrib_neurons_results results = CONTRIB_NEURONS_RESULTS_INIT;`. Later versions may append fields, for
-// which zero means what this version does.
-typedef struct contrib_neurons_results {
-    // `sizeof(contrib_neurons_results)`.
-    size_t struct_size;
-    // What each neuron contributes, `[v.., hidden]`; with `indices` `[v.., k]`, the k largest, the largest first, of equal
-    // ones the first; with `counts` too, `[v.., room]`, those that are greater than `above`, in the order of their indices, of
-    // which a room of ceil(1 / `above`) - 1 always holds all. Written.
-    const struct contrib_tensor *out_neurons;
-    // Which neurons those are, as `out_neurons`, int32 or int64; or NULL: all. Written.
-    const struct contrib_tensor *indices;
-    // `v..`, int32 or int64: how many neurons' are greater than `above`, whether there is room for them or not; or NULL.
-    // Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
-    // index -1. Only with `indices` and `left_out`. Written.
-    const struct contrib_tensor *counts;
-    // `v..`: the sum of all contributions of neurons that are not in `out_neurons`; or NULL. Only with `counts`. Written.
-    const struct contrib_tensor *left_out;
-    // What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
-    double above;
-    // What the residual stream before the MLP contributes, `v..`. Written.
-    const struct contrib_tensor *out_resid;
-} contrib_neurons_results;
+/// A host's function that calls `task(task_data, index)` for each index below `n_tasks` on the host's threads. `user_data` is
+/// what came with it.
+///
+/// It must
+///
+/// - return only when every call of `task` that it began has returned, and make none later;
+/// - allow calls from several threads at the same time, where these use one context at the same time;
+/// - allow calls from inside the host's own tasks, where these call this library;
+/// - return: no longjmp(), C++ exception or end of a thread may leave it.
+///
+/// It may
+///
+/// - call `task` in any order, on any threads, at the same time or one after the other, all on the calling thread;
+/// - leave out some calls, or all: the caller then does what nobody has done. So it reports no errors: where it has no
+///   threads to give, it returns;
+/// - call with an index twice.
+typedef void (*contrib_parallel_for)(void *user_data, size_t n_tasks, contrib_task task, void *task_data);
 
-// What is in routes: flat arrays, which are valid until the routes are freed.
-//
-// Nodes are numbered from the top down: the last layer comes first; in a layer, nodes are in the order of the numbers
-// `CONTRIB_NODE_`, and those of a kind in that of their positions. So the number of an edge's part is greater than that of its
-// whole.
-//
-// Edges are in compressed sparse rows: those that end in node `i` are those from `starts[i]` to before `starts[i + 1]`, ordered by
-// the number of their part, then by kind and head.
-//
-// Routes to several targets are their union, and flow is the sum of the flows from each, which has 1: an edge has its weight
-// times the flow of its whole, and a node the sum of the flows of the edges that begin there.
-//
-// Begin with `contrib_routes_arrays arrays = CONTRIB_ROUTES_ARRAYS_INIT;`. Later versions may append fields.
-typedef struct contrib_routes_arrays {
-    // `sizeof(contrib_routes_arrays)`; read.
-    size_t struct_size;
-    // The number of layers of the model.
-    size_t n_layers;
-    // The number of positions of the prompt.
-    size_t n_pos;
-    // The number of heads of a layer.
-    size_t n_heads;
-    // `CONTRIB_ROUTES_SUM_HEADS` where attention's edges are those of all heads together, or 0.
-    uint64_t flags;
-    // What all weights are greater than.
-    double threshold;
-    // How many targets there are.
-    size_t n_targets;
-    // The position of each, in order.
-    const uint32_t *targets;
-    // How many nodes there are.
-    size_t n_nodes;
-    // The layer of each node; that of an embedding is 0.
-    const uint32_t *node_layer;
-    // What each node is: one of `CONTRIB_NODE_`.
-    const uint8_t *node_kind;
-    // The position of each node.
-    const uint32_t *node_position;
-    // The flow through each node.
-    const double *node_flow;
-    // `n_nodes + 1` numbers: where the edges that end in each node begin, and how many edges there are.
-    const size_t *starts;
-    // How many edges there are.
-    size_t n_edges;
-    // The node at which each edge begins: its part.
-    const uint32_t *edge_from;
-    // The node at which each edge ends: its whole, or the MLP.
-    const uint32_t *edge_to;
-    // What each edge is: one of `CONTRIB_EDGE_`.
-    const uint8_t *edge_kind;
-    // The head of each edge, or `CONTRIB_NO_HEAD`.
-    const uint32_t *edge_head;
-    // The contribution of each edge's part to its whole. Both edges of an MLP have that of the MLP.
-    const double *edge_weight;
-    // The flow of each edge.
-    const double *edge_flow;
-} contrib_routes_arrays;
-
-// An edge that two results do not have alike. Unlike other structs this one never grows.
-typedef struct contrib_change {
-    // The layer of the node at which the edge begins.
-    uint32_t from_layer;
-    // The position of that node.
-    uint32_t from_position;
-    // The layer of the node at which it ends.
-    uint32_t to_layer;
-    // The position of that node.
-    uint32_t to_position;
-    // The head, or `CONTRIB_NO_HEAD`.
-    uint32_t head;
-    // What the node is at which it begins: one of `CONTRIB_NODE_`.
-    uint8_t from_kind;
-    // What the node is at which it ends.
-    uint8_t to_kind;
-    // What the edge is: one of `CONTRIB_EDGE_`.
-    uint8_t kind;
-    // 0.
-    uint8_t reserved;
-    // Its weight in the first result; NaN where that does not have it: the edge appeared.
-    double before_weight;
-    // Its flow in the first result, or NaN.
-    double before_flow;
-    // Its weight in the second result; NaN where that does not have it: the edge went.
-    double after_weight;
-    // Its flow in the second result, or NaN.
-    double after_flow;
-} contrib_change;
-
-// How far the work is. It goes from the last layer to the first. Later versions may append fields.
-typedef struct contrib_progress {
-    // The layer that is being computed.
-    size_t layer;
-    // How many layers there are.
-    size_t n_layers;
-    // What of the layer is being computed: `CONTRIB_NODE_RESID_POST` comes first, `CONTRIB_NODE_RESID_MID` second.
-    uint64_t stage;
-    // How many positions of the stage are computed.
-    size_t done;
-    // How many positions of the stage there are to compute.
-    size_t positions;
-    // How many edges were found so far, without those of this stage.
-    size_t edges;
-} contrib_progress;
-
-// A caller's function that hears of the progress after each block of positions, in the thread of the call. It returns 0
-// to go on; anything else stops the work, with `CONTRIB_ERROR_STOPPED`. No longjmp(), C++ exception or end of a thread
-// may leave it.
-typedef int32_t (*contrib_progress_callback)(void *user_data, const struct contrib_progress *progress);
-
-// Choices of what routes are. NULL in its place means the defaults.
-//
-// Begin with `contrib_routes_options options = CONTRIB_ROUTES_OPTIONS_INIT;`, which sets the defaults: edges above 0.04 in the
-// 1-norm, each head's own. Later versions may append fields, for which zero means what this version does.
-typedef struct contrib_routes_options {
-    // `sizeof(contrib_routes_options)`.
-    size_t struct_size;
-    // What the weight of an edge has to be greater than: 0 or more, and finite.
-    double threshold;
-    // With `CONTRIB_ROUTES_RENORMALISE`: contributions that are greater than this number are divided by what is left of their
-    // whole, head by head, and the others become 0. A whole of which nothing is left has no edges: routes end there. Without
-    // the flag 0.
-    double renormalise;
-    // `CONTRIB_ROUTES_` flags, or 0.
-    uint64_t flags;
-    // The norm of the contributions: 1, 2, `INFINITY`, or any real number >= 1.
-    double norm;
-    // The threads to use, or NULL: as in `contrib_options`.
-    const struct contrib_context *context;
-    // The most positions of a layer that are computed between two calls of `progress`; 0: as many as need little memory. No
-    // result depends on it.
-    size_t block;
-    // What hears of the progress, or NULL.
-    contrib_progress_callback progress;
-    // Given to `progress`; may be NULL.
-    void *user_data;
-} contrib_routes_options;
-
-// The tensors of one layer of a recording. `pos` and `key_pos` are all positions of the prompt. Each tensor has its own dtype
-// and strides.
-//
-// Wholes are the sums of their parts, within the rounding of the types: `resid_pre`, all that heads move, and `attn_bias`
-// are `resid_mid`; that, `mlp_out` and `mlp_bias` are `resid_post`.
-//
-// Either `pattern` or `queries_and_keys` is given, and either `values` and `w_o` or `value_output`; the others are NULL.
-//
-// Begin with `contrib_layer layer = CONTRIB_LAYER_INIT;`. Later versions may append fields, for which zero means what this
-// version does.
-typedef struct contrib_layer {
-    // `sizeof(contrib_layer)`.
-    size_t struct_size;
-    // `[pos, d_model]`: the residual stream before the layer.
-    const struct contrib_tensor *resid_pre;
-    // `[pos, d_model]`: the residual stream after attention. NULL where attention and MLP run in parallel: the MLP then reads
-    // `resid_pre`, and all are parts of `resid_post`.
-    const struct contrib_tensor *resid_mid;
-    // `[pos, d_model]`: the residual stream after the layer.
-    const struct contrib_tensor *resid_post;
-    // `[head, pos, key_pos]`: how much each head attends to which token. Where it is 0, the key is masked.
-    const struct contrib_tensor *pattern;
-    // What the pattern is made of, instead: `queries [pos, head, d]` and `keys [key_pos, kv_head, d]`, and `slopes` and `sinks`
-    // `[head]`. Of the other fields `score_scale`, `soft_cap`, `window` and `flags` count, and the rest stay as
-    // `CONTRIB_QUERIES_AND_KEYS_INIT` sets them: queries and keys are those of all positions, in order.
-    const struct contrib_queries_and_keys *queries_and_keys;
-    // `[key_pos, kv_head, d_head]`. Head h uses the values of key-value head h / (head / kv_head).
-    const struct contrib_tensor *values;
-    // `[head, d_head, d_model]`: the matrix by which each head writes its values into the stream.
-    const struct contrib_tensor *w_o;
-    // `[key_pos, head, d_model]`, instead: what each head would write for each token, the products of both.
-    const struct contrib_tensor *value_output;
-    // `[pos or 1, d_model or 1]`, or NULL: by what each channel of what heads add is multiplied, as where a model
-    // normalises the output of attention before it adds it: its weight times 1/rms.
-    const struct contrib_tensor *attn_scale;
-    // `[d_model]` or `[pos, d_model]`, or NULL: a further part of attention, such as the output bias, as it is added.
-    const struct contrib_tensor *attn_bias;
-    // `[pos, d_model]`: what the MLP adds, as it is added, without `mlp_bias` where that is a part of its own.
-    const struct contrib_tensor *mlp_out;
-    // `[d_model]` or `[pos, d_model]`, or NULL: a further part that the MLP adds, as it is added.
-    const struct contrib_tensor *mlp_bias;
-} contrib_layer;
-
-// A caller's function that hands in the tensors of a layer with `contrib_hand_in_layer`, and returns 0; or it returns another
-// number, its own, and `contrib_routes_find` fails with `CONTRIB_ERROR_CALLBACK`. `user_data` is what came with it.
-//
-// The last layer comes first, and none twice, in the thread of the call. Only one layer is needed at a time, so that the same
-// memory may serve for all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
-typedef int32_t (*contrib_layer_callback)(void *user_data, size_t layer, struct contrib_layer_receiver *receiver);
-
-// A text: any bytes, which need not be UTF-8 and may hold NULs. Unlike other structs this one never grows.
-typedef struct contrib_text {
-    // The first byte; may be NULL where `len` is 0.
-    const char *bytes;
-    // How many there are.
-    size_t len;
-} contrib_text;
-
-// The texts of a prompt and of what the model predicts after it, and the model's name. Whatever is NULL or 0 is not written, and
-// a token without a text goes by its position.
-//
-// What of a text is no UTF-8 becomes U+FFFD, as tokens need not be whole characters. Texts are not trusted: no writer takes them
-// for more than text.
-//
-// Begin with `contrib_labels labels = CONTRIB_LABELS_INIT;`. Later versions may append fields, for which zero means what this
-// version does.
-typedef struct contrib_labels {
-    // `sizeof(contrib_labels)`.
-    size_t struct_size;
-    // The model's name; none where its `bytes` are NULL.
-    struct contrib_text model;
-    // The text that the tokens were made of; none where its `bytes` are NULL.
-    struct contrib_text prompt;
-    // The text of each token, from the first position on.
-    const struct contrib_text *tokens;
-    // How many there are.
-    size_t n_tokens;
-    // Tokens that may follow the last position, the likeliest first.
-    const struct contrib_text *next_tokens;
-    // The probability of each, from 0 to 1.
-    const double *next_probabilities;
-    // How many there are.
-    size_t n_next_tokens;
-} contrib_labels;
-
-// A forward pass of a model over a prompt whose tensors the caller has, or can compute, layer by layer.
-//
-// Begin with `contrib_recording_source source = CONTRIB_RECORDING_SOURCE_INIT;`. Later versions may append fields, for which
-// zero means what this version does.
-typedef struct contrib_recording_source {
-    // `sizeof(contrib_recording_source)`.
-    size_t struct_size;
-    // The number of layers.
-    size_t n_layers;
-    // The number of positions: of tokens of the prompt.
-    size_t n_pos;
-    // The number of attention heads of a layer.
-    size_t n_heads;
-    // What hands in a layer.
-    contrib_layer_callback layer;
-    // Given to `layer`; may be NULL.
-    void *user_data;
-    // The texts of tokens, or NULL: none. They are copied.
-    const struct contrib_labels *labels;
-} contrib_recording_source;
-
-// What is in totals: flat arrays, which are valid until something is added to the totals, or they are freed.
-//
-// What attention, the MLP and biases of all layers bring, and what passes their layer along the residual edge, is not a
-// division of the targets' flow: what a head brings comes from the stream before it, and is counted there again. What arrives
-// at tokens and biases, and what is lost, is such a division: it sums to the number of targets.
-//
-// Begin with `contrib_totals_arrays arrays = CONTRIB_TOTALS_ARRAYS_INIT;`. Later versions may append fields.
-typedef struct contrib_totals_arrays {
-    // `sizeof(contrib_totals_arrays)`; read.
-    size_t struct_size;
-    // The number of layers.
-    size_t n_layers;
-    // The number of heads of a layer.
-    size_t n_heads;
-    // The number of positions: the most of the prompts.
-    size_t n_pos;
-    // How many targets the flow is that of.
-    size_t n_targets;
-    // `[layer, head]`: what each head brings, the sum of the flows of its edges. NULL where heads are summed.
-    const double *heads;
-    // `[layer]`: what attention brings. Where heads are summed, without what it brings from a token's own position.
-    const double *attention;
-    // `[layer]`: what the MLP brings.
-    const double *mlps;
-    // `[layer]`: what biases that are parts of their own bring.
-    const double *biases;
-    // `[layer]`: what the residual edges bring, to `resid_mid` and to `resid_post` together.
-    const double *residual;
-    // `[pos]`: what arrives at the embedding of each position.
-    const double *tokens;
-    // What goes to no edge, as it is of parts that are not above the threshold.
-    double lost;
-} contrib_totals_arrays;
-
-// A caller's function that takes the next `len` bytes of what is written, such as by `fwrite`, and returns 0; anything else, its
-// own number, ends the writing with `CONTRIB_ERROR_CALLBACK`. It is called with large pieces, in the thread of the call. No
-// longjmp(), C++ exception or end of a thread may leave it.
-typedef int32_t (*contrib_write_callback)(void *user_data, const char *bytes, size_t len);
-
-// The call did what it says.
-#define CONTRIB_OK 0
-
-// A pointer is NULL that must not be. (A tensor's `data` may be where an extent is 0.)
-#define CONTRIB_ERROR_NULL_POINTER 100
-
-// `struct_size` is less than the first version of the struct or absurdly large, or not the same in all groups of an
-// array.
-#define CONTRIB_ERROR_STRUCT_SIZE 101
-
-// A struct is larger than this version of the library knows, and what it does not know is not zero.
-#define CONTRIB_ERROR_UNKNOWN_FIELD 102
-
-// Two fields are given of which only one may be.
-#define CONTRIB_ERROR_CONFLICT 103
-
-// A tensor is on a device whose memory the host cannot read.
-#define CONTRIB_ERROR_DEVICE 200
-
-// A tensor's dtype is not float32, float64, float16 or bfloat16, or for indices, counts and positions int32 or int64,
-// with one lane.
-#define CONTRIB_ERROR_DTYPE 201
-
-// A tensor has a negative number of axes, or more than 16.
-#define CONTRIB_ERROR_NDIM 202
-
-// A tensor has a negative extent.
-#define CONTRIB_ERROR_NEGATIVE_EXTENT 203
-
-// A tensor's extents, strides or offset reach further than memory can be addressed.
-#define CONTRIB_ERROR_SIZE_OVERFLOW 204
-
-// A tensor's data is not aligned to its element's size.
-#define CONTRIB_ERROR_MISALIGNED 205
-
-// A vector has more elements than the library can number: 2^32 - 1.
-#define CONTRIB_ERROR_TOO_LARGE 206
-
-// A tensor has another number of axes than the operation takes.
-#define CONTRIB_ERROR_RANK 300
-
-// A tensor's shape disagrees with another's.
-#define CONTRIB_ERROR_SHAPE 301
-
-// An output shares memory with an input or with another output.
-#define CONTRIB_ERROR_OVERLAP 302
-
-// Two elements of an output share memory.
-#define CONTRIB_ERROR_SELF_OVERLAP 303
-
-// A number of key-value heads that does not divide the number of heads.
-#define CONTRIB_ERROR_HEADS 304
-
-// More of the largest parts are asked for than there are, or there are more parts than the dtype of indices or counts can
-// count.
-#define CONTRIB_ERROR_TOP_K 305
-
-// A prepared projection that was made of another tensor: at another address, of another dtype, or with another shape or
-// strides.
-#define CONTRIB_ERROR_PREPARED 306
-
-// The norm is NaN or less than 1.
-#define CONTRIB_ERROR_NORM 400
-
-// A threshold is NaN, or for finding routes less than 0 or infinite.
-#define CONTRIB_ERROR_THRESHOLD 401
-
-// More threads than a context can have.
-#define CONTRIB_ERROR_TOO_MANY_THREADS 402
-
-// A number that is not one of `CONTRIB_INSTRUCTION_SET_`.
-#define CONTRIB_ERROR_INSTRUCTION_SET 403
-
-// A flag that this version of the library does not know, or one that another field rules out.
-#define CONTRIB_ERROR_FLAGS 404
-
-// A number that a field or an argument cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a
-// first query below -1 (in a layer of a recording any but 0 and -1), sums over more part axes than there are, 0 threads of a host, no layers, a probability or tolerance that is none.
-#define CONTRIB_ERROR_NUMBER 405
-
-// Working memory could not be allocated.
-#define CONTRIB_ERROR_OUT_OF_MEMORY 500
-
-// A file that cannot be read; the sentence says why.
-#define CONTRIB_ERROR_IO 600
-
-// A file that is no safetensors file: truncated, with overlapping tensors, with a header that is too large or no JSON.
-#define CONTRIB_ERROR_FILE 601
-
-// A metadatum of a file that is missing or cannot be what it is.
-#define CONTRIB_ERROR_METADATA 602
-
-// A recording lacks a tensor, or a callback handed in no layer.
-#define CONTRIB_ERROR_MISSING 603
-
-// A tensor has a NaN or an infinity, because of which contributions are NaN.
-#define CONTRIB_ERROR_NOT_FINITE 604
-
-// Contributions are NaN although all that they are made of is finite: norms that are larger than any number.
-#define CONTRIB_ERROR_NOT_A_NUMBER 605
-
-// A target that is no position of the recording, or none that the routes have.
-#define CONTRIB_ERROR_TARGET 606
-
-// Results of models with other numbers of layers or heads, or of prompts of another length, or with heads summed in
-// one only.
-#define CONTRIB_ERROR_UNLIKE 607
-
-// The progress callback stopped the work.
-#define CONTRIB_ERROR_STOPPED 608
-
-// A caller's function that hands in layers or takes what is written returned a number of its own, which is in the
-// sentence.
-#define CONTRIB_ERROR_CALLBACK 609
-
-// A number that is not one of `CONTRIB_FORMAT_`.
-#define CONTRIB_ERROR_FORMAT 610
-
-// A bug in the library, caught before it could reach the caller. Outputs may have been written.
-#define CONTRIB_ERROR_INTERNAL 900
-
-#ifdef __cplusplus
-extern "C" {
-#endif // __cplusplus
-
-// Makes a context with `n_threads` threads and puts it into `*out`.
-//
-// The calling thread is one of them, and works with the others. With 1 everything runs inline in the calling thread. 0 means
-// one thread for each core. Where the operating system does not start that many, everything runs inline;
-// `contrib_context_threads` says how many there are. In a child after `fork()` the threads do not exist, and everything
-// runs inline.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024),
-// `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
-//
-// # Safety
-// `out` is null or may be written.
+/// Makes a context with `n_threads` threads and puts it into `*out`.
+///
+/// The calling thread is one of them, and works with the others. With 1 everything runs inline in the calling thread. 0 means
+/// one thread for each core. Where the operating system does not start that many, everything runs inline;
+/// `contrib_context_threads` says how many there are. In a child after `fork()` the threads do not exist, and everything
+/// runs inline.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024),
+/// `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
+///
+/// \pre `out` is NULL or may be written.
+///
+/// \param[out] out Written.
 contrib_status contrib_context_new(size_t n_threads,
                                    struct contrib_context **out);
 
-// Makes a context whose threads are the host's, and puts it into `*out`: an engine's pool, OpenMP, TBB, Grand Central
-// Dispatch. The library starts none. `n_threads` is how many there are, the calling thread among them; `parallel_for` gets
-// at most so many tasks. Each of them does what is left to do, piece by piece, so that one that begins late, or never, holds
-// up nobody. With OpenMP:
-//
-// ```c
-// static void parallel_for(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
-//     #pragma omp parallel for schedule(dynamic, 1)
-//     for (size_t i = 0; i < n_tasks; i++) task(task_data, i);
-// }
-//
-// contrib_context_new_with_parallel_for((size_t)omp_get_max_threads(), parallel_for, NULL, &context);
-// ```
-//
-// What `parallel_for` must do, and what it need not do, stands at its type. It is called with the floating-point settings of
-// the call's thread; tasks give back those of theirs. With 1 thread everything runs inline, and it is not called. In a child
-// after `fork()` it is called as before: whether its threads exist there is the host's affair. `user_data` may be NULL; what
-// it points to must live as long as the context.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_NUMBER` (0 threads: the library cannot know how many the host has),
-// `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024), `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
-//
-// # Safety
-// `out` is null or may be written. `parallel_for` is null or does what `contrib_parallel_for` says, with this `user_data` on
-// any thread, until the context is freed.
+/// Makes a context whose threads are the host's, and puts it into `*out`: an engine's pool, OpenMP, TBB, Grand Central
+/// Dispatch. The library starts none. `n_threads` is how many there are, the calling thread among them; `parallel_for` gets
+/// at most so many tasks. Each of them does what is left to do, piece by piece, so that one that begins late, or never, holds
+/// up nobody. With OpenMP:
+///
+/// ```c
+/// static void parallel_for(void *user_data, size_t n_tasks, contrib_task task, void *task_data) {
+///     #pragma omp parallel for schedule(dynamic, 1)
+///     for (size_t i = 0; i < n_tasks; i++) task(task_data, i);
+/// }
+///
+/// contrib_context_new_with_parallel_for((size_t)omp_get_max_threads(), parallel_for, NULL, &context);
+/// ```
+///
+/// What `parallel_for` must do, and what it need not do, stands at its type. It is called with the floating-point settings of
+/// the call's thread; tasks give back those of theirs. With 1 thread everything runs inline, and it is not called. In a child
+/// after `fork()` it is called as before: whether its threads exist there is the host's affair. `user_data` may be NULL; what
+/// it points to must live as long as the context.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_NUMBER` (0 threads: the library cannot know how many the host has),
+/// `CONTRIB_ERROR_TOO_MANY_THREADS` (more than 1024), `CONTRIB_ERROR_OUT_OF_MEMORY`; `*out` is untouched then.
+///
+/// \pre `out` is NULL or may be written. `parallel_for` is NULL or does what `contrib_parallel_for` says, with this `user_data` on
+/// any thread, until the context is freed.
+///
+/// \param[out] out Written.
 contrib_status contrib_context_new_with_parallel_for(size_t n_threads,
                                                      contrib_parallel_for parallel_for,
                                                      void *user_data,
                                                      struct contrib_context **out);
 
-// Ends a context's threads, but not a host's, and frees it. NULL is allowed. No call may be using it.
-//
-// # Safety
-// `context` is null, or comes from a function that makes contexts and was not freed.
+/// Ends a context's threads, but not a host's, and frees it. NULL is allowed. No call may be using it.
+///
+/// \pre `context` is NULL, or comes from a function that makes contexts and was not freed.
 void contrib_context_free(struct contrib_context *context);
 
-// The number of threads that a call with this context can use: at least 1, and a host's as many as it said. For NULL: 0,
-// since the shared pool may not have been started.
-//
-// # Safety
-// `context` is null or alive.
+/// The number of threads that a call with this context can use: at least 1, and a host's as many as it said. For NULL: 0,
+/// since the shared pool may not have been started.
+///
+/// \pre `context` is NULL or alive.
 size_t contrib_context_threads(const struct contrib_context *context);
 
-// Sets how many bytes of working memory the context keeps between calls at most: 64 MiB at first. What is kept beyond it is
-// freed. With 0 nothing is kept: each call asks the allocator, and gives all of it back.
-//
-// Calls take what they need from what is kept, and give it back when they end; where all of it is more than the limit, what
-// was given back first is freed. What is kept adds to what running calls use, about 32 MB a thread at most. Calls without
-// a context keep nothing. Small calls of dense parts need no working memory. In a child after `fork()` nothing is kept, and
-// calls ask the allocator. Calls may be using the context.
-//
-// Results have the same bits with kept memory and without.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`.
-//
-// # Safety
-// `context` is null or alive.
+/// Sets how many bytes of working memory the context keeps between calls at most: 64 MiB at first. What is kept beyond it is
+/// freed. With 0 nothing is kept: each call asks the allocator, and gives all of it back.
+///
+/// Calls take what they need from what is kept, and give it back when they end; where all of it is more than the limit, what
+/// was given back first is freed. What is kept adds to what running calls use, about 32 MB a thread at most. Calls without
+/// a context keep nothing. Small calls of dense parts need no working memory. In a child after `fork()` nothing is kept, and
+/// calls ask the allocator. Calls may be using the context.
+///
+/// Results have the same bits with kept memory and without.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`.
+///
+/// \pre `context` is NULL or alive.
 contrib_status contrib_context_limit_kept_memory(const struct contrib_context *context,
                                                  size_t bytes);
 
-// How many bytes of working memory the context keeps now, without those that running calls use. For NULL: 0.
-//
-// # Safety
-// `context` is null or alive.
+/// How many bytes of working memory the context keeps now, without those that running calls use. For NULL: 0.
+///
+/// \pre `context` is NULL or alive.
 size_t contrib_context_kept_memory(const struct contrib_context *context);
 
-// Frees the working memory that the context keeps. What running calls use is kept when they end. NULL is allowed, and does
-// nothing.
-//
-// # Safety
-// `context` is null or alive.
+/// Frees the working memory that the context keeps. What running calls use is kept when they end. NULL is allowed, and does
+/// nothing.
+///
+/// \pre `context` is NULL or alive.
 void contrib_context_release_memory(const struct contrib_context *context);
 
-// Keeps calls with this context from using a greater instruction set than this one: to compare them, or where a host must
-// not use a greater one. All give the same bits. One that the processor does not have changes nothing. No call may be
-// using the context.
-//
-// (For contexts that are made elsewhere, and for calls without one, the environment variable
-// `CONTRIB_INSTRUCTION_SET` does the same, with the names "portable", "avx2" and "avx512"; it is read once.)
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_INSTRUCTION_SET`.
-//
-// # Safety
-// `context` is null or alive.
+/// Keeps calls with this context from using a greater instruction set than this one: to compare them, or where a host must
+/// not use a greater one. All give the same bits. One that the processor does not have changes nothing. No call may be
+/// using the context.
+///
+/// (For contexts that are made elsewhere, and for calls without one, the environment variable
+/// `CONTRIB_INSTRUCTION_SET` does the same, with the names "portable", "avx2" and "avx512"; it is read once.)
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `CONTRIB_ERROR_INSTRUCTION_SET`.
+///
+/// \pre `context` is NULL or alive.
 contrib_status contrib_context_limit_instruction_set(struct contrib_context *context,
                                                      int32_t instruction_set);
 
-// The instruction set that calls with this context use, or for NULL those without one: one of
-// `CONTRIB_INSTRUCTION_SET_`.
-//
-// # Safety
-// `context` is null or alive.
+/// The instruction set that calls with this context use, or for NULL those without one: one of
+/// `CONTRIB_INSTRUCTION_SET_`.
+///
+/// \pre `context` is NULL or alive.
 int32_t contrib_context_instruction_set(const struct contrib_context *context);
 
-// What all parts of all groups contribute to their whole, normalised together: for each batch item the contributions
-// of all its parts sum to 1. The other operations are this one with named groups.
-//
-// `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]`, given as they are or as coefficients
-// and directions, and results `[p.., v..]` or fewer, with part axes of its own: see `contrib_group`. Every tensor has
-// its own dtype: float32, float64, float16 or bfloat16; indices, counts and positions are int32 or int64. For the norm n
-// of the options:
-//
-// ```text
-// distance(p, v)     = || parts[p, v, :] - whole[v, :] + 1e-6 ||_n
-// proximity(p, v)    = max(|| whole[v, :] ||_n - distance(p, v), 1e-5)
-// contribution(p, v) = proximity(p, v) / sum over all parts of all groups of proximity(., v)
-// ```
-//
-// With a threshold in the options, small contributions become 0, and the others are renormalised.
-//
-// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch item NaN and no other;
-// an infinite part of a finite whole has the least proximity; an infinite whole gives NaN. Results have the same bits
-// for any number of threads, and for an entry alone or in a batch.
-//
-// Outputs must not overlap an input, one another, or themselves. Any function may be called from many threads at once.
-//
-// Errors, here and in every operation below, after which the outputs are untouched (but for
-// `CONTRIB_ERROR_INTERNAL`, a bug, after which they may have been written): `CONTRIB_ERROR_NULL_POINTER`,
-// `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
-// `_TOO_LARGE`, `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
-// `CONTRIB_ERROR_TOP_K`, `_PREPARED`, `_FLAGS`, `_NUMBER`, and `_CONFLICT` for fields that rule each other out. A field without another
-// that it needs, such as `projection` without coefficients or `counts` without `indices`, is a
-// `CONTRIB_ERROR_NULL_POINTER` of the one that is missing.
-//
-// # Safety
-// Pointers are null or point to what the types say, structs with a `struct_size` to as many bytes; contexts and prepared
-// projections are alive; every element that a tensor's shape and strides reach may be read, and for outputs written by this
-// call alone.
+/// @}
+
+/// \defgroup contrib_options Options
+/// @{
+
+/// What depends on a projection alone, such as attention's `w_o`: its matrices as the library reads them, the norms of
+/// their columns, and the products of their rows. Opaque. A call that is not given it prepares it again, which for one new
+/// token is a good part of its time: the more, the larger the matrices are beside the number of keys, and more in the 2-norm.
+///
+/// One object is valid for any number of calls, with any options, from any number of threads at the same time. Results
+/// have the same bits with it and without it. It is given beside the tensor itself, which calls still read.
+///
+/// It holds a copy of the numbers, and knows the tensor by its address, dtype, shape and strides: a call with another tensor
+/// is refused with `CONTRIB_ERROR_PREPARED`. Where the numbers change, or others come to lie at the same address, it must be
+/// made again: a call cannot see that.
+///
+/// It takes as much memory as the projection has in float32, and 4 r^2 bytes more for each matrix `[r, d]`; r and d count
+/// as if rounded up to multiples of 16. Of a float64 projection nothing is prepared, and the object has no effect. Nor has it
+/// one with other norms than 1 and 2, with a scale, or where another tensor of the call is float64.
+typedef struct contrib_prepared_projection contrib_prepared_projection;
+
+/// Choices for a call. NULL in its place means the defaults: the 1-norm, the context that NULL means, and no threshold.
+///
+/// Begin with `contrib_options options = CONTRIB_OPTIONS_INIT;`. Later versions may append fields, for which zero
+/// means what this version does.
+typedef struct contrib_options {
+    /// `sizeof(contrib_options)`.
+    size_t struct_size;
+    /// The norm by which distances are measured: 1, 2, `INFINITY`, or any real number >= 1.
+    double norm;
+    /// The threads to use, or NULL: a pool with a thread for each core, shared by all such calls and started by the
+    /// first that is large enough.
+    const struct contrib_context *context;
+    /// Contributions that are not greater than this become 0, and the others are divided by what is left of their
+    /// whole, so that they sum to 1 again: `contrib_threshold_and_renormalise` in the same call, over all results
+    /// together. Where nothing is left, 0/0: NaN. 0: all contributions stay as they are. NaN is an error.
+    double threshold;
+} contrib_options;
+
+/// Prepares a projection `[p.., r, d]`, such as `w_o`, `[head, d_head, d_model]`, and puts the object into `*out`. It is
+/// done on the threads of the options; nothing else of them counts, but they are checked. The tensor is read during the call
+/// alone, but must be there again in the calls that the object is for.
+///
+/// Errors: `CONTRIB_ERROR_RANK` for fewer than two axes, `CONTRIB_ERROR_OUT_OF_MEMORY`, and those of any tensor and of
+/// options; `*out` is untouched then.
+///
+/// \pre `projection` and `options` are NULL or as for any operation; `out` is NULL or may be written.
+///
+/// \param[out] out Written.
+contrib_status contrib_prepared_projection_new(const struct contrib_tensor *projection,
+                                               const struct contrib_options *options,
+                                               struct contrib_prepared_projection **out);
+
+/// Frees a prepared projection. NULL is allowed. No call may be using it.
+///
+/// \pre `prepared` is NULL, or comes from `contrib_prepared_projection_new` and was not freed.
+void contrib_prepared_projection_free(struct contrib_prepared_projection *prepared);
+
+/// @}
+
+/// \defgroup contrib_operations Operations
+/// @{
+
+/// Flag of `contrib_attention_inputs`: parts whose pattern is 0 (masked keys) contribute 0, and are not counted in the
+/// sum by which the others are divided. Without it they count as the zero vectors that they are.
+#define CONTRIB_ATTENTION_LEAVE_OUT_MASKED 1
+
+/// Flag of `contrib_attention_results`: contributions are summed over heads, before any are chosen by `indices`.
+#define CONTRIB_ATTENTION_SUM_HEADS 1
+
+/// Flag of a group of factored parts: parts whose coefficient is 0 (masked keys) contribute 0, and are not counted in
+/// the sum by which the others are divided. Without it they count as the zero vectors that they are.
+#define CONTRIB_GROUP_LEAVE_OUT_ZEROS 1
+
+/// Flag of a group: `out` lacks one or more of the leading part axes, or all, and gets sums over them. Of parts
+/// `[p, q, v]`, for example, it is `[q, v]` or `[v]`. With all part axes it is as without the flag. With `indices` it is
+/// `summed_axes` that says how many.
+#define CONTRIB_GROUP_SUM 2
+
+/// Flag of `contrib_queries_and_keys`: a query sees no key after it.
+#define CONTRIB_CAUSAL 1
+
+/// The queries and keys that a pattern of attention is made of, where nobody has it in memory. For a query q and a key k
+/// of one head, and their positions:
+///
+/// ```text
+/// score   = score_scale * <queries[q], keys[k]>
+/// score   = soft_cap * tanh(score / soft_cap)              where soft_cap is not 0
+/// score  += slope * (key_position - query_position)        where there are slopes (ALiBi)
+/// score  += mask[q, k]                                     where there is a mask; -inf: not allowed
+/// allowed: key_position <= query_position                  with CONTRIB_CAUSAL
+///          key_position > query_position - window          where window is not 0
+///          key_position >= 0                               a negative one is an empty cell of a cache
+/// pattern = exp(score) / (sum over allowed keys of exp(score), and exp(sink) where there are sinks)
+/// ```
+///
+/// What is not allowed has the pattern 0. A query with nothing allowed has the pattern 0 everywhere. The pattern exists a
+/// block at a time. Every tensor has its own dtype; positions are int32 or int64.
+///
+/// | tensor | in `contrib_attention_inputs` | in `contrib_group` |
+/// |---|---|---|
+/// | `queries` | `[batch, pos, head, d]` | `[p.., v.., d]`, of which the last of `p..` is 1 |
+/// | `keys` | `[batch, key_pos, kv_head, d]` | `[p.., v.., d]` |
+/// | `slopes`, `sinks` | `[head]` | `p..` but for the last |
+/// | `mask` | `[batch, head, pos, key_pos]` | `[p.., v..]` |
+/// | `query_positions` | `[batch, pos]` | `v..` |
+/// | `key_positions` | `[batch, key_pos]` | `[k, v..]`, k the last of `p..` |
+///
+/// Any extent of the axes `p..` and `v..`, and of `slopes`, `sinks`, `mask` and positions, may be 1: the same for all along
+/// that axis. d need not be the length of a value.
+///
+/// Begin with `contrib_queries_and_keys queries_and_keys = CONTRIB_QUERIES_AND_KEYS_INIT;`. Later versions may append
+/// fields, for which zero means what this version does.
+typedef struct contrib_queries_and_keys {
+    /// `sizeof(contrib_queries_and_keys)`.
+    size_t struct_size;
+    /// Queries as they are multiplied: after position encoding and any normalisation.
+    const struct contrib_tensor *queries;
+    /// Keys as they are multiplied.
+    const struct contrib_tensor *keys;
+    /// By what the inner product is multiplied; 0: 1 / sqrt(d).
+    double score_scale;
+    /// What no score exceeds in magnitude; 0: nothing.
+    double soft_cap;
+    /// What a score gains for each position that its key is after its query (ALiBi), or NULL.
+    const struct contrib_tensor *slopes;
+    /// Scores of a key of which nothing is added to the stream, or NULL.
+    const struct contrib_tensor *sinks;
+    /// What is added to each score, or NULL.
+    const struct contrib_tensor *mask;
+    /// The position of each query, or NULL: they follow `first_query` one by one.
+    const struct contrib_tensor *query_positions;
+    /// The position of each key, or NULL: 0, 1, 2 and so on.
+    const struct contrib_tensor *key_positions;
+    /// The position of the first query; -1, to which `CONTRIB_QUERIES_AND_KEYS_INIT` sets it: the queries are at the
+    /// positions of the last keys. Not used where there are `query_positions`.
+    int64_t first_query;
+    /// How many positions, its own included, a query sees at most before it; 0: all.
+    uint64_t window;
+    /// `CONTRIB_CAUSAL`, or 0.
+    uint64_t flags;
+} contrib_queries_and_keys;
+
+/// A group of parts of a whole `[v.., d]`, and the place for their contributions.
+///
+/// *Dense* parts are the vectors themselves. *Factored* parts are a number times a vector: an attended token through a
+/// head, its pattern times what the head moves; a neuron, its activation times its output vector. Their vectors
+/// `[p.., v.., d]` never exist in memory. A group is factored where `coefficients` or `queries_and_keys` is not NULL.
+///
+/// Of what the parts contribute all is written, or sums, or the k largest, or those above a number:
+///
+/// | `out` | `indices` | `counts`, `left_out` | what is written |
+/// |---|---|---|---|
+/// | `[p.., v..]` | NULL | NULL | all contributions; sums with `CONTRIB_GROUP_SUM` |
+/// | `[v.., k]` | `[v.., k]` | NULL | the k largest, the largest first, of equal ones the first |
+/// | `[v.., room]` | `[v.., room]` | `v..` | those greater than `above`, by index |
+///
+/// Of a number t greater than 0 there are fewer than 1 / t, so that a room of ceil(1 / t) - 1 is always enough.
+///
+/// Begin with `contrib_group group = CONTRIB_GROUP_INIT;`, or with zeros and `struct_size`. Later versions may append fields,
+/// for which zero means what this version does.
+typedef struct contrib_group {
+    /// `sizeof(contrib_group)`; the same for all groups of an array.
+    size_t struct_size;
+    /// Dense: the parts `[p.., v.., d]`: any part axes, or none for one part, then the whole's own axes. Factored: the
+    /// directions `[p.., v.., d]`, or with `projection` the values `[p.., v.., r]`, where any extent of `p..` and `v..`
+    /// may be 1: the same for all along that axis.
+    const struct contrib_tensor *parts;
+    /// What they contribute; see above. Written.
+    const struct contrib_tensor *out;
+    /// The coefficients `[p.., v..]` of factored parts, or NULL. A part whose coefficient is 0 is the zero vector, whatever
+    /// its direction.
+    const struct contrib_tensor *coefficients;
+    /// `[p.., r, d]`, or NULL: the matrix by which the values in `parts` become directions, `values @ projection`. Any
+    /// extent of `p..` may be 1. Only of factored parts; with `queries_and_keys` the last of `p..` is 1.
+    const struct contrib_tensor *projection;
+    /// `[v.., d]`, or NULL: by what each channel of the parts of a batch item is multiplied, as where a model
+    /// normalises what a block adds. Any extent may be 1. Only of factored parts. Calculation with a scale is many
+    /// times slower.
+    const struct contrib_tensor *scale;
+    /// Which parts those in `out` are, int32 or int64; or NULL: all. Row-major indices in `p..`. The other parts count in
+    /// the sum by which all are divided. Written.
+    const struct contrib_tensor *indices;
+    /// `CONTRIB_GROUP_` flags, or 0.
+    uint64_t flags;
+    /// What the coefficients are made of, or NULL: the softmax over the last of the axes `p..`. Not with `coefficients`.
+    const struct contrib_queries_and_keys *queries_and_keys;
+    /// How many contributions are greater than `above`, whether there is room for them or not, int32 or int64; or NULL.
+    /// Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
+    /// index -1. Only with `indices` and `left_out`. Written.
+    const struct contrib_tensor *counts;
+    /// The sum of all contributions of the group that are not in `out`, so that nothing is lost; or NULL. Only with
+    /// `counts`. Written.
+    const struct contrib_tensor *left_out;
+    /// What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
+    double above;
+    /// Of how many leading part axes sums are taken before contributions are chosen by `indices`, which then count the part
+    /// axes that are left. 0: of none. Only with `indices`.
+    size_t summed_axes;
+    /// What was prepared of this very `projection`, or NULL. It makes calls with few batch items faster, and changes no
+    /// result. Only with `projection`.
+    const struct contrib_prepared_projection *prepared;
+} contrib_group;
+
+/// What `contrib_attention_factored` is given: the residual stream, how much each head attends to which token, and what it
+/// moves from there.
+///
+/// Either `pattern` or `queries_and_keys` is given, and either `values` and `w_o` or `value_output`; the others are NULL.
+///
+/// Begin with `contrib_attention_inputs inputs = CONTRIB_ATTENTION_INPUTS_INIT;`. Later versions may append fields, for
+/// which zero means what this version does.
+typedef struct contrib_attention_inputs {
+    /// `sizeof(contrib_attention_inputs)`.
+    size_t struct_size;
+    /// `[batch, pos, d_model]`: the residual stream before attention, at any queries: all or some or one that is new.
+    const struct contrib_tensor *resid_pre;
+    /// `[batch, pos, d_model]`: the residual stream after it.
+    const struct contrib_tensor *resid_mid;
+    /// `[batch, head, pos, key_pos]`: how much each head attends to which token. Where it is 0 the part is the zero vector,
+    /// whatever its value.
+    const struct contrib_tensor *pattern;
+    /// What the pattern is made of, instead.
+    const struct contrib_queries_and_keys *queries_and_keys;
+    /// `[batch, key_pos, kv_head, d_head]`. Head h uses the values of key-value head h / (head / kv_head): as many as there
+    /// are heads, fewer (grouped queries), or one (multi-query attention).
+    const struct contrib_tensor *values;
+    /// `[head, d_head, d_model]`: the matrix by which each head writes its values into the stream. head * d_head need not be
+    /// d_model.
+    const struct contrib_tensor *w_o;
+    /// `[batch, key_pos, head, d_model]`, instead: what each head would write for each token, the products of both, which a
+    /// caller may keep between decoding steps.
+    const struct contrib_tensor *value_output;
+    /// `[batch, pos, d_model]`, or NULL: by what each channel of what a query's heads add is multiplied, as where a
+    /// model normalises the output of attention before it adds it. Any extent may be 1. Calculation with a scale is
+    /// many times slower.
+    const struct contrib_tensor *scale;
+    /// `CONTRIB_ATTENTION_LEAVE_OUT_MASKED`, or 0.
+    uint64_t flags;
+    /// What was prepared of this very `w_o`, or NULL. It makes a call for one new token faster, and changes no result. Not
+    /// with `value_output`.
+    const struct contrib_prepared_projection *prepared;
+} contrib_attention_inputs;
+
+/// One more part of the stream after attention, such as the output bias, and the place for its contributions. Unlike
+/// the other structs this one never grows.
+typedef struct contrib_one_off {
+    /// The part `[batch, pos, d_model]`. Any extent may be 1: the same for all along that axis.
+    const struct contrib_tensor *part;
+    /// Its contributions `[batch, pos]`; written.
+    const struct contrib_tensor *out;
+} contrib_one_off;
+
+/// What is wanted of `contrib_attention_factored`: all contributions, the k largest, or those above a number.
+///
+/// | `out_attn` | `indices` | `counts`, `left_out` | what is written |
+/// |---|---|---|---|
+/// | `[batch, pos, key_pos, head]` | NULL | NULL | all contributions |
+/// | `[batch, pos, k]` | `[batch, pos, k]` | NULL | the k largest, the largest first, of equal ones the first |
+/// | `[batch, pos, room]` | `[batch, pos, room]` | `[batch, pos]` | those greater than `above`, by index |
+///
+/// Of a number t greater than 0 there are fewer than 1 / t, so that a room of ceil(1 / t) - 1 is always enough.
+///
+/// An index is key_pos * heads + head. With `CONTRIB_ATTENTION_SUM_HEADS` the sums over heads take the place of
+/// contributions: `out_attn` has no axis of heads, and an index is that of a key.
+///
+/// Begin with `contrib_attention_results results = CONTRIB_ATTENTION_RESULTS_INIT;`. Later versions may append fields, for
+/// which zero means what this version does.
+typedef struct contrib_attention_results {
+    /// `sizeof(contrib_attention_results)`.
+    size_t struct_size;
+    /// What each token through each head contributes; see above. Written.
+    const struct contrib_tensor *out_attn;
+    /// Which those are, int32 or int64; or NULL: all. Written.
+    const struct contrib_tensor *indices;
+    /// How many are greater than `above`, whether there is room for them or not, int32 or int64; or NULL. Where there
+    /// are more than there is room for, the largest are written; where there are fewer, zeros follow, with the index -1.
+    /// Only with `indices` and `left_out`. Written.
+    const struct contrib_tensor *counts;
+    /// The sum of all contributions of attention that are not in `out_attn`, so that nothing is lost; or NULL. Only with
+    /// `counts`. Written.
+    const struct contrib_tensor *left_out;
+    /// What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
+    double above;
+    /// What the residual stream before attention contributes, `[batch, pos]`. Written.
+    const struct contrib_tensor *out_resid;
+    /// An array of further parts; may be NULL where `n_one_offs` is 0.
+    const struct contrib_one_off *one_offs;
+    /// How many there are.
+    size_t n_one_offs;
+    /// `CONTRIB_ATTENTION_SUM_HEADS`, or 0.
+    uint64_t flags;
+} contrib_attention_results;
+
+/// What `contrib_mlp_neurons` is given.
+///
+/// Begin with `contrib_neurons_inputs inputs = CONTRIB_NEURONS_INPUTS_INIT;`. Later versions may append fields, for which
+/// zero means what this version does.
+typedef struct contrib_neurons_inputs {
+    /// `sizeof(contrib_neurons_inputs)`.
+    size_t struct_size;
+    /// `[v.., d_model]`, with any batch axes or none: the residual stream before the MLP.
+    const struct contrib_tensor *resid_mid;
+    /// `[v.., d_model]`: the residual stream after it.
+    const struct contrib_tensor *resid_post;
+    /// `[v.., hidden]`: what each neuron's output vector is multiplied by.
+    const struct contrib_tensor *activations;
+    /// `[hidden, d_model]`: those vectors. One that is stored as `[d_model, hidden]` has the strides `{1, hidden}`.
+    const struct contrib_tensor *w_out;
+} contrib_neurons_inputs;
+
+/// What is wanted of `contrib_mlp_neurons`: all neurons, the k largest, or those above a number.
+///
+/// Begin with `contrib_neurons_results results = CONTRIB_NEURONS_RESULTS_INIT;`. Later versions may append fields, for
+/// which zero means what this version does.
+typedef struct contrib_neurons_results {
+    /// `sizeof(contrib_neurons_results)`.
+    size_t struct_size;
+    /// What each neuron contributes, `[v.., hidden]`; with `indices` `[v.., k]`, the k largest, the largest first, of equal
+    /// ones the first; with `counts` too, `[v.., room]`, those that are greater than `above`, in the order of their indices, of
+    /// which a room of ceil(1 / `above`) - 1 always holds all. Written.
+    const struct contrib_tensor *out_neurons;
+    /// Which neurons those are, as `out_neurons`, int32 or int64; or NULL: all. Written.
+    const struct contrib_tensor *indices;
+    /// `v..`, int32 or int64: how many neurons' are greater than `above`, whether there is room for them or not; or NULL.
+    /// Where there are more than there is room for, the largest are written; where there are fewer, zeros follow, with the
+    /// index -1. Only with `indices` and `left_out`. Written.
+    const struct contrib_tensor *counts;
+    /// `v..`: the sum of all contributions of neurons that are not in `out_neurons`; or NULL. Only with `counts`. Written.
+    const struct contrib_tensor *left_out;
+    /// What contributions must be greater than, where there are `counts`; else 0. NaN is an error.
+    double above;
+    /// What the residual stream before the MLP contributes, `v..`. Written.
+    const struct contrib_tensor *out_resid;
+} contrib_neurons_results;
+
+/// What all parts of all groups contribute to their whole, normalised together: for each batch item the contributions
+/// of all its parts sum to 1. The other operations are this one with named groups.
+///
+/// `whole` is `[v.., d]`; each of the `n_groups` groups has parts `[p.., v.., d]`, given as they are or as coefficients
+/// and directions, and results `[p.., v..]` or fewer, with part axes of its own: see `contrib_group`. Every tensor has
+/// its own dtype: float32, float64, float16 or bfloat16; indices, counts and positions are int32 or int64. For the norm n
+/// of the options:
+///
+/// ```text
+/// distance(p, v)     = || parts[p, v, :] - whole[v, :] + 1e-6 ||_n
+/// proximity(p, v)    = max(|| whole[v, :] ||_n - distance(p, v), 1e-5)
+/// contribution(p, v) = proximity(p, v) / sum over all parts of all groups of proximity(., v)
+/// ```
+///
+/// With a threshold in the options, small contributions become 0, and the others are renormalised.
+///
+/// From "Information Flow Routes" (arXiv 2403.00824). NaN in a part or whole makes that batch item NaN and no other;
+/// an infinite part of a finite whole has the least proximity; an infinite whole gives NaN. Results have the same bits
+/// for any number of threads, and for an entry alone or in a batch.
+///
+/// Outputs must not overlap an input, one another, or themselves. Any function may be called from many threads at once.
+///
+/// Errors, here and in every operation below, after which the outputs are untouched (but for
+/// `CONTRIB_ERROR_INTERNAL`, a bug, after which they may have been written): `CONTRIB_ERROR_NULL_POINTER`,
+/// `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_DEVICE`, `_DTYPE`, `_NDIM`, `_NEGATIVE_EXTENT`, `_SIZE_OVERFLOW`, `_MISALIGNED`,
+/// `_TOO_LARGE`, `_RANK`, `_SHAPE`, `_OVERLAP`, `_SELF_OVERLAP`, `_NORM`, `_THRESHOLD`, `_OUT_OF_MEMORY`. Here also
+/// `CONTRIB_ERROR_TOP_K`, `_PREPARED`, `_FLAGS`, `_NUMBER`, and `_CONFLICT` for fields that rule each other out. A field without another
+/// that it needs, such as `projection` without coefficients or `counts` without `indices`, is a
+/// `CONTRIB_ERROR_NULL_POINTER` of the one that is missing.
+///
+/// \pre Pointers are NULL or point to what the types say, structs with a `struct_size` to as many bytes; contexts and prepared
+/// projections are alive; every element that a tensor's shape and strides reach may be read, and for outputs written by this
+/// call alone.
 contrib_status contrib_group_contributions(const struct contrib_tensor *whole,
                                            const struct contrib_group *groups,
                                            size_t n_groups,
                                            const struct contrib_options *options);
 
-// What each part contributes to its whole.
-//
-// `whole` is `[v.., d]`, `parts` `[p.., v.., d]`, `out` `[p.., v..]`. Without part axes each contribution is 1.
-// Errors: see `contrib_group_contributions`.
-//
-// # Safety
-// As for `contrib_group_contributions`.
+/// What each part contributes to its whole.
+///
+/// `whole` is `[v.., d]`, `parts` `[p.., v.., d]`, `out` `[p.., v..]`. Without part axes each contribution is 1.
+/// Errors: see `contrib_group_contributions`.
+///
+/// \pre As for `contrib_group_contributions`.
+///
+/// \param[out] out Written.
 contrib_status contrib_contributions(const struct contrib_tensor *whole,
                                      const struct contrib_tensor *parts,
                                      const struct contrib_tensor *out,
                                      const struct contrib_options *options);
 
-// What each part, and one part of another shape, contribute to their whole.
-//
-// `whole` and `one_off` are `[v.., d]`, `parts` `[p.., v.., d]`, `out_parts` `[p.., v..]`, `out_one_off` `[v..]`.
-// Errors: see `contrib_group_contributions`.
-//
-// # Safety
-// As for `contrib_group_contributions`.
+/// What each part, and one part of another shape, contribute to their whole.
+///
+/// `whole` and `one_off` are `[v.., d]`, `parts` `[p.., v.., d]`, `out_parts` `[p.., v..]`, `out_one_off` `[v..]`.
+/// Errors: see `contrib_group_contributions`.
+///
+/// \pre As for `contrib_group_contributions`.
+///
+/// \param[out] out_parts,out_one_off Written.
 contrib_status contrib_contributions_with_one_off(const struct contrib_tensor *whole,
                                                   const struct contrib_tensor *parts,
                                                   const struct contrib_tensor *one_off,
@@ -1099,15 +798,16 @@ contrib_status contrib_contributions_with_one_off(const struct contrib_tensor *w
                                                   const struct contrib_tensor *out_one_off,
                                                   const struct contrib_options *options);
 
-// What each attended token through each head, and the residual stream before attention, contribute to the residual
-// stream after attention.
-//
-// `resid_pre` and `resid_mid` are `[batch, pos, d_model]`, `decomposed_attn` `[batch, pos, key_pos, head, d_model]`,
-// `out_attn` `[batch, pos, key_pos, head]`, `out_resid` `[batch, pos]`. For each position of each batch item,
-// `out_attn` and `out_resid` together sum to 1. Errors: see `contrib_group_contributions`.
-//
-// # Safety
-// As for `contrib_group_contributions`.
+/// What each attended token through each head, and the residual stream before attention, contribute to the residual
+/// stream after attention.
+///
+/// `resid_pre` and `resid_mid` are `[batch, pos, d_model]`, `decomposed_attn` `[batch, pos, key_pos, head, d_model]`,
+/// `out_attn` `[batch, pos, key_pos, head]`, `out_resid` `[batch, pos]`. For each position of each batch item,
+/// `out_attn` and `out_resid` together sum to 1. Errors: see `contrib_group_contributions`.
+///
+/// \pre As for `contrib_group_contributions`.
+///
+/// \param[out] out_attn,out_resid Written.
 contrib_status contrib_attention(const struct contrib_tensor *resid_pre,
                                  const struct contrib_tensor *resid_mid,
                                  const struct contrib_tensor *decomposed_attn,
@@ -1115,32 +815,32 @@ contrib_status contrib_attention(const struct contrib_tensor *resid_pre,
                                  const struct contrib_tensor *out_resid,
                                  const struct contrib_options *options);
 
-// As `contrib_attention`, from the pattern and the values of the heads, or from queries and keys: the vectors
-// `[batch, pos, key_pos, head, d_model]` never exist in memory, and the pattern need not.
-//
-// `inputs` says what is given, `results` what is wanted and where it goes; neither may be NULL. For each position of each
-// batch item, the contributions of attention, whether they are written or not, `out_resid` and the results of `one_offs`
-// together sum to 1.
-//
-// Beside inputs and outputs some 32 MB of memory are needed for each thread, and what three copies of a head's `w_o` take.
-// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once.
-//
-// Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the
-// heads.
-//
-// # Safety
-// As for `contrib_group_contributions`; `one_offs` is null or points to as many structs as `results` says.
+/// As `contrib_attention`, from the pattern and the values of the heads, or from queries and keys: the vectors
+/// `[batch, pos, key_pos, head, d_model]` never exist in memory, and the pattern need not.
+///
+/// `inputs` says what is given, `results` what is wanted and where it goes; neither may be NULL. For each position of each
+/// batch item, the contributions of attention, whether they are written or not, `out_resid` and the results of `one_offs`
+/// together sum to 1.
+///
+/// Beside inputs and outputs some 32 MB of memory are needed for each thread, and what three copies of a head's `w_o` take.
+/// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once.
+///
+/// Errors: see `contrib_group_contributions`; and `CONTRIB_ERROR_HEADS` where the key-value heads do not divide the
+/// heads.
+///
+/// \pre As for `contrib_group_contributions`; `one_offs` is NULL or points to as many structs as `results` says.
 contrib_status contrib_attention_factored(const struct contrib_attention_inputs *inputs,
                                           const struct contrib_attention_results *results,
                                           const struct contrib_options *options);
 
-// What the MLP, and the residual stream before it, contribute to the residual stream after it.
-//
-// `resid_mid`, `resid_post` and `mlp_out` are `[batch, pos, d_model]`, `out_mlp` and `out_resid` `[batch, pos]`. For
-// each position of each batch item, both together sum to 1. Errors: see `contrib_group_contributions`.
-//
-// # Safety
-// As for `contrib_group_contributions`.
+/// What the MLP, and the residual stream before it, contribute to the residual stream after it.
+///
+/// `resid_mid`, `resid_post` and `mlp_out` are `[batch, pos, d_model]`, `out_mlp` and `out_resid` `[batch, pos]`. For
+/// each position of each batch item, both together sum to 1. Errors: see `contrib_group_contributions`.
+///
+/// \pre As for `contrib_group_contributions`.
+///
+/// \param[out] out_mlp,out_resid Written.
 contrib_status contrib_mlp(const struct contrib_tensor *resid_mid,
                            const struct contrib_tensor *resid_post,
                            const struct contrib_tensor *mlp_out,
@@ -1148,14 +848,15 @@ contrib_status contrib_mlp(const struct contrib_tensor *resid_mid,
                            const struct contrib_tensor *out_resid,
                            const struct contrib_options *options);
 
-// What each neuron of an MLP, and the residual stream before it, contribute to the residual stream after it.
-//
-// `resid_mid` and `resid_post` are `[v.., d_model]`, with any batch axes or none, `decomposed_mlp_out`
-// `[v.., hidden, d_model]`, `out_neurons` `[v.., hidden]`, `out_resid` `[v..]`. For each batch item, both together
-// sum to 1. Errors: see `contrib_group_contributions`.
-//
-// # Safety
-// As for `contrib_group_contributions`.
+/// What each neuron of an MLP, and the residual stream before it, contribute to the residual stream after it.
+///
+/// `resid_mid` and `resid_post` are `[v.., d_model]`, with any batch axes or none, `decomposed_mlp_out`
+/// `[v.., hidden, d_model]`, `out_neurons` `[v.., hidden]`, `out_resid` `[v..]`. For each batch item, both together
+/// sum to 1. Errors: see `contrib_group_contributions`.
+///
+/// \pre As for `contrib_group_contributions`.
+///
+/// \param[out] out_neurons,out_resid Written.
 contrib_status contrib_decomposed_mlp(const struct contrib_tensor *resid_mid,
                                       const struct contrib_tensor *resid_post,
                                       const struct contrib_tensor *decomposed_mlp_out,
@@ -1163,35 +864,35 @@ contrib_status contrib_decomposed_mlp(const struct contrib_tensor *resid_mid,
                                       const struct contrib_tensor *out_resid,
                                       const struct contrib_options *options);
 
-// As `contrib_decomposed_mlp`, from the activations and the output vectors of the neurons: the vectors
-// `[v.., hidden, d_model]` never exist in memory.
-//
-// `inputs` says what is given, `results` what is wanted and where it goes; neither may be NULL. For each batch item, the
-// contributions of all neurons, whether they are written or not, and `out_resid` together sum to 1.
-//
-// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once. Errors: see
-// `contrib_group_contributions`.
-//
-// # Safety
-// As for `contrib_group_contributions`.
+/// As `contrib_decomposed_mlp`, from the activations and the output vectors of the neurons: the vectors
+/// `[v.., hidden, d_model]` never exist in memory.
+///
+/// `inputs` says what is given, `results` what is wanted and where it goes; neither may be NULL. For each batch item, the
+/// contributions of all neurons, whether they are written or not, and `out_resid` together sum to 1.
+///
+/// Outputs must not overlap an input, one another, or themselves. May be called from many threads at once. Errors: see
+/// `contrib_group_contributions`.
+///
+/// \pre As for `contrib_group_contributions`.
 contrib_status contrib_mlp_neurons(const struct contrib_neurons_inputs *inputs,
                                    const struct contrib_neurons_results *results,
                                    const struct contrib_options *options);
 
-// Keeps the contributions that are greater than `threshold`, makes the others 0, and divides what is left of each
-// representation by its sum, so that it sums to 1 again.
-//
-// `c_blocks` and `out_blocks` are `[r.., b..]`: the blocks of each representation, or no further axis for one block;
-// `c_residual` and `out_residual` are `[r..]`. Contributions are compared with the threshold as doubles. NaN makes its
-// representation NaN, as does having nothing left (0/0). The norm and the threshold of the options are checked and not
-// used.
-//
-// In place: `out_blocks` may be the very tensor `c_blocks` (the same memory, dtype, shape and strides), and
-// `out_residual` the very tensor `c_residual`; no other overlap is allowed. Errors: see
-// `contrib_group_contributions`, and `CONTRIB_ERROR_THRESHOLD` for NaN.
-//
-// # Safety
-// As for `contrib_group_contributions`.
+/// Keeps the contributions that are greater than `threshold`, makes the others 0, and divides what is left of each
+/// representation by its sum, so that it sums to 1 again.
+///
+/// `c_blocks` and `out_blocks` are `[r.., b..]`: the blocks of each representation, or no further axis for one block;
+/// `c_residual` and `out_residual` are `[r..]`. Contributions are compared with the threshold as doubles. NaN makes its
+/// representation NaN, as does having nothing left (0/0). The norm and the threshold of the options are checked and not
+/// used.
+///
+/// In place: `out_blocks` may be the very tensor `c_blocks` (the same memory, dtype, shape and strides), and
+/// `out_residual` the very tensor `c_residual`; no other overlap is allowed. Errors: see
+/// `contrib_group_contributions`, and `CONTRIB_ERROR_THRESHOLD` for NaN.
+///
+/// \pre As for `contrib_group_contributions`.
+///
+/// \param[out] out_blocks,out_residual Written.
 contrib_status contrib_threshold_and_renormalise(const struct contrib_tensor *c_blocks,
                                                  const struct contrib_tensor *c_residual,
                                                  double threshold,
@@ -1199,303 +900,636 @@ contrib_status contrib_threshold_and_renormalise(const struct contrib_tensor *c_
                                                  const struct contrib_tensor *out_residual,
                                                  const struct contrib_options *options);
 
-// Prepares a projection `[p.., r, d]`, such as `w_o`, `[head, d_head, d_model]`, and puts the object into `*out`. It is
-// done on the threads of the options; nothing else of them counts, but they are checked. The tensor is read during the call
-// alone, but must be there again in the calls that the object is for.
-//
-// Errors: `CONTRIB_ERROR_RANK` for fewer than two axes, `CONTRIB_ERROR_OUT_OF_MEMORY`, and those of any tensor and of
-// options; `*out` is untouched then.
-//
-// # Safety
-// `projection` and `options` are null or as for any operation; `out` is null or may be written.
-contrib_status contrib_prepared_projection_new(const struct contrib_tensor *projection,
-                                               const struct contrib_options *options,
-                                               struct contrib_prepared_projection **out);
+/// @}
 
-// Frees a prepared projection. NULL is allowed. No call may be using it.
-//
-// # Safety
-// `prepared` is null, or comes from `contrib_prepared_projection_new` and was not freed.
-void contrib_prepared_projection_free(struct contrib_prepared_projection *prepared);
+/// \defgroup contrib_routes Routes
+/// @{
 
-// Writes what is in routes into `*arrays`. Nothing is copied: the pointers are valid until the routes are freed.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`; `*arrays` is untouched then.
-//
-// # Safety
-// `routes` is null or alive. `arrays` is null or points to as many bytes as its `struct_size` says, which may be written.
+/// A node: the residual stream after a layer.
+#define CONTRIB_NODE_RESID_POST 0
+
+/// A node: a part of its own that the MLP adds.
+#define CONTRIB_NODE_MLP_BIAS 1
+
+/// A node: the MLP.
+#define CONTRIB_NODE_MLP 2
+
+/// A node: the residual stream after attention.
+#define CONTRIB_NODE_RESID_MID 3
+
+/// A node: a part of its own that attention adds.
+#define CONTRIB_NODE_ATTENTION_BIAS 4
+
+/// A node: the residual stream before the first layer.
+#define CONTRIB_NODE_EMBEDDING 5
+
+/// An edge from the stream before to the stream after, at one position.
+#define CONTRIB_EDGE_RESIDUAL 0
+
+/// An edge from the stream before attention to the stream after it.
+#define CONTRIB_EDGE_ATTENTION 1
+
+/// An edge from what the MLP reads to the MLP.
+#define CONTRIB_EDGE_MLP_INPUT 2
+
+/// An edge from the MLP to the stream after it.
+#define CONTRIB_EDGE_MLP_OUTPUT 3
+
+/// An edge from a further part to its whole.
+#define CONTRIB_EDGE_BIAS 4
+
+/// Instead of the number of a head, where an edge is not one head's.
+#define CONTRIB_NO_HEAD 4294967295
+
+/// Flag of `contrib_routes_options`: contributions are renormalised first, by the number in `renormalise`.
+#define CONTRIB_ROUTES_RENORMALISE 1
+
+/// Flag of `contrib_routes_options`: an edge of attention is what all heads bring together. What they bring from their own
+/// position is added to the residual edge.
+#define CONTRIB_ROUTES_SUM_HEADS 2
+
+/// Flag of `contrib_routes_options`: keys that a query may not see count as zero vectors, each with the least proximity or more.
+/// Without it they are left out, so that routes to a token do not depend on those after it.
+#define CONTRIB_ROUTES_COUNT_MASKED 4
+
+/// Flag of `contrib_routes_options`: all positions are computed, in every layer, and all edges above the threshold found. Flow is
+/// that of the targets, and 0 where it does not reach.
+#define CONTRIB_ROUTES_ALL_POSITIONS 8
+
+/// JSON with all nodes and edges, one a line.
+#define CONTRIB_FORMAT_JSON 1
+
+/// Comma-separated values, one line an edge.
+#define CONTRIB_FORMAT_CSV 2
+
+/// The language of Graphviz.
+#define CONTRIB_FORMAT_DOT 3
+
+/// A picture.
+#define CONTRIB_FORMAT_SVG 4
+
+/// A page to explore the routes in a browser: one file, which needs no network.
+#define CONTRIB_FORMAT_HTML 5
+
+/// The edges that two results do not have alike. Opaque; `contrib_difference_changes` shows them.
+typedef struct contrib_difference contrib_difference;
+
+/// Where a callback of a `contrib_recording_source` hands in a layer. Opaque. It exists until the callback returns.
+typedef struct contrib_layer_receiver contrib_layer_receiver;
+
+/// A recording of one forward pass of a model over a prompt: the tensors of its layers, in a file or handed in by a function.
+/// Opaque. It does not change, so that any number of threads may use one at the same time; the function of a source must
+/// allow that, where they do.
+typedef struct contrib_recording contrib_recording;
+
+/// The routes to some targets, or all edges of a prompt above a threshold. Opaque; `contrib_routes_arrays` shows what is in it.
+/// It does not change, so that any number of threads may read one at the same time.
+typedef struct contrib_routes contrib_routes;
+
+/// Sums of flows by head, MLP, bias, token and layer. Opaque. Those of several routes add up, so that they say which heads
+/// matter over many prompts.
+typedef struct contrib_totals contrib_totals;
+
+/// What is in routes: flat arrays, which are valid until the routes are freed.
+///
+/// Nodes are numbered from the top down: the last layer comes first; in a layer, nodes are in the order of the numbers
+/// `CONTRIB_NODE_`, and those of a kind in that of their positions. So the number of an edge's part is greater than that of its
+/// whole.
+///
+/// Edges are in compressed sparse rows: those that end in node `i` are those from `starts[i]` to before `starts[i + 1]`, ordered by
+/// the number of their part, then by kind and head.
+///
+/// Routes to several targets are their union, and flow is the sum of the flows from each, which has 1: an edge has its weight
+/// times the flow of its whole, and a node the sum of the flows of the edges that begin there.
+///
+/// Begin with `contrib_routes_arrays arrays = CONTRIB_ROUTES_ARRAYS_INIT;`. Later versions may append fields.
+typedef struct contrib_routes_arrays {
+    /// `sizeof(contrib_routes_arrays)`; read.
+    size_t struct_size;
+    /// The number of layers of the model.
+    size_t n_layers;
+    /// The number of positions of the prompt.
+    size_t n_pos;
+    /// The number of heads of a layer.
+    size_t n_heads;
+    /// `CONTRIB_ROUTES_SUM_HEADS` where attention's edges are those of all heads together, or 0.
+    uint64_t flags;
+    /// What all weights are greater than.
+    double threshold;
+    /// How many targets there are.
+    size_t n_targets;
+    /// The position of each, in order.
+    const uint32_t *targets;
+    /// How many nodes there are.
+    size_t n_nodes;
+    /// The layer of each node; that of an embedding is 0.
+    const uint32_t *node_layer;
+    /// What each node is: one of `CONTRIB_NODE_`.
+    const uint8_t *node_kind;
+    /// The position of each node.
+    const uint32_t *node_position;
+    /// The flow through each node.
+    const double *node_flow;
+    /// `n_nodes + 1` numbers: where the edges that end in each node begin, and how many edges there are.
+    const size_t *starts;
+    /// How many edges there are.
+    size_t n_edges;
+    /// The node at which each edge begins: its part.
+    const uint32_t *edge_from;
+    /// The node at which each edge ends: its whole, or the MLP.
+    const uint32_t *edge_to;
+    /// What each edge is: one of `CONTRIB_EDGE_`.
+    const uint8_t *edge_kind;
+    /// The head of each edge, or `CONTRIB_NO_HEAD`.
+    const uint32_t *edge_head;
+    /// The contribution of each edge's part to its whole. Both edges of an MLP have that of the MLP.
+    const double *edge_weight;
+    /// The flow of each edge.
+    const double *edge_flow;
+} contrib_routes_arrays;
+
+/// An edge that two results do not have alike. Unlike other structs this one never grows.
+typedef struct contrib_change {
+    /// The layer of the node at which the edge begins.
+    uint32_t from_layer;
+    /// The position of that node.
+    uint32_t from_position;
+    /// The layer of the node at which it ends.
+    uint32_t to_layer;
+    /// The position of that node.
+    uint32_t to_position;
+    /// The head, or `CONTRIB_NO_HEAD`.
+    uint32_t head;
+    /// What the node is at which it begins: one of `CONTRIB_NODE_`.
+    uint8_t from_kind;
+    /// What the node is at which it ends.
+    uint8_t to_kind;
+    /// What the edge is: one of `CONTRIB_EDGE_`.
+    uint8_t kind;
+    /// 0.
+    uint8_t reserved;
+    /// Its weight in the first result; NaN where that does not have it: the edge appeared.
+    double before_weight;
+    /// Its flow in the first result, or NaN.
+    double before_flow;
+    /// Its weight in the second result; NaN where that does not have it: the edge went.
+    double after_weight;
+    /// Its flow in the second result, or NaN.
+    double after_flow;
+} contrib_change;
+
+/// How far the work is. It goes from the last layer to the first. Later versions may append fields.
+typedef struct contrib_progress {
+    /// The layer that is being computed.
+    size_t layer;
+    /// How many layers there are.
+    size_t n_layers;
+    /// What of the layer is being computed: `CONTRIB_NODE_RESID_POST` comes first, `CONTRIB_NODE_RESID_MID` second.
+    uint64_t stage;
+    /// How many positions of the stage are computed.
+    size_t done;
+    /// How many positions of the stage there are to compute.
+    size_t positions;
+    /// How many edges were found so far, without those of this stage.
+    size_t edges;
+} contrib_progress;
+
+/// A caller's function that hears of the progress after each block of positions, in the thread of the call. It returns 0
+/// to go on; anything else stops the work, with `CONTRIB_ERROR_STOPPED`. No longjmp(), C++ exception or end of a thread
+/// may leave it.
+typedef int32_t (*contrib_progress_callback)(void *user_data, const struct contrib_progress *progress);
+
+/// Choices of what routes are. NULL in its place means the defaults.
+///
+/// Begin with `contrib_routes_options options = CONTRIB_ROUTES_OPTIONS_INIT;`, which sets the defaults: edges above 0.04 in the
+/// 1-norm, each head's own. Later versions may append fields, for which zero means what this version does.
+typedef struct contrib_routes_options {
+    /// `sizeof(contrib_routes_options)`.
+    size_t struct_size;
+    /// What the weight of an edge has to be greater than: 0 or more, and finite.
+    double threshold;
+    /// With `CONTRIB_ROUTES_RENORMALISE`: contributions that are greater than this number are divided by what is left of their
+    /// whole, head by head, and the others become 0. A whole of which nothing is left has no edges: routes end there. Without
+    /// the flag 0.
+    double renormalise;
+    /// `CONTRIB_ROUTES_` flags, or 0.
+    uint64_t flags;
+    /// The norm of the contributions: 1, 2, `INFINITY`, or any real number >= 1.
+    double norm;
+    /// The threads to use, or NULL: as in `contrib_options`.
+    const struct contrib_context *context;
+    /// The most positions of a layer that are computed between two calls of `progress`; 0: as many as need little memory. No
+    /// result depends on it.
+    size_t block;
+    /// What hears of the progress, or NULL.
+    contrib_progress_callback progress;
+    /// Given to `progress`; may be NULL.
+    void *user_data;
+} contrib_routes_options;
+
+/// The tensors of one layer of a recording. `pos` and `key_pos` are all positions of the prompt. Each tensor has its own dtype
+/// and strides.
+///
+/// Wholes are the sums of their parts, within the rounding of the types: `resid_pre`, all that heads move, and `attn_bias`
+/// are `resid_mid`; that, `mlp_out` and `mlp_bias` are `resid_post`.
+///
+/// Either `pattern` or `queries_and_keys` is given, and either `values` and `w_o` or `value_output`; the others are NULL.
+///
+/// Begin with `contrib_layer layer = CONTRIB_LAYER_INIT;`. Later versions may append fields, for which zero means what this
+/// version does.
+typedef struct contrib_layer {
+    /// `sizeof(contrib_layer)`.
+    size_t struct_size;
+    /// `[pos, d_model]`: the residual stream before the layer.
+    const struct contrib_tensor *resid_pre;
+    /// `[pos, d_model]`: the residual stream after attention. NULL where attention and MLP run in parallel: the MLP then reads
+    /// `resid_pre`, and all are parts of `resid_post`.
+    const struct contrib_tensor *resid_mid;
+    /// `[pos, d_model]`: the residual stream after the layer.
+    const struct contrib_tensor *resid_post;
+    /// `[head, pos, key_pos]`: how much each head attends to which token. Where it is 0, the key is masked.
+    const struct contrib_tensor *pattern;
+    /// What the pattern is made of, instead: `queries [pos, head, d]` and `keys [key_pos, kv_head, d]`, and `slopes` and `sinks`
+    /// `[head]`. Of the other fields `score_scale`, `soft_cap`, `window` and `flags` count, and the rest stay as
+    /// `CONTRIB_QUERIES_AND_KEYS_INIT` sets them: queries and keys are those of all positions, in order.
+    const struct contrib_queries_and_keys *queries_and_keys;
+    /// `[key_pos, kv_head, d_head]`. Head h uses the values of key-value head h / (head / kv_head).
+    const struct contrib_tensor *values;
+    /// `[head, d_head, d_model]`: the matrix by which each head writes its values into the stream.
+    const struct contrib_tensor *w_o;
+    /// `[key_pos, head, d_model]`, instead: what each head would write for each token, the products of both.
+    const struct contrib_tensor *value_output;
+    /// `[pos or 1, d_model or 1]`, or NULL: by what each channel of what heads add is multiplied, as where a model
+    /// normalises the output of attention before it adds it: its weight times 1/rms.
+    const struct contrib_tensor *attn_scale;
+    /// `[d_model]` or `[pos, d_model]`, or NULL: a further part of attention, such as the output bias, as it is added.
+    const struct contrib_tensor *attn_bias;
+    /// `[pos, d_model]`: what the MLP adds, as it is added, without `mlp_bias` where that is a part of its own.
+    const struct contrib_tensor *mlp_out;
+    /// `[d_model]` or `[pos, d_model]`, or NULL: a further part that the MLP adds, as it is added.
+    const struct contrib_tensor *mlp_bias;
+} contrib_layer;
+
+/// A caller's function that hands in the tensors of a layer with `contrib_hand_in_layer`, and returns 0; or it returns another
+/// number, its own, and `contrib_routes_find` fails with `CONTRIB_ERROR_CALLBACK`. `user_data` is what came with it.
+///
+/// The last layer comes first, and none twice, in the thread of the call. Only one layer is needed at a time, so that the same
+/// memory may serve for all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
+typedef int32_t (*contrib_layer_callback)(void *user_data, size_t layer, struct contrib_layer_receiver *receiver);
+
+/// A text: any bytes, which need not be UTF-8 and may hold NULs. Unlike other structs this one never grows.
+typedef struct contrib_text {
+    /// The first byte; may be NULL where `len` is 0.
+    const char *bytes;
+    /// How many there are.
+    size_t len;
+} contrib_text;
+
+/// The texts of a prompt and of what the model predicts after it, and the model's name. Whatever is NULL or 0 is not written, and
+/// a token without a text goes by its position.
+///
+/// What of a text is no UTF-8 becomes U+FFFD, as tokens need not be whole characters. Texts are not trusted: no writer takes them
+/// for more than text.
+///
+/// Begin with `contrib_labels labels = CONTRIB_LABELS_INIT;`. Later versions may append fields, for which zero means what this
+/// version does.
+typedef struct contrib_labels {
+    /// `sizeof(contrib_labels)`.
+    size_t struct_size;
+    /// The model's name; none where its `bytes` are NULL.
+    struct contrib_text model;
+    /// The text that the tokens were made of; none where its `bytes` are NULL.
+    struct contrib_text prompt;
+    /// The text of each token, from the first position on.
+    const struct contrib_text *tokens;
+    /// How many there are.
+    size_t n_tokens;
+    /// Tokens that may follow the last position, the likeliest first.
+    const struct contrib_text *next_tokens;
+    /// The probability of each, from 0 to 1.
+    const double *next_probabilities;
+    /// How many there are.
+    size_t n_next_tokens;
+} contrib_labels;
+
+/// A forward pass of a model over a prompt whose tensors the caller has, or can compute, layer by layer.
+///
+/// Begin with `contrib_recording_source source = CONTRIB_RECORDING_SOURCE_INIT;`. Later versions may append fields, for which
+/// zero means what this version does.
+typedef struct contrib_recording_source {
+    /// `sizeof(contrib_recording_source)`.
+    size_t struct_size;
+    /// The number of layers.
+    size_t n_layers;
+    /// The number of positions: of tokens of the prompt.
+    size_t n_pos;
+    /// The number of attention heads of a layer.
+    size_t n_heads;
+    /// What hands in a layer.
+    contrib_layer_callback layer;
+    /// Given to `layer`; may be NULL.
+    void *user_data;
+    /// The texts of tokens, or NULL: none. They are copied.
+    const struct contrib_labels *labels;
+} contrib_recording_source;
+
+/// What is in totals: flat arrays, which are valid until something is added to the totals, or they are freed.
+///
+/// What attention, the MLP and biases of all layers bring, and what passes their layer along the residual edge, is not a
+/// division of the targets' flow: what a head brings comes from the stream before it, and is counted there again. What arrives
+/// at tokens and biases, and what is lost, is such a division: it sums to the number of targets.
+///
+/// Begin with `contrib_totals_arrays arrays = CONTRIB_TOTALS_ARRAYS_INIT;`. Later versions may append fields.
+typedef struct contrib_totals_arrays {
+    /// `sizeof(contrib_totals_arrays)`; read.
+    size_t struct_size;
+    /// The number of layers.
+    size_t n_layers;
+    /// The number of heads of a layer.
+    size_t n_heads;
+    /// The number of positions: the most of the prompts.
+    size_t n_pos;
+    /// How many targets the flow is that of.
+    size_t n_targets;
+    /// `[layer, head]`: what each head brings, the sum of the flows of its edges. NULL where heads are summed.
+    const double *heads;
+    /// `[layer]`: what attention brings. Where heads are summed, without what it brings from a token's own position.
+    const double *attention;
+    /// `[layer]`: what the MLP brings.
+    const double *mlps;
+    /// `[layer]`: what biases that are parts of their own bring.
+    const double *biases;
+    /// `[layer]`: what the residual edges bring, to `resid_mid` and to `resid_post` together.
+    const double *residual;
+    /// `[pos]`: what arrives at the embedding of each position.
+    const double *tokens;
+    /// What goes to no edge, as it is of parts that are not above the threshold.
+    double lost;
+} contrib_totals_arrays;
+
+/// A caller's function that takes the next `len` bytes of what is written, such as by `fwrite`, and returns 0; anything else, its
+/// own number, ends the writing with `CONTRIB_ERROR_CALLBACK`. It is called with large pieces, in the thread of the call. No
+/// longjmp(), C++ exception or end of a thread may leave it.
+typedef int32_t (*contrib_write_callback)(void *user_data, const char *bytes, size_t len);
+
+/// Writes what is in routes into `*arrays`. Nothing is copied: the pointers are valid until the routes are freed.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`; `*arrays` is untouched then.
+///
+/// \pre `routes` is NULL or alive. `arrays` is NULL or points to as many bytes as its `struct_size` says, which may be written.
 contrib_status contrib_routes_get_arrays(const struct contrib_routes *routes,
                                          struct contrib_routes_arrays *arrays);
 
-// Finds the edges that only one of two results has, and those whose weight or flow differs by more than `tolerance`, 0 or more,
-// and puts them into `*out`. The results may be of different prompts of one length, of different targets, and of different
-// thresholds.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`; `_NUMBER` for a tolerance that cannot be; `_UNLIKE` where the models have different
-// numbers of layers or heads, the prompts different lengths, or heads are summed in one only; `_OUT_OF_MEMORY`. `*out` is
-// untouched then.
-//
-// # Safety
-// `before` and `after` are null or alive. `out` is null or may be written.
+/// Finds the edges that only one of two results has, and those whose weight or flow differs by more than `tolerance`, 0 or more,
+/// and puts them into `*out`. The results may be of different prompts of one length, of different targets, and of different
+/// thresholds.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`; `_NUMBER` for a tolerance that cannot be; `_UNLIKE` where the models have different
+/// numbers of layers or heads, the prompts different lengths, or heads are summed in one only; `_OUT_OF_MEMORY`. `*out` is
+/// untouched then.
+///
+/// \pre `before` and `after` are NULL or alive. `out` is NULL or may be written.
+///
+/// \param[out] out Written.
 contrib_status contrib_difference_new(const struct contrib_routes *before,
                                       const struct contrib_routes *after,
                                       double tolerance,
                                       struct contrib_difference **out);
 
-// The changes, in the order of edges, and how many they are. They are valid until the difference is freed. NULL and 0 for NULL;
-// `n_changes` may be NULL.
-//
-// # Safety
-// `difference` is null or alive; `n_changes` is null or may be written.
+/// The changes, in the order of edges, and how many they are. They are valid until the difference is freed. NULL and 0 for NULL;
+/// `n_changes` may be NULL.
+///
+/// \pre `difference` is NULL or alive; `n_changes` is NULL or may be written.
 const struct contrib_change *contrib_difference_changes(const struct contrib_difference *difference,
                                                         size_t *n_changes);
 
-// Frees a difference. NULL is allowed. No call may be using it.
-//
-// # Safety
-// `difference` is null, or comes from `contrib_difference_new` and was not freed.
+/// Frees a difference. NULL is allowed. No call may be using it.
+///
+/// \pre `difference` is NULL, or comes from `contrib_difference_new` and was not freed.
 void contrib_difference_free(struct contrib_difference *difference);
 
-// Finds the routes to the last layer's stream at the targets, and puts them into `*out`: all edges that are reached from there,
-// backwards, over edges whose weight is greater than the threshold.
-//
-// `targets` are `n_targets` positions, in any order; one that comes twice counts once. NULL with `CONTRIB_ALL_TARGETS`: all
-// positions. The prediction after a prompt is that of its last position.
-//
-// Only what is reached is computed, a layer at a time from the last one. Memory beside the recording and the result is some
-// megabytes for each thread. The calling thread needs a stack of 128 KiB, and further threads 64 KiB as in every call. Weights
-// depend on neither blocks, threads nor targets.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_FLAGS`, `_NORM`, `_THRESHOLD`, `_NUMBER`, `_TARGET`,
-// `_TOO_LARGE`, `_OUT_OF_MEMORY`; `_NOT_FINITE` or `_NOT_A_NUMBER` where contributions are NaN; `_STOPPED` by the progress
-// callback. With layers that are handed in: `_CALLBACK`, `_MISSING`, `_CONFLICT`, `_SHAPE`, `_HEADS`, and those of tensors. `*out`
-// is untouched then: there is never a part of a result.
-//
-// # Safety
-// `recording` is null or alive. `targets` is null or has `n_targets` numbers. `options` is null or points to as many bytes as its
-// `struct_size` says, and its context is null or alive. `out` is null or may be written.
+/// Finds the routes to the last layer's stream at the targets, and puts them into `*out`: all edges that are reached from there,
+/// backwards, over edges whose weight is greater than the threshold.
+///
+/// `targets` are `n_targets` positions, in any order; one that comes twice counts once. NULL with `CONTRIB_ALL_TARGETS`: all
+/// positions. The prediction after a prompt is that of its last position.
+///
+/// Only what is reached is computed, a layer at a time from the last one. Memory beside the recording and the result is some
+/// megabytes for each thread. The calling thread needs a stack of 128 KiB, and further threads 64 KiB as in every call. Weights
+/// depend on neither blocks, threads nor targets.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_FLAGS`, `_NORM`, `_THRESHOLD`, `_NUMBER`, `_TARGET`,
+/// `_TOO_LARGE`, `_OUT_OF_MEMORY`; `_NOT_FINITE` or `_NOT_A_NUMBER` where contributions are NaN; `_STOPPED` by the progress
+/// callback. With layers that are handed in: `_CALLBACK`, `_MISSING`, `_CONFLICT`, `_SHAPE`, `_HEADS`, and those of tensors. `*out`
+/// is untouched then: there is never a part of a result.
+///
+/// \pre `recording` is NULL or alive. `targets` is NULL or has `n_targets` numbers. `options` is NULL or points to as many bytes as its
+/// `struct_size` says, and its context is NULL or alive. `out` is NULL or may be written.
+///
+/// \param[out] out Written.
 contrib_status contrib_routes_find(const struct contrib_recording *recording,
                                    const size_t *targets,
                                    size_t n_targets,
                                    const struct contrib_routes_options *options,
                                    struct contrib_routes **out);
 
-// Takes the routes to some of the targets out of routes that have them, or to any position where all were computed, over
-// edges above a threshold, and puts them into `*out`. It is what `contrib_routes_find` finds for these targets and this
-// threshold, in less time. A threshold that is less than that of the routes has no more edges than these.
-//
-// `targets` are as in `contrib_routes_find`; `CONTRIB_ALL_TARGETS` are all that the routes have.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_TARGET`, `_THRESHOLD` (NaN), `_OUT_OF_MEMORY`; `*out` is untouched then.
-//
-// # Safety
-// `routes` is null or alive. `targets` is null or has `n_targets` numbers. `out` is null or may be written.
+/// Takes the routes to some of the targets out of routes that have them, or to any position where all were computed, over
+/// edges above a threshold, and puts them into `*out`. It is what `contrib_routes_find` finds for these targets and this
+/// threshold, in less time. A threshold that is less than that of the routes has no more edges than these.
+///
+/// `targets` are as in `contrib_routes_find`; `CONTRIB_ALL_TARGETS` are all that the routes have.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_TARGET`, `_THRESHOLD` (NaN), `_OUT_OF_MEMORY`; `*out` is untouched then.
+///
+/// \pre `routes` is NULL or alive. `targets` is NULL or has `n_targets` numbers. `out` is NULL or may be written.
+///
+/// \param[out] out Written.
 contrib_status contrib_routes_to(const struct contrib_routes *routes,
                                  const size_t *targets,
                                  size_t n_targets,
                                  double threshold,
                                  struct contrib_routes **out);
 
-// Frees routes. NULL is allowed. No call may be using them.
-//
-// # Safety
-// `routes` is null, or comes from a function that makes routes and was not freed.
+/// Frees routes. NULL is allowed. No call may be using them.
+///
+/// \pre `routes` is NULL, or comes from a function that makes routes and was not freed.
 void contrib_routes_free(struct contrib_routes *routes);
 
-// Hands in the layer that a callback was asked for. Structs, shapes and strides are read during this call; what they
-// describe, the elements, must stay as they are until the callback is called again by the same `contrib_routes_find`, or that
-// returns. A second call replaces the layer of the first.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_CONFLICT`, `_FLAGS`, `_NUMBER`, and those of
-// tensors. `contrib_routes_find` fails with the same, whatever the callback returns. Shapes are compared after the callback.
-//
-// # Safety
-// `receiver` is null, or that of the callback that runs. `layer` is null or points to as many bytes as its `struct_size`
-// says; its tensors are as for any operation.
+/// Hands in the layer that a callback was asked for. Structs, shapes and strides are read during this call; what they
+/// describe, the elements, must stay as they are until the callback is called again by the same `contrib_routes_find`, or that
+/// returns. A second call replaces the layer of the first.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_CONFLICT`, `_FLAGS`, `_NUMBER`, and those of
+/// tensors. `contrib_routes_find` fails with the same, whatever the callback returns. Shapes are compared after the callback.
+///
+/// \pre `receiver` is NULL, or that of the callback that runs. `layer` is NULL or points to as many bytes as its `struct_size`
+/// says; its tensors are as for any operation.
 contrib_status contrib_hand_in_layer(struct contrib_layer_receiver *receiver,
                                      const struct contrib_layer *layer);
 
-// Opens a recording in a safetensors file, checks everything about it but the numbers, and puts it into `*out`. The file is
-// mapped into memory: of one that is larger than memory only what a layer needs is read. It must not change for as long as
-// the recording exists; one that is made shorter meanwhile ends the process, as with every memory map.
-//
-// | tensor, for each layer `i` | shape |
-// |---|---|
-// | `resid_pre.i`, `mlp_out.i`, and `resid_mid.i` unless blocks are parallel | `[pos, d_model]` |
-// | `resid_post`, of the last layer only | `[pos, d_model]` |
-// | `pattern.i`, | `[head, pos, key_pos]` |
-// | or `queries.i` and | `[pos, head, d_head]` |
-// | `keys.i` | `[key_pos, kv_head, d_head]` |
-// | `values.i` and | `[key_pos, kv_head, d_head]` |
-// | `w_o.i`, | `[head, d_head, d_model]` |
-// | or `value_output.i` | `[key_pos, head, d_model]` |
-// | `attn_bias.i`, `mlp_bias.i`, where they are parts of their own | `[d_model]` or `[pos, d_model]` |
-// | `attn_scale.i`, where what attention adds is normalised | `[pos or 1, d_model or 1]` |
-//
-// Elements are F32, F64, F16 or BF16. Of metadata `n_layers` is needed; `n_heads`, `n_kv_heads`, `d_model` have to agree with
-// the tensors; `tokens` is a JSON list of strings, `next_tokens` one of pairs of a string and its probability; `model` and
-// `prompt` are texts; `scale`, `soft_cap`, `causal`, `window`, `slopes`, `sinks` say how scores are made, and `parallel` whether
-// blocks run attention and MLP in parallel.
-//
-// Memory: this is the one function in which its lack can end the process, since the readers of safetensors and JSON have no
-// error for it. It asks for 64 bytes for each byte of the file's header before it reads that (a header has some 100 bytes a
-// tensor, 100 MB at most), and gives them back; where they are not to be had, that is `CONTRIB_ERROR_OUT_OF_MEMORY`. Only
-// what others take in between can be missing then. What is done with an open recording cannot end the process.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_IO`, `_FILE`, `_METADATA`, `_MISSING`, `_SHAPE`, `_NDIM`, `_DTYPE`, `_MISALIGNED`,
-// `_HEADS`, `_NUMBER`, `_TOO_LARGE`, `_OUT_OF_MEMORY`; `*out` is untouched then.
-//
-// # Safety
-// `path` is null or a C string: the file's name in the bytes of the system, or on Windows in UTF-8. `out` is null or may be
-// written. The file does not change while the recording exists.
+/// Opens a recording in a safetensors file, checks everything about it but the numbers, and puts it into `*out`. The file is
+/// mapped into memory: of one that is larger than memory only what a layer needs is read. It must not change for as long as
+/// the recording exists; one that is made shorter meanwhile ends the process, as with every memory map.
+///
+/// | tensor, for each layer `i` | shape |
+/// |---|---|
+/// | `resid_pre.i`, `mlp_out.i`, and `resid_mid.i` unless blocks are parallel | `[pos, d_model]` |
+/// | `resid_post`, of the last layer only | `[pos, d_model]` |
+/// | `pattern.i`, | `[head, pos, key_pos]` |
+/// | or `queries.i` and | `[pos, head, d_head]` |
+/// | `keys.i` | `[key_pos, kv_head, d_head]` |
+/// | `values.i` and | `[key_pos, kv_head, d_head]` |
+/// | `w_o.i`, | `[head, d_head, d_model]` |
+/// | or `value_output.i` | `[key_pos, head, d_model]` |
+/// | `attn_bias.i`, `mlp_bias.i`, where they are parts of their own | `[d_model]` or `[pos, d_model]` |
+/// | `attn_scale.i`, where what attention adds is normalised | `[pos or 1, d_model or 1]` |
+///
+/// Elements are F32, F64, F16 or BF16. Of metadata `n_layers` is needed; `n_heads`, `n_kv_heads`, `d_model` have to agree with
+/// the tensors; `tokens` is a JSON list of strings, `next_tokens` one of pairs of a string and its probability; `model` and
+/// `prompt` are texts; `scale`, `soft_cap`, `causal`, `window`, `slopes`, `sinks` say how scores are made, and `parallel` whether
+/// blocks run attention and MLP in parallel.
+///
+/// Memory: this is the one function in which its lack can end the process, since the readers of safetensors and JSON have no
+/// error for it. It asks for 64 bytes for each byte of the file's header before it reads that (a header has some 100 bytes a
+/// tensor, 100 MB at most), and gives them back; where they are not to be had, that is `CONTRIB_ERROR_OUT_OF_MEMORY`. Only
+/// what others take in between can be missing then. What is done with an open recording cannot end the process.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_IO`, `_FILE`, `_METADATA`, `_MISSING`, `_SHAPE`, `_NDIM`, `_DTYPE`, `_MISALIGNED`,
+/// `_HEADS`, `_NUMBER`, `_TOO_LARGE`, `_OUT_OF_MEMORY`; `*out` is untouched then.
+///
+/// \pre `path` is NULL or a C string: the file's name in the bytes of the system, or on Windows in UTF-8. `out` is NULL or may be
+/// written. The file does not change while the recording exists.
+///
+/// \param[out] out Written.
 contrib_status contrib_recording_open(const char *path,
                                       struct contrib_recording **out);
 
-// Makes a recording of layers that a function hands in when they are needed, and puts it into `*out`. Nothing is asked for
-// before `contrib_routes_find`. What `user_data` points to must live as long as the recording.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_NUMBER` (no layers), `_OUT_OF_MEMORY`; `*out` is
-// untouched then.
-//
-// # Safety
-// `source` is null or points to as many bytes as its `struct_size` says, its labels are as for `contrib_routes_write`, and its
-// function does what `contrib_layer_callback` says until the recording is freed. `out` is null or may be written.
+/// Makes a recording of layers that a function hands in when they are needed, and puts it into `*out`. Nothing is asked for
+/// before `contrib_routes_find`. What `user_data` points to must live as long as the recording.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_NUMBER` (no layers), `_OUT_OF_MEMORY`; `*out` is
+/// untouched then.
+///
+/// \pre `source` is NULL or points to as many bytes as its `struct_size` says, its labels are as for `contrib_routes_write`, and its
+/// function does what `contrib_layer_callback` says until the recording is freed. `out` is NULL or may be written.
+///
+/// \param[out] out Written.
 contrib_status contrib_recording_new(const struct contrib_recording_source *source,
                                      struct contrib_recording **out);
 
-// Frees a recording. NULL is allowed. No call may be using it.
-//
-// # Safety
-// `recording` is null, or comes from a function that makes recordings and was not freed.
+/// Frees a recording. NULL is allowed. No call may be using it.
+///
+/// \pre `recording` is NULL, or comes from a function that makes recordings and was not freed.
 void contrib_recording_free(struct contrib_recording *recording);
 
-// The number of layers. For NULL: 0.
-//
-// # Safety
-// `recording` is null or alive.
+/// The number of layers. For NULL: 0.
+///
+/// \pre `recording` is NULL or alive.
 size_t contrib_recording_n_layers(const struct contrib_recording *recording);
 
-// The number of positions: of tokens of the prompt. For NULL: 0.
-//
-// # Safety
-// `recording` is null or alive.
+/// The number of positions: of tokens of the prompt. For NULL: 0.
+///
+/// \pre `recording` is NULL or alive.
 size_t contrib_recording_n_pos(const struct contrib_recording *recording);
 
-// The number of attention heads of a layer. For NULL: 0.
-//
-// # Safety
-// `recording` is null or alive.
+/// The number of attention heads of a layer. For NULL: 0.
+///
+/// \pre `recording` is NULL or alive.
 size_t contrib_recording_n_heads(const struct contrib_recording *recording);
 
-// The model's name, as the recording has it: UTF-8, `*len` bytes, without a NUL at its end. NULL where there is none. `len` may
-// be NULL. It is valid until the recording is freed. Texts of recordings are not trusted: they may hold anything, NULs too.
-//
-// # Safety
-// `recording` is null or alive; `len` is null or may be written.
+/// The model's name, as the recording has it: UTF-8, `*len` bytes, without a NUL at its end. NULL where there is none. `len` may
+/// be NULL. It is valid until the recording is freed. Texts of recordings are not trusted: they may hold anything, NULs too.
+///
+/// \pre `recording` is NULL or alive; `len` is NULL or may be written.
 const char *contrib_recording_model(const struct contrib_recording *recording,
                                     size_t *len);
 
-// The text that the tokens were made of, as `contrib_recording_model` gives the model's name.
-//
-// # Safety
-// `recording` is null or alive; `len` is null or may be written.
+/// The text that the tokens were made of, as `contrib_recording_model` gives the model's name.
+///
+/// \pre `recording` is NULL or alive; `len` is NULL or may be written.
 const char *contrib_recording_prompt(const struct contrib_recording *recording, size_t *len);
 
-// The text of the token at a position, as `contrib_recording_model` gives the model's name. NULL where there is none.
-//
-// # Safety
-// `recording` is null or alive; `len` is null or may be written.
+/// The text of the token at a position, as `contrib_recording_model` gives the model's name. NULL where there is none.
+///
+/// \pre `recording` is NULL or alive; `len` is NULL or may be written.
 const char *contrib_recording_token(const struct contrib_recording *recording, size_t position, size_t *len);
 
-// The text of a token that may follow the last position, as `contrib_recording_model` gives the model's name, and its
-// probability. The likeliest has the index 0. NULL where there is none. `len` and `probability` may be NULL.
-//
-// # Safety
-// `recording` is null or alive; `len` and `probability` are null or may be written.
+/// The text of a token that may follow the last position, as `contrib_recording_model` gives the model's name, and its
+/// probability. The likeliest has the index 0. NULL where there is none. `len` and `probability` may be NULL.
+///
+/// \pre `recording` is NULL or alive; `len` and `probability` are NULL or may be written.
 const char *contrib_recording_next_token(const struct contrib_recording *recording,
                                          size_t index,
                                          size_t *len,
                                          double *probability);
 
-// Sums up the flow of routes, and puts the totals into `*out`.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_OUT_OF_MEMORY`; `*out` is untouched then.
-//
-// # Safety
-// `routes` is null or alive. `out` is null or may be written.
+/// Sums up the flow of routes, and puts the totals into `*out`.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_OUT_OF_MEMORY`; `*out` is untouched then.
+///
+/// \pre `routes` is NULL or alive. `out` is NULL or may be written.
+///
+/// \param[out] out Written.
 contrib_status contrib_totals_new(const struct contrib_routes *routes, struct contrib_totals **out);
 
-// Adds the totals of other routes of the same model to `totals`: of another prompt, too, whose positions are then added one by
-// one. No other call may be using `totals`.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_OVERLAP` where both are the same, `_UNLIKE` where the number of layers or of heads is
-// another or heads are summed in one only, `_OUT_OF_MEMORY`; `totals` are untouched then.
-//
-// # Safety
-// Both are null or alive.
+/// Adds the totals of other routes of the same model to `totals`: of another prompt, too, whose positions are then added one by
+/// one. No other call may be using `totals`.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_OVERLAP` where both are the same, `_UNLIKE` where the number of layers or of heads is
+/// another or heads are summed in one only, `_OUT_OF_MEMORY`; `totals` are untouched then.
+///
+/// \pre Both are NULL or alive.
 contrib_status contrib_totals_add(struct contrib_totals *totals,
                                   const struct contrib_totals *other);
 
-// Writes what is in totals into `*arrays`. Nothing is copied.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`; `*arrays` is untouched then.
-//
-// # Safety
-// `totals` is null or alive. `arrays` is null or points to as many bytes as its `struct_size` says, which may be written.
+/// Writes what is in totals into `*arrays`. Nothing is copied.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`; `*arrays` is untouched then.
+///
+/// \pre `totals` is NULL or alive. `arrays` is NULL or points to as many bytes as its `struct_size` says, which may be written.
 contrib_status contrib_totals_get_arrays(const struct contrib_totals *totals,
                                          struct contrib_totals_arrays *arrays);
 
-// Frees totals. NULL is allowed. No call may be using them.
-//
-// # Safety
-// `totals` is null, or comes from `contrib_totals_new` and was not freed.
+/// Frees totals. NULL is allowed. No call may be using them.
+///
+/// \pre `totals` is NULL, or comes from `contrib_totals_new` and was not freed.
 void contrib_totals_free(struct contrib_totals *totals);
 
-// Writes routes in a format, one of `CONTRIB_FORMAT_`, as UTF-8. `labels` may be NULL. Nothing is held that grows with the
-// number of edges.
-//
-// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_NUMBER` for a probability that is none, `_FORMAT`,
-// `_OUT_OF_MEMORY`; `_CALLBACK`, after which a part was written.
-//
-// # Safety
-// `routes` is null or alive. `labels` is null or points to as many bytes as its `struct_size` says, with arrays and texts as
-// long as they say. `write` is null or does what `contrib_write_callback` says.
+/// Writes routes in a format, one of `CONTRIB_FORMAT_`, as UTF-8. `labels` may be NULL. Nothing is held that grows with the
+/// number of edges.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_NUMBER` for a probability that is none, `_FORMAT`,
+/// `_OUT_OF_MEMORY`; `_CALLBACK`, after which a part was written.
+///
+/// \pre `routes` is NULL or alive. `labels` is NULL or points to as many bytes as its `struct_size` says, with arrays and texts as
+/// long as they say. `write` is NULL or does what `contrib_write_callback` says.
 contrib_status contrib_routes_write(const struct contrib_routes *routes,
                                     const struct contrib_labels *labels,
                                     int32_t format,
                                     contrib_write_callback write,
                                     void *user_data);
 
-// `contrib_routes_write` with the texts that a recording has.
-//
-// Errors: as there.
-//
-// # Safety
-// `routes` and `recording` are null or alive. `write` is null or does what `contrib_write_callback` says.
+/// `contrib_routes_write` with the texts that a recording has.
+///
+/// Errors: as there.
+///
+/// \pre `routes` and `recording` are NULL or alive. `write` is NULL or does what `contrib_write_callback` says.
 contrib_status contrib_routes_write_recorded(const struct contrib_routes *routes,
                                              const struct contrib_recording *recording,
                                              int32_t format,
                                              contrib_write_callback write,
                                              void *user_data);
 
-// The name of a status, such as "CONTRIB_ERROR_SHAPE"; "CONTRIB_ERROR_UNKNOWN" for any other number.
-// Never NULL; valid for as long as the library is loaded.
-const char *contrib_status_name(contrib_status status);
-
-// What went wrong in the last call of this thread that failed, as an English sentence that names the argument, what
-// was expected and what came: "resid_pre: expected [2, 5, 768] to match resid_mid, got [2, 5, 64]". Empty where none
-// has failed. Never NULL; valid until the next call of this thread that fails.
-const char *contrib_last_error_message(void);
-
-// The version of the library that is linked, such as "0.1.0"; `CONTRIB_VERSION_STRING` is that of the header.
-// Never NULL; valid for as long as the library is loaded.
-const char *contrib_version(void);
+/// @}
 
 #ifdef __cplusplus
 }  // extern "C"
-#endif  // __cplusplus
+#endif
 
-/* What each struct with a `struct_size` begins with: `contrib_options options = CONTRIB_OPTIONS_INIT;` */
+/// \defgroup contrib_initialisers Structs and tensors as expressions
+/// @{
+
+/// What each struct with a `struct_size` begins with: `contrib_options options = CONTRIB_OPTIONS_INIT;`
 #define CONTRIB_OPTIONS_INIT {sizeof(contrib_options), 1.0, NULL, 0.0}
 #define CONTRIB_GROUP_INIT \
     {sizeof(contrib_group), NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0.0, 0, NULL}
@@ -1521,13 +1555,13 @@ const char *contrib_version(void);
 /* `n_targets` of `contrib_routes_find` and `contrib_routes_to`, where `targets` is NULL: all positions are targets. */
 #define CONTRIB_ALL_TARGETS SIZE_MAX
 
-/* A `contrib_dtype` of each kind, as an expression. */
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define CONTRIB_DTYPE_OF(code, bits) (contrib_dtype{code, bits, 1})
 #elif !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
 #define CONTRIB_DTYPE_OF(code, bits) ((contrib_dtype){code, bits, 1})
 #endif
 #ifdef CONTRIB_DTYPE_OF
+/// A `contrib_dtype`, as an expression, and its like.
 #define CONTRIB_F32 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_FLOAT, 32)
 #define CONTRIB_F64 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_FLOAT, 64)
 #define CONTRIB_F16 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_FLOAT, 16)
@@ -1536,16 +1570,16 @@ const char *contrib_version(void);
 #define CONTRIB_I64 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_INT, 64)
 #endif
 
-/* `CONTRIB_TENSOR(data, CONTRIB_F32, 12, 576)`, in C from C99 on: a `const contrib_tensor *` to a row-major tensor of these
- * extents in the host's memory, inside a call or an initialiser. It is valid until the end of the enclosing block; a branch of
- * an `if` and the body of a loop are blocks, with or without braces.
- * `CONTRIB_SCALAR(data, CONTRIB_F32)` has no axes: one element. `data` may point to const where the tensor is only read; it is
- * cast by way of an integer, since compilers can be asked to warn of a cast that drops const. */
-#if !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
+#if defined(DOXYGEN) || !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
+/// `CONTRIB_TENSOR(data, CONTRIB_F32, 12, 576)`, in C from C99 on: a `const contrib_tensor *` to a row-major tensor of these
+/// extents in the host's memory, inside a call or an initialiser. It is valid until the end of the enclosing block; a branch of
+/// an `if` and the body of a loop are blocks, with or without braces. `data` may point to const where the tensor is only read;
+/// it is cast by way of an integer, since compilers can be asked to warn of a cast that drops const.
 #define CONTRIB_TENSOR(data, dtype, ...) \
     ((const contrib_tensor *)&(contrib_tensor){ \
         (void *)(uintptr_t)(data), CONTRIB_DEVICE_CPU, 0, (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
         dtype, (int64_t[]){__VA_ARGS__}, NULL, 0})
+/// The same without axes: one element.
 #define CONTRIB_SCALAR(data, dtype) \
     ((const contrib_tensor *)&(contrib_tensor){(void *)(uintptr_t)(data), CONTRIB_DEVICE_CPU, 0, 0, dtype, NULL, NULL, 0})
 #endif
@@ -1553,9 +1587,9 @@ const char *contrib_version(void);
 #if defined(__cplusplus) && __cplusplus >= 201103L
 namespace contrib {
 
-/* The same in C++ from C++11 on, as a named variable: `contrib::Tensor whole(data, CONTRIB_F32, 12, 576);`. It keeps the
- * extents, none for one element, and is a `const contrib_tensor *` where one is needed, valid for as long as the variable.
- * A temporary is not, since a struct would keep the pointer. */
+/// The same in C++ from C++11 on, as a named variable: `contrib::Tensor whole(data, CONTRIB_F32, 12, 576);`. It keeps the
+/// extents, none for one element, and is a `const contrib_tensor *` where one is needed, valid for as long as the variable.
+/// A temporary is not, since a struct would keep the pointer. (From C++17 on `contrib.hpp` has more.)
 class Tensor {
 public:
     template <typename... Extents>
@@ -1588,6 +1622,8 @@ private:
 
 }  // namespace contrib
 #endif
+
+/// @}
 
 /* The layout that all versions keep, and that a DLTensor has. */
 #if UINTPTR_MAX != UINT64_MAX

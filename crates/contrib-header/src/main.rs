@@ -1,13 +1,18 @@
 //! Writes `include/contrib.h` from the crate `contrib-ffi`: `cargo run -p contrib-header`. With `--check` it writes
 //! nothing, and fails where the header there is not what it would write.
 
+mod groups;
+
+use groups::Modules;
+use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
 /// What stands at the top of the header.
 const ABOUT: &str = "\
-/* contrib: where a transformer's prediction came from.
+/** \\file
+ * contrib: where a transformer's prediction came from.
  *
  * A transformer writes sums of vectors into its residual stream. These functions say how much each summand (a part)
  * contributed to the sum (the whole), by the measure of \"Information Flow Routes\" (arXiv 2403.00824).
@@ -29,7 +34,10 @@ const ABOUT: &str = "\
 ";
 
 /// What can only be said in C.
-const EPILOGUE: &str = r#"/* What each struct with a `struct_size` begins with: `contrib_options options = CONTRIB_OPTIONS_INIT;` */
+const EPILOGUE: &str = r#"/// \defgroup contrib_initialisers Structs and tensors as expressions
+/// @{
+
+/// What each struct with a `struct_size` begins with: `contrib_options options = CONTRIB_OPTIONS_INIT;`
 #define CONTRIB_OPTIONS_INIT {sizeof(contrib_options), 1.0, NULL, 0.0}
 #define CONTRIB_GROUP_INIT \
     {sizeof(contrib_group), NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, 0.0, 0, NULL}
@@ -55,13 +63,13 @@ const EPILOGUE: &str = r#"/* What each struct with a `struct_size` begins with: 
 /* `n_targets` of `contrib_routes_find` and `contrib_routes_to`, where `targets` is NULL: all positions are targets. */
 #define CONTRIB_ALL_TARGETS SIZE_MAX
 
-/* A `contrib_dtype` of each kind, as an expression. */
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define CONTRIB_DTYPE_OF(code, bits) (contrib_dtype{code, bits, 1})
 #elif !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
 #define CONTRIB_DTYPE_OF(code, bits) ((contrib_dtype){code, bits, 1})
 #endif
 #ifdef CONTRIB_DTYPE_OF
+/// A `contrib_dtype`, as an expression, and its like.
 #define CONTRIB_F32 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_FLOAT, 32)
 #define CONTRIB_F64 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_FLOAT, 64)
 #define CONTRIB_F16 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_FLOAT, 16)
@@ -70,16 +78,16 @@ const EPILOGUE: &str = r#"/* What each struct with a `struct_size` begins with: 
 #define CONTRIB_I64 CONTRIB_DTYPE_OF(CONTRIB_DTYPE_INT, 64)
 #endif
 
-/* `CONTRIB_TENSOR(data, CONTRIB_F32, 12, 576)`, in C from C99 on: a `const contrib_tensor *` to a row-major tensor of these
- * extents in the host's memory, inside a call or an initialiser. It is valid until the end of the enclosing block; a branch of
- * an `if` and the body of a loop are blocks, with or without braces.
- * `CONTRIB_SCALAR(data, CONTRIB_F32)` has no axes: one element. `data` may point to const where the tensor is only read; it is
- * cast by way of an integer, since compilers can be asked to warn of a cast that drops const. */
-#if !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
+#if defined(DOXYGEN) || !defined(__cplusplus) && defined(__STDC_VERSION__) && __STDC_VERSION__ >= 199901L
+/// `CONTRIB_TENSOR(data, CONTRIB_F32, 12, 576)`, in C from C99 on: a `const contrib_tensor *` to a row-major tensor of these
+/// extents in the host's memory, inside a call or an initialiser. It is valid until the end of the enclosing block; a branch of
+/// an `if` and the body of a loop are blocks, with or without braces. `data` may point to const where the tensor is only read;
+/// it is cast by way of an integer, since compilers can be asked to warn of a cast that drops const.
 #define CONTRIB_TENSOR(data, dtype, ...) \
     ((const contrib_tensor *)&(contrib_tensor){ \
         (void *)(uintptr_t)(data), CONTRIB_DEVICE_CPU, 0, (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
         dtype, (int64_t[]){__VA_ARGS__}, NULL, 0})
+/// The same without axes: one element.
 #define CONTRIB_SCALAR(data, dtype) \
     ((const contrib_tensor *)&(contrib_tensor){(void *)(uintptr_t)(data), CONTRIB_DEVICE_CPU, 0, 0, dtype, NULL, NULL, 0})
 #endif
@@ -87,9 +95,9 @@ const EPILOGUE: &str = r#"/* What each struct with a `struct_size` begins with: 
 #if defined(__cplusplus) && __cplusplus >= 201103L
 namespace contrib {
 
-/* The same in C++ from C++11 on, as a named variable: `contrib::Tensor whole(data, CONTRIB_F32, 12, 576);`. It keeps the
- * extents, none for one element, and is a `const contrib_tensor *` where one is needed, valid for as long as the variable.
- * A temporary is not, since a struct would keep the pointer. */
+/// The same in C++ from C++11 on, as a named variable: `contrib::Tensor whole(data, CONTRIB_F32, 12, 576);`. It keeps the
+/// extents, none for one element, and is a `const contrib_tensor *` where one is needed, valid for as long as the variable.
+/// A temporary is not, since a struct would keep the pointer. (From C++17 on `contrib.hpp` has more.)
 class Tensor {
 public:
     template <typename... Extents>
@@ -122,6 +130,8 @@ private:
 
 }  // namespace contrib
 #endif
+
+/// @}
 
 /* The layout that all versions keep, and that a DLTensor has. */
 #if UINTPTR_MAX != UINT64_MAX
@@ -311,8 +321,12 @@ CONTRIB_STATIC_ASSERT(sizeof(contrib_change) == 56);
 /// The version macros, from the one version that the workspace has.
 fn version_macros() -> String {
     format!(
-        "#define CONTRIB_VERSION_MAJOR {}\n#define CONTRIB_VERSION_MINOR {}\n#define CONTRIB_VERSION_PATCH {}\n\
-         #define CONTRIB_VERSION_STRING \"{}\"",
+        "/// The version of the header. In 0.x a greater minor version may be incompatible; else a greater major one.\n\
+         #define CONTRIB_VERSION_MAJOR {}\n#define CONTRIB_VERSION_MINOR {}\n#define CONTRIB_VERSION_PATCH {}\n\
+         #define CONTRIB_VERSION_STRING \"{}\"\n\n\
+         /// The same as a number that grows, for `#if`; `contrib_version_number()` is that of the library.\n\
+         #define CONTRIB_VERSION_NUMBER \\\n    \
+         (CONTRIB_VERSION_MAJOR * 1000000 + CONTRIB_VERSION_MINOR * 1000 + CONTRIB_VERSION_PATCH)",
         env!("CARGO_PKG_VERSION_MAJOR"),
         env!("CARGO_PKG_VERSION_MINOR"),
         env!("CARGO_PKG_VERSION_PATCH"),
@@ -320,18 +334,25 @@ fn version_macros() -> String {
     )
 }
 
-fn header(this_crate: &Path) -> Result<String, cbindgen::Error> {
-    let mut config =
-        cbindgen::Config::from_file(this_crate.join("cbindgen.toml")).expect("cbindgen.toml is there and right");
+/// Opens and closes the declarations for C++.
+const EXTERN_C: [&str; 2] =
+    ["#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", "#ifdef __cplusplus\n}  // extern \"C\"\n#endif\n\n"];
+
+fn header(this_crate: &Path) -> Result<String, Box<dyn Error>> {
+    let api = this_crate.join("../contrib-ffi");
+    let mut config = cbindgen::Config::from_file(this_crate.join("cbindgen.toml"))?;
     config.header = Some(ABOUT.trim_end().to_owned());
-    config.after_includes = Some(format!("\n{}", version_macros()));
-    let bindings =
-        cbindgen::Builder::new().with_crate(this_crate.join("../contrib-ffi")).with_config(config).generate()?;
+    let bindings = cbindgen::Builder::new().with_crate(&api).with_config(config).generate()?;
     let mut header = Vec::new();
     bindings.write(&mut header);
-    let header = String::from_utf8(header).expect("cbindgen writes UTF-8");
-    let (start, guard_end) = header.rsplit_once("#endif").expect("the include guard ends the header");
-    Ok(format!("{start}{EPILOGUE}\n#endif{guard_end}"))
+    let header = String::from_utf8(header)?;
+
+    let (start, items) = header.split_once("/// ").ok_or("cbindgen wrote no documented item")?;
+    let (items, guard_end) = items.rsplit_once("#endif").ok_or("cbindgen wrote no include guard")?;
+    let items = format!("/// {items}");
+    let items = groups::by_group(&items, &Modules::read(&api.join("src"))?, &version_macros())?;
+    let [extern_c, extern_c_end] = EXTERN_C;
+    Ok(format!("{start}{extern_c}{items}{extern_c_end}{EPILOGUE}\n#endif{guard_end}"))
 }
 
 fn main() -> ExitCode {

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Builds the C programs of this folder against the release libraries, as C and as C++, statically and dynamically, and
-# runs them.
+# Builds the C programs of this folder, as C and as C++, and the C++ programs of ../cpp, against the libraries that `make`
+# builds, statically and dynamically, and runs them.
 #
-#     cargo build --release -p contrib-ffi
+#     make
 #     crates/contrib-ffi/tests/c/run.sh [repository root]
 #
-# CC and CXX are the compilers, CFLAGS more options for both; CARGO_TARGET_DIR is where cargo builds.
+# CC and CXX are the compilers, CFLAGS more options for both; LIBRARIES is the folder with the libraries.
 set -u
 
 root=${1:-$(cd "$(dirname "$0")/../../../.." && pwd)}
-libraries=${CARGO_TARGET_DIR:-$root/target}/release
+libraries=${LIBRARIES:-$root/target/contrib}
 CC=${CC:-cc}
 CXX=${CXX:-c++}
 
@@ -24,7 +24,7 @@ case $(uname) in
     *) shared=libcontrib.so system='-lpthread -ldl -lm' ;;
 esac
 for library in libcontrib.a "$shared"; do
-    [ -f "$libraries/$library" ] || fail "no $library in $libraries: run cargo build --release -p contrib-ffi"
+    [ -f "$libraries/$library" ] || fail "no $library in $libraries: run make"
 done
 # shellcheck disable=SC2086 # options are words
 echo '#include <dlpack/dlpack.h>' | $CC ${CFLAGS-} -E -x c - > /dev/null 2>&1 ||
@@ -38,7 +38,7 @@ passed=0
 failed=0
 
 # test_program SOURCE STANDARD [WAYS]: as C or C++, whichever the standard is of, linked in both ways, or in these; a
-# program that loads the shared library itself is given its path.
+# program that loads the shared library itself is given its path. Eigen's headers are not held to our warnings.
 test_program() {
     case $2 in
         *++*) compiler="$CXX -x c++" ;;
@@ -51,7 +51,7 @@ test_program() {
             loaded) link_line=$system ;;
         esac
         # shellcheck disable=SC2086 # options are words
-        if $compiler -std="$2" $warnings -Werror ${CFLAGS-} -I"$root/include" \
+        if $compiler -std="$2" $warnings -Werror ${CFLAGS-} -I"$root/include" -isystem /usr/include/eigen3 \
             "$root/crates/contrib-ffi/tests/c/$1" -x none $link_line -o "$work/program"; then
             "$work/program" "$libraries/$shared"
             status=$?
@@ -70,11 +70,20 @@ test_program() {
     done
 }
 
-for standard in c99 c11 c++11 c++17; do
-    test_program header.c $standard
-    test_program tensor.c $standard
-    test_program factored.c $standard
-    test_program routes.c $standard
+# The newest standards by the names that older compilers know too.
+for program in header.c tensor.c factored.c routes.c; do
+    for standard in c11 c++17; do
+        test_program $program $standard
+    done
+    for standard in c99 c17 c2x c++11 c++14 c++20 c++2b; do
+        test_program $program $standard static
+    done
+done
+for program in tensors.cpp contexts.cpp operations.cpp; do
+    test_program ../cpp/$program c++17
+    for standard in c++20 c++2b; do
+        test_program ../cpp/$program $standard static
+    done
 done
 for standard in c11 c++17; do
     test_program dlpack.c $standard
