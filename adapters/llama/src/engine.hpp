@@ -1,0 +1,65 @@
+// A model and a context of the engine, and its errors as sentences.
+#pragma once
+
+#include "recorder.hpp"
+
+#include <llama.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+struct ggml_threadpool;
+
+namespace contrib_llama {
+
+// Set by a signal handler: loading and reading end soon.
+extern std::atomic<bool> is_interrupted;
+
+// Sends the engine's messages to a list of its last errors instead of the terminal.
+void capture_log();
+
+struct ModelDeleter {
+    void operator()(llama_model *model) const { llama_model_free(model); }
+};
+struct ContextDeleter {
+    void operator()(llama_context *context) const { llama_free(context); }
+};
+struct ThreadpoolDeleter {
+    void operator()(ggml_threadpool *pool) const;
+};
+using Model = std::unique_ptr<llama_model, ModelDeleter>;
+using Context = std::unique_ptr<llama_context, ContextDeleter>;
+using Threadpool = std::unique_ptr<ggml_threadpool, ThreadpoolDeleter>;
+
+// Loads a model so that its weights can be read, with progress on the terminal. Throws Error with the engine's reason.
+Model load_model(const std::string &path, bool shows_progress);
+
+struct ContextOptions {
+    size_t n_ctx = 0;
+    int n_threads = 0;
+    int n_ubatch = 512;
+    llama_flash_attn_type flash_attention = LLAMA_FLASH_ATTN_TYPE_AUTO;
+    ggml_type cache_type = GGML_TYPE_F16;
+};
+
+// A context that `recorder`, where it is not null, records. Threads of `pool` are used.
+Context make_context(llama_model *model, const ContextOptions &options, Recorder *recorder, ggml_threadpool *pool);
+
+Threadpool make_threadpool(int n_threads);
+
+std::vector<llama_token> tokenise(const llama_model *model, const std::string &text);
+
+// The text of a token; bytes that are no UTF-8 are kept.
+std::string piece_of(const llama_model *model, llama_token token);
+
+// Reads tokens into the context, `wanted` of them (positions in the whole text, in order) with logits; the last always. `first` is
+// the position of the first. Shows progress where asked to.
+void read_tokens(llama_context *context, Recorder &recorder, const std::vector<llama_token> &tokens, size_t first,
+                 const std::vector<size_t> &wanted, bool shows_progress);
+
+// The last errors of the engine, one after the other; empty where there are none.
+std::string last_engine_errors();
+
+}  // namespace contrib_llama

@@ -1,0 +1,50 @@
+#include "recording.hpp"
+
+#include "tensors.hpp"
+
+namespace contrib_llama {
+
+uint8_t *Rows::grow(size_t n) {
+    const size_t before = bytes.size();
+    bytes.resize(before + n * row_bytes());
+    return bytes.data() + before;
+}
+
+void Rows::truncate(size_t n) {
+    if (bytes.size() > n * row_bytes()) {
+        bytes.resize(n * row_bytes());
+    }
+}
+
+void Rows::reserve(size_t n) { bytes.reserve(n * row_bytes()); }
+
+void Rows::widen_row(size_t row, float *to) const { widen(type, bytes.data() + row * row_bytes(), width, to); }
+
+std::vector<Rows *> LayerRecord::rows() {
+    return {&resid_pre, &resid_mid, &mlp_out, &resid_post, &heads_out, &queries, &keys, &values, &inverse_rms};
+}
+
+void Recording::truncate(size_t n) {
+    n_tokens = n < n_tokens ? n : n_tokens;
+    for (LayerRecord &layer : layers) {
+        for (Rows *rows : layer.rows()) {
+            rows->truncate(n_tokens);
+        }
+    }
+}
+
+const Rows &Recording::resid_post(size_t layer) const {
+    return layer + 1 < layers.size() ? layers[layer + 1].resid_pre : layers[layer].resid_post;
+}
+
+size_t Recording::bytes_per_token_and_layer() const {
+    size_t bytes = 0;
+    for (const LayerRecord &layer : layers) {
+        for (const Rows *rows : const_cast<LayerRecord &>(layer).rows()) {
+            bytes += rows->row_bytes();
+        }
+    }
+    return layers.empty() ? 0 : bytes / layers.size();
+}
+
+}  // namespace contrib_llama
