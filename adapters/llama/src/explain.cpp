@@ -128,6 +128,7 @@ private:
         llama_model_desc(model_.get(), description, sizeof(description));
         facts.model = description;
         facts.prompt = options_.prompt;
+        facts.token_ids.assign(tokens_.begin(), tokens_.end());
         for (llama_token token : tokens_) {
             facts.tokens.push_back(piece_of(model_.get(), token));
         }

@@ -236,27 +236,23 @@ const ggml_tensor *cache_of(const ggml_tensor *tensor) {
     return tensor->op == GGML_OP_CPY ? behind_views(tensor->src[0]) : tensor;
 }
 
-std::optional<AttentionNodes> find_attention(const ggml_tensor *node) {
+std::optional<AttentionNodes> find_pattern(const ggml_tensor *node) {
     AttentionNodes found{};
-    found.out = node;
     if (node->op == GGML_OP_FLASH_ATTN_EXT) {
         found.is_flash = true;
         found.queries = node->src[0];
         found.keys = node->src[1];
-        found.values = node->src[2];
         found.mask = node->src[3];
         found.sinks = node->src[4];
         found.scale = parameter(node, 0);
         found.max_bias = parameter(node, 1);
         found.soft_cap = parameter(node, 2);
-    } else if (node->op == GGML_OP_MUL_MAT && node->src[1]->op == GGML_OP_SOFT_MAX && node->src[1]->src[1]) {
-        const ggml_tensor *softmax = node->src[1];
-        found.values = node->src[0];
-        found.mask = softmax->src[1];
-        found.sinks = softmax->src[2];
-        found.scale = parameter(softmax, 0);
-        found.max_bias = parameter(softmax, 1);
-        const ggml_tensor *product = behind_soft_cap(softmax->src[0], &found.scale, &found.soft_cap);
+    } else if (node->op == GGML_OP_SOFT_MAX && node->src[1]) {
+        found.mask = node->src[1];
+        found.sinks = node->src[2];
+        found.scale = parameter(node, 0);
+        found.max_bias = parameter(node, 1);
+        const ggml_tensor *product = behind_soft_cap(node->src[0], &found.scale, &found.soft_cap);
         if (product->op != GGML_OP_MUL_MAT) {
             throw Error("attention adds something to its scores that is neither a mask nor ALiBi, which routes do not know");
         }
@@ -267,6 +263,19 @@ std::optional<AttentionNodes> find_attention(const ggml_tensor *node) {
     }
     if (!found.mask) {
         throw Error("attention has no mask, so that it cannot be told which tokens each may see");
+    }
+    return found;
+}
+
+std::optional<AttentionNodes> find_attention(const ggml_tensor *node) {
+    const bool is_flash = node->op == GGML_OP_FLASH_ATTN_EXT;
+    if (!is_flash && !(node->op == GGML_OP_MUL_MAT && node->src[1]->op == GGML_OP_SOFT_MAX)) {
+        return std::nullopt;
+    }
+    auto found = find_pattern(is_flash ? node : node->src[1]);
+    if (found) {
+        found->out = node;
+        found->values = is_flash ? node->src[2] : node->src[0];
     }
     return found;
 }

@@ -39,6 +39,9 @@ struct AttentionNodes {
 // attention of a kind that is not known.
 std::optional<AttentionNodes> find_attention(const ggml_tensor *node);
 
+// The same without `out` and `values`, where `node` makes the pattern: without flash attention, the mask may be overwritten later.
+std::optional<AttentionNodes> find_pattern(const ggml_tensor *node);
+
 // What lies behind views, reshapes, permutations and copies.
 const ggml_tensor *behind_views(const ggml_tensor *tensor);
 

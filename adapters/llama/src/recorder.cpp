@@ -56,6 +56,21 @@ std::vector<float> slopes_of(float max_bias, size_t n_heads) {
     return slopes;
 }
 
+// `[pos, head, d]`
+std::vector<float> queries_of(const ggml_tensor &queries) {
+    const HostBytes bytes(&queries);
+    const size_t d = queries.ne[0], n = queries.ne[1], n_heads = queries.ne[2];
+    std::vector<float> all(n * n_heads * d);
+    float *to = all.data();
+    for (size_t token = 0; token < n; token++) {
+        for (size_t head = 0; head < n_heads; head++) {
+            widen(queries.type, bytes.at(token * queries.nb[1] + head * queries.nb[2]), d, to);
+            to += d;
+        }
+    }
+    return all;
+}
+
 void check_is(bool is_so, const char *sentence) {
     if (!is_so) {
         throw Error(sentence);
@@ -154,6 +169,12 @@ bool Recorder::ask(const ggml_tensor *node) {
     if (find_attention(node)) {
         return true;
     }
+    if (const auto pattern = find_pattern(node)) {
+        return !checked_masks_.count(pattern->mask);
+    }
+    if (multiplies_queries(node)) {
+        return true;
+    }
     if (layer_ < 0) {
         return false;
     }
@@ -170,6 +191,11 @@ bool Recorder::ask(const ggml_tensor *node) {
         }
     }
     return wants(node);
+}
+
+// Whether `node` multiplies keys of a cache with queries.
+bool Recorder::multiplies_queries(const ggml_tensor *node) const {
+    return node->op == GGML_OP_MUL_MAT && written_.count(cache_of(node->src[0]));
 }
 
 bool Recorder::wants(const ggml_tensor *node) {
@@ -213,6 +239,14 @@ void Recorder::computed(const ggml_tensor *node) {
         begin_layer(*attention);
         return;
     }
+    if (const auto pattern = find_pattern(node)) {
+        check_mask(layer_ + 1, *pattern);
+        return;
+    }
+    if (multiplies_queries(node)) {
+        queries_ = queries_of(*node->src[1]);
+        return;
+    }
     Copy &copy = copies_[node];
     copy.n_rows = node->ne[1];
     copy.numbers = floats_of(node);
@@ -225,13 +259,8 @@ void Recorder::begin_layer(const AttentionNodes &attention) {
     const ggml_tensor *resid_pre = find_resid_pre(attention.queries, recording_.d_model);
     check_is(resid_pre, "the stream before a layer was not found: no matrix makes queries of it");
     check_is(layer_ + 1 < static_cast<int>(plans_.size()), "the model has more attention than layers");
-    check_is(attention.queries->ne[3] == 1 && attention.mask->ne[3] == 1,
-             "the batch has several sequences; one is recorded at a time");
-    const size_t n_new = attention.queries->ne[1];
-    if (layer_ < 0) {
-        n_new_ = n_new;
-    }
-    check_is(n_new == n_new_ && resid_pre->ne[1] == attention.queries->ne[1], "layers differ in their number of tokens");
+    check_mask(layer_ + 1, attention);
+    check_is(resid_pre->ne[1] == static_cast<int64_t>(n_new_), "layers differ in their number of tokens");
 
     LayerRecord &layer = recording_.layers[layer_ + 1];
     layer.resid_pre.width = recording_.d_model;
@@ -246,7 +275,6 @@ void Recorder::begin_layer(const AttentionNodes &attention) {
     resid_pre_ = resid_pre;
     copies_.clear();
     read_heads(layer, attention);
-    check_mask(layer, attention);
 }
 
 void Recorder::read_heads(LayerRecord &layer, const AttentionNodes &attention) {
@@ -272,38 +300,33 @@ void Recorder::read_heads(LayerRecord &layer, const AttentionNodes &attention) {
     // Halves that the cache has are kept as they are; with them, the engine rounds queries to halves, too.
     layer.queries.type = layer.keys.type = layer.values.type = type;
 
-    const auto written = written_.find(cache_of(&keys));
-    check_is(written != written_.end() && cells_.count(written->second),
-             "keys do not come from a cache that this batch was written to");
-    const std::vector<int64_t> &cells = cells_[written->second];
-    check_is(cells.size() == n_new_, "keys are written to other cells than there are tokens");
-
-    std::vector<int32_t> &positions = position_of_cell_[layer_];
-    const HostBytes query_bytes(&queries), key_bytes(&keys), value_bytes(&values), out_bytes(&out);
+    if (attention.is_flash) {
+        queries_ = queries_of(queries);
+    }
+    check_is(queries_.size() == n_new_ * layer.queries.width, "the queries of a layer were not seen");
+    const std::vector<int64_t> &cells = place_tokens(layer_, attention);
+    const HostBytes key_bytes(&keys), value_bytes(&values), out_bytes(&out);
     uint8_t *to_queries = layer.queries.grow(n_new_), *to_keys = layer.keys.grow(n_new_);
     uint8_t *to_values = layer.values.grow(n_new_), *to_out = layer.heads_out.grow(n_new_);
     const size_t size = ggml_type_size(type);
+    if (type == GGML_TYPE_F16) {
+        ggml_fp32_to_fp16_row(queries_.data(), reinterpret_cast<ggml_fp16_t *>(to_queries), queries_.size());
+    } else {
+        std::memcpy(to_queries, queries_.data(), queries_.size() * sizeof(float));
+    }
+    queries_.clear();
     const auto copy = [&](const ggml_tensor &from, const uint8_t *bytes, size_t n, uint8_t *&to) {
         if (from.type == type) {
             std::memcpy(to, bytes, n * size);
-        } else if (type == GGML_TYPE_F16) {
-            ggml_fp32_to_fp16_row(reinterpret_cast<const float *>(bytes), reinterpret_cast<ggml_fp16_t *>(to), n);
         } else {
             widen(from.type, bytes, n, reinterpret_cast<float *>(to));
         }
         to += n * size;
     };
     const int out_position = attention.is_flash ? 2 : 1, out_head = attention.is_flash ? 1 : 2;
-    const int64_t n_cells = keys.ne[1];
     for (size_t token = 0; token < n_new_; token++) {
         const int64_t cell = cells[token];
-        check_is(cell >= 0 && cell < n_cells, "a token was written to a cell that attention does not read");
-        if (positions.size() <= static_cast<size_t>(cell)) {
-            positions.resize(std::max<size_t>(n_cells, 2 * positions.size()), -1);
-        }
-        positions[cell] = static_cast<int32_t>(recording_.n_tokens + token);
         for (size_t head = 0; head < n_heads; head++) {
-            copy(queries, query_bytes.at(token * queries.nb[1] + head * queries.nb[2]), d, to_queries);
             std::memcpy(to_out, out_bytes.at(token * out.nb[out_position] + head * out.nb[out_head]), d_value * sizeof(float));
             to_out += d_value * sizeof(float);
         }
@@ -320,23 +343,51 @@ void Recorder::read_heads(LayerRecord &layer, const AttentionNodes &attention) {
     }
 }
 
-void Recorder::check_mask(LayerRecord &layer, const AttentionNodes &attention) {
+// Notes which cells of a layer's cache the batch is in; gives them.
+const std::vector<int64_t> &Recorder::place_tokens(size_t layer, const AttentionNodes &attention) {
+    const auto written = written_.find(cache_of(attention.keys));
+    check_is(written != written_.end() && cells_.count(written->second),
+             "keys do not come from a cache that this batch was written to");
+    const std::vector<int64_t> &cells = cells_[written->second];
+    check_is(cells.size() == n_new_, "keys are written to other cells than there are tokens");
+    std::vector<int32_t> &positions = position_of_cell_[layer];
+    for (size_t token = 0; token < n_new_; token++) {
+        const int64_t cell = cells[token];
+        check_is(cell >= 0 && cell < attention.keys->ne[1], "a token was written to a cell that attention does not read");
+        if (positions.size() <= static_cast<size_t>(cell)) {
+            positions.resize(std::max<size_t>(attention.keys->ne[1], 2 * positions.size()), -1);
+        }
+        positions[cell] = static_cast<int32_t>(recording_.n_tokens + token);
+    }
+    return cells;
+}
+
+// Throws Error where the tokens of the batch see others than those before them, or before them in a window.
+void Recorder::check_mask(size_t index, const AttentionNodes &attention) {
     const ggml_tensor &mask = *attention.mask;
+    check_is(attention.queries->ne[3] == 1 && mask.ne[3] == 1, "the batch has several sequences; one is recorded at a time");
+    const size_t n_new = attention.queries->ne[1];
+    if (layer_ < 0) {
+        n_new_ = n_new;
+    }
+    check_is(n_new == n_new_, "layers differ in their number of tokens");
+    place_tokens(index, attention);
+    LayerRecord &layer = recording_.layers[index];
     const size_t n_swa = std::max(0, llama_model_n_swa(model_));
-    std::vector<bool>::reference is_windowed = must_be_windowed_[layer_], is_full = must_be_full_[layer_];
+    std::vector<bool>::reference is_windowed = must_be_windowed_[index], is_full = must_be_full_[index];
     // Layers that share a mask share their cells.
     if (const auto checked = checked_masks_.find(&mask); checked != checked_masks_.end()) {
-        const int other = checked->second;
+        const size_t other = checked->second;
         is_windowed = is_windowed || must_be_windowed_[other];
         is_full = is_full || must_be_full_[other];
-        check_is(position_of_cell_[layer_] == position_of_cell_[other], "layers with one mask have their tokens in different cells");
+        check_is(position_of_cell_[index] == position_of_cell_[other], "layers with one mask have their tokens in different cells");
         layer.window = is_windowed ? n_swa : 0;
         return;
     }
-    checked_masks_[&mask] = layer_;
+    checked_masks_[&mask] = index;
     std::vector<float> row(mask.ne[0]);
     const HostBytes bytes(&mask);
-    const std::vector<int32_t> &positions = position_of_cell_[layer_];
+    const std::vector<int32_t> &positions = position_of_cell_[index];
     for (size_t token = 0; token < n_new_; token++) {
         widen(mask.type, bytes.at(token * mask.nb[1]), row.size(), row.data());
         const int64_t position = static_cast<int64_t>(recording_.n_tokens + token);

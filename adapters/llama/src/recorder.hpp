@@ -67,6 +67,7 @@ private:
     bool ask(const ggml_tensor *node);
     void computed(const ggml_tensor *node);
     bool wants(const ggml_tensor *node);
+    bool multiplies_queries(const ggml_tensor *node) const;
     bool may_be_added(const ggml_tensor *node) const;
 
     void begin_layer(const AttentionNodes &attention);
@@ -74,7 +75,8 @@ private:
     void end_graph();
     void read_weights(LayerRecord &layer, const Block &block);
     void read_heads(LayerRecord &layer, const AttentionNodes &attention);
-    void check_mask(LayerRecord &layer, const AttentionNodes &attention);
+    void check_mask(size_t layer, const AttentionNodes &attention);
+    const std::vector<int64_t> &place_tokens(size_t layer, const AttentionNodes &attention);
     const Copy &copy_of(const ggml_tensor *node, Plan &plan);
     void add_rows(Rows &rows, const Copy &copy, const std::vector<int64_t> *positions);
     void forget_graph();
@@ -91,13 +93,15 @@ private:
     bool is_following_plan_ = false;
     bool is_last_complete_ = false;
     AttentionNodes attention_{};
+    // Queries, `[pos, head, d]`, that may be overwritten before attention is computed.
+    std::vector<float> queries_;
     const ggml_tensor *resid_pre_ = nullptr;
     std::unordered_map<const ggml_tensor *, Copy> copies_;
     // Of each cache, which cells the batch is written to; and of each list of cells, what it says.
     std::unordered_map<const ggml_tensor *, const ggml_tensor *> written_;
     std::unordered_map<const ggml_tensor *, std::vector<int64_t>> cells_;
     // The first layer with each mask.
-    std::unordered_map<const ggml_tensor *, int> checked_masks_;
+    std::unordered_map<const ggml_tensor *, size_t> checked_masks_;
 
     // Of each layer.
     std::vector<Plan> plans_;

@@ -104,6 +104,7 @@ std::map<std::string, std::string> metadata_of(const Recording &recording, const
         {"parallel", first.is_parallel ? "true" : "false"},
         {"window", list<size_t>(windows, [](const size_t &window) { return std::to_string(window); })},
         {"tokens", list<std::string>(facts.tokens, json_string)},
+        {"token_ids", list<int32_t>(facts.token_ids, [](const int32_t &id) { return std::to_string(id); })},
     };
     if (!first.slopes.empty()) {
         metadata["slopes"] = numbers(first.slopes);

@@ -3,6 +3,7 @@
 
 #include "recording.hpp"
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@ struct Facts {
     std::string model;
     std::string prompt;
     std::vector<std::string> tokens;
+    std::vector<int32_t> token_ids;
     // What comes next after the last token, with its log-probability, the most likely first.
     std::vector<std::pair<std::string, double>> next_tokens;
 };
