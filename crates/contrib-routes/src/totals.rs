@@ -82,6 +82,12 @@ impl Totals {
         }
     }
 
+    /// The number of heads of a layer.
+    #[must_use]
+    pub fn n_heads(&self) -> usize {
+        self.n_heads
+    }
+
     /// What each head brings, `[layer, head]`: the sum of the flows of its edges. `None` where heads are summed.
     #[must_use]
     pub fn heads(&self) -> Option<&[f64]> {

@@ -4,8 +4,10 @@ use super::Recording;
 use super::check::Extents;
 use super::layer::{Attends, Attention, Layer, Moves, Scores};
 use super::metadata::Facts;
+use super::name::Name;
+use crate::allocate::expect_available;
 use crate::error::Error;
-use contrib_core::{ANY, DType, Tensor};
+use contrib_core::{Argument, Cause, DType, Tensor};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use std::collections::HashMap;
@@ -13,6 +15,13 @@ use std::path::Path;
 
 /// The bytes before the header of a safetensors file, which say how long that is.
 const BYTES_BEFORE_HEADER: usize = 8;
+
+/// The longest header that is read.
+const MAX_HEADER: usize = 100_000_000;
+
+/// Bytes of memory that reading a byte of the header takes at most: a number in a list has two bytes there, and 32 in a buffer
+/// that is copied to one of twice its size when it is full.
+const BYTES_OF_HEADER_BYTE: usize = 64;
 
 /// A recording in a safetensors file. The file is mapped into memory: of one that is larger than memory, only what a layer
 /// needs is read.
@@ -38,6 +47,8 @@ const BYTES_BEFORE_HEADER: usize = 8;
 /// | `n_layers` | needed |
 /// | `n_heads`, `n_kv_heads`, `d_model` | have to agree with the tensors |
 /// | `tokens` | a JSON list of strings, one for each position |
+/// | `next_tokens` | what the model predicts: a JSON list of pairs of a string and its probability, the likeliest first |
+/// | `model`, `prompt` | the name of the model, and the text that the tokens were made of |
 /// | `scale` | of scores; `1 / sqrt(d_head)` where it is missing |
 /// | `soft_cap` | of scores; 0 is none |
 /// | `causal` | `true` (the default) or `false` |
@@ -58,17 +69,28 @@ pub struct File {
 impl File {
     /// Opens a file, and checks everything about it but the numbers.
     ///
+    /// What reads the header, [`safetensors`] and [`serde_json`], ends the process where it has no memory. So this function asks
+    /// for 64 bytes for each byte of the header before, more than they need, and gives them back: where they are not to be had,
+    /// that is an error. Only a process whose memory is used up by others in the meantime ends. After this function, no lack of
+    /// memory ends the process.
+    ///
     /// The file must not change for as long as the recording exists. One that is made shorter meanwhile ends the process, as
     /// with every memory map.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Header`], [`Error::Metadata`], [`Error::Missing`], [`Error::Shape`],
-    /// [`Error::ElementType`], [`Error::Misaligned`], [`Error::Heads`], [`Error::Number`], [`Error::TooLarge`].
+    /// [`Error::ElementType`], [`Error::Misaligned`], [`Error::Heads`], [`Error::Number`], [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let file = std::fs::File::open(path)?;
         // SAFETY: the map is only read, and as bytes and floating-point numbers, for which all bits are valid. That the file
         // does not change while it is mapped is a condition of this function that its users are told.
         let map = unsafe { Mmap::map(&file)? };
+        if let Some((len, rest)) = map.split_first_chunk::<BYTES_BEFORE_HEADER>() {
+            // A header that is longer than the file is not read.
+            let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX).min(rest.len());
+            expect_available(len.min(MAX_HEADER).saturating_mul(BYTES_OF_HEADER_BYTE))?;
+        }
         let (header_len, header) =
             SafeTensors::read_metadata(&map).map_err(|error| Error::Header(error.to_string()))?;
         let none = HashMap::new();
@@ -76,7 +98,7 @@ impl File {
         let extents = Extents { layers: facts.n_layers, positions: 0, heads: 0 };
         let start = BYTES_BEFORE_HEADER + header_len;
         let mut file = File { map, start, header, facts, extents, is_by_pattern: true };
-        file.is_by_pattern = file.tensor("pattern.0")?.is_some();
+        file.is_by_pattern = file.tensor(Argument::of_layer(0, "pattern"))?.is_some();
         file.measure()?;
         file.check()?;
         Ok(file)
@@ -101,6 +123,11 @@ impl File {
         self.facts.tokens.as_deref()
     }
 
+    /// The tokens that may follow the prompt and their probabilities.
+    pub(crate) fn next_tokens(&self) -> &[(String, f64)] {
+        &self.facts.next_tokens
+    }
+
     /// A metadatum, as it is in the file.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
@@ -110,11 +137,11 @@ impl File {
     /// Finds out how many positions and heads there are.
     fn measure(&mut self) -> Result<(), Error> {
         let extent = |tensor: Tensor<'_>, axis: usize| tensor.shape().get(axis).copied().unwrap_or_default();
-        let positions = extent(self.needed("resid_pre.0")?, 0);
+        let positions = extent(self.needed(Argument::of_layer(0, "resid_pre"))?, 0);
         let heads = if self.is_by_pattern {
-            extent(self.needed("pattern.0")?, 0)
+            extent(self.needed(Argument::of_layer(0, "pattern"))?, 0)
         } else {
-            extent(self.needed("queries.0")?, 1)
+            extent(self.needed(Argument::of_layer(0, "queries"))?, 1)
         };
         self.extents = Extents { positions, heads, ..self.extents };
         self.extents.check()
@@ -143,11 +170,10 @@ impl File {
 
     /// The tensors of a layer, whatever their shapes are.
     fn tensors(&self, index: usize) -> Result<Layer<'_>, Error> {
-        let name = |tensor: &str| format!("{tensor}.{index}");
-        let needed = |tensor: &str| self.needed(&name(tensor));
-        let given = |tensor: &str| self.tensor(&name(tensor));
+        let needed = |tensor| self.needed(Argument::of_layer(index, tensor));
+        let given = |tensor| self.tensor(Argument::of_layer(index, tensor));
         let is_last = index + 1 == self.extents.layers;
-        let after = if is_last { "resid_post".to_string() } else { format!("resid_pre.{}", index + 1) };
+        let after = if is_last { Argument::named("resid_post") } else { Argument::of_layer(index + 1, "resid_pre") };
         let attends = if self.is_by_pattern {
             Attends::Pattern(needed("pattern")?)
         } else {
@@ -170,7 +196,7 @@ impl File {
         Ok(Layer {
             resid_pre: needed("resid_pre")?,
             resid_mid: if self.facts.parallel { None } else { Some(needed("resid_mid")?) },
-            resid_post: self.needed(&after)?,
+            resid_post: self.needed(after)?,
             attention: Attention { attends, moves, scale: given("attn_scale")?, bias: given("attn_bias")? },
             mlp_out: needed("mlp_out")?,
             mlp_bias: given("mlp_bias")?,
@@ -178,23 +204,22 @@ impl File {
     }
 
     /// The tensor with this name; an error where there is none.
-    fn needed(&self, name: &str) -> Result<Tensor<'_>, Error> {
-        self.tensor(name)?.ok_or_else(|| Error::Missing { tensor: name.to_string() })
+    fn needed(&self, name: Argument) -> Result<Tensor<'_>, Error> {
+        self.tensor(name)?.ok_or(Error::Missing { tensor: name })
     }
 
     /// The tensor with this name, where there is one.
-    fn tensor(&self, name: &str) -> Result<Option<Tensor<'_>>, Error> {
-        self.header.info(name).map(|info| self.view(name, info)).transpose()
+    fn tensor(&self, name: Argument) -> Result<Option<Tensor<'_>>, Error> {
+        self.header.info(Name::new(name).text()).map(|info| self.view(name, info)).transpose()
     }
 
-    fn view(&self, name: &str, info: &TensorInfo) -> Result<Tensor<'_>, Error> {
-        let tensor = || name.to_string();
+    fn view(&self, name: Argument, info: &TensorInfo) -> Result<Tensor<'_>, Error> {
         let dtype = match info.dtype {
             Dtype::F32 => DType::F32,
             Dtype::F64 => DType::F64,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::Bf16,
-            other => return Err(Error::ElementType { tensor: tensor(), got: format!("{other:?}") }),
+            other => return Err(Error::ElementType { tensor: name, got: format!("{other:?}") }),
         };
         let (begin, end) = info.data_offsets;
         let out_of_file = || Error::Header(format!("{name} is not in the file"));
@@ -206,14 +231,8 @@ impl File {
         // SAFETY: `bytes` has as many elements as the shape, row-major, and stays borrowed for as long as the view.
         let view = unsafe { Tensor::from_raw_parts(bytes.as_ptr().cast(), dtype, &info.shape, None) };
         view.map_err(|error| match error.cause() {
-            contrib_core::Cause::Misaligned { dtype } => Error::Misaligned { tensor: tensor(), dtype: *dtype },
-            contrib_core::Cause::NdimOutOfRange { .. } => Error::Shape {
-                tensor: tensor(),
-                expected: vec![ANY; 3],
-                got: info.shape.clone(),
-                like: "a recording".to_string(),
-            },
-            _ => Error::Core(error),
+            Cause::Misaligned { dtype } => Error::Misaligned { tensor: name, dtype: *dtype },
+            cause => Error::Core(contrib_core::Error::new(name, *cause)),
         })
     }
 }
@@ -235,6 +254,25 @@ fn agrees(key: &'static str, said: Option<usize>, found: Option<usize>, layer: u
 }
 
 impl Recording for File {
+    fn n_layers(&self) -> usize {
+        self.extents.layers
+    }
+
+    fn n_pos(&self) -> usize {
+        self.extents.positions
+    }
+
+    fn n_heads(&self) -> usize {
+        self.extents.heads
+    }
+
+    fn layer(&mut self, index: usize) -> Result<Layer<'_>, Error> {
+        self.tensors(index)
+    }
+}
+
+/// One file for any number of threads at the same time.
+impl Recording for &File {
     fn n_layers(&self) -> usize {
         self.extents.layers
     }

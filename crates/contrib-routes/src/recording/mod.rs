@@ -5,6 +5,7 @@ mod file;
 mod layer;
 mod memory;
 mod metadata;
+mod name;
 
 pub use file::File;
 pub use layer::{Attends, Attention, Layer, Moves, Scores};
