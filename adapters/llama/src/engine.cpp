@@ -34,19 +34,19 @@ Error engine_error(const std::string &what) {
     return Error(reason.empty() ? what : what + ": " + reason);
 }
 
-void show(const char *what, double fraction) {
-    std::fprintf(stderr, "\r%s %3.0f %%%s", what, 100.0 * fraction, fraction >= 1.0 ? "\r\033[K" : "");
-    std::fflush(stderr);
-}
-
 bool on_loading(float fraction, void *shows_progress) {
     if (*static_cast<bool *>(shows_progress)) {
-        show("loading", fraction);
+        show_progress("loading", fraction);
     }
     return !is_interrupted;
 }
 
 }  // namespace
+
+void show_progress(const char *what, double fraction) {
+    std::fprintf(stderr, "\r%s %3.0f %%%s", what, 100.0 * fraction, fraction >= 1.0 ? "\r\033[K" : "");
+    std::fflush(stderr);
+}
 
 void capture_log() { llama_log_set(keep_errors, nullptr); }
 
@@ -137,8 +137,8 @@ std::string piece_of(const llama_model *model, llama_token token) {
     return piece;
 }
 
-void read_tokens(llama_context *context, Recorder &recorder, const std::vector<llama_token> &tokens, size_t first,
-                 const std::vector<size_t> &wanted, bool shows_progress) {
+void read_tokens(llama_context *context, Recorder &recorder, const std::vector<llama_token> &tokens, size_t first, size_t target,
+                 const std::function<void(int)> &on_target, bool shows_progress) {
     const size_t n_batch = llama_n_ubatch(context);
     llama_batch batch = llama_batch_init(static_cast<int32_t>(n_batch), 0, 1);
     const std::unique_ptr<llama_batch, void (*)(llama_batch *)> guard(&batch, [](llama_batch *each) { llama_batch_free(*each); });
@@ -151,14 +151,17 @@ void read_tokens(llama_context *context, Recorder &recorder, const std::vector<l
             batch.pos[at] = static_cast<llama_pos>(position);
             batch.n_seq_id[at] = 1;
             batch.seq_id[at][0] = 0;
-            batch.logits[at] = i + 1 == tokens.size() || std::binary_search(wanted.begin(), wanted.end(), position);
+            batch.logits[at] = i + 1 == tokens.size() || position == target;
         }
         decode(context, batch, recorder);
         if (is_interrupted) {
             throw Error("stopped");
         }
+        if (target >= first + begin && target < first + end) {
+            on_target(static_cast<int>(target - first - begin));
+        }
         if (shows_progress && tokens.size() > n_batch) {
-            show("reading", static_cast<double>(end) / tokens.size());
+            show_progress("reading", static_cast<double>(end) / tokens.size());
         }
     }
 }

@@ -6,6 +6,7 @@
 #include <llama.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ extern std::atomic<bool> is_interrupted;
 
 // Sends the engine's messages to a list of its last errors instead of the terminal.
 void capture_log();
+
+// A line on the terminal that is overwritten by the next, and goes when all is done.
+void show_progress(const char *what, double fraction);
 
 struct ModelDeleter {
     void operator()(llama_model *model) const { llama_model_free(model); }
@@ -54,10 +58,11 @@ std::vector<llama_token> tokenise(const llama_model *model, const std::string &t
 // The text of a token; bytes that are no UTF-8 are kept.
 std::string piece_of(const llama_model *model, llama_token token);
 
-// Reads tokens into the context, `wanted` of them (positions in the whole text, in order) with logits; the last always. `first` is
-// the position of the first. Shows progress where asked to.
-void read_tokens(llama_context *context, Recorder &recorder, const std::vector<llama_token> &tokens, size_t first,
-                 const std::vector<size_t> &wanted, bool shows_progress);
+// Reads tokens into the context, of which `first` is the position of the first. What comes after `target`, one of them, and the
+// last is predicted; `on_target` is called when the engine has the logits of `target`, with its number in the batch. Shows
+// progress where asked to.
+void read_tokens(llama_context *context, Recorder &recorder, const std::vector<llama_token> &tokens, size_t first, size_t target,
+                 const std::function<void(int)> &on_target, bool shows_progress);
 
 // The last errors of the engine, one after the other; empty where there are none.
 std::string last_engine_errors();

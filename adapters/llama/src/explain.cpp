@@ -3,6 +3,7 @@
 #include "engine.hpp"
 #include "error.hpp"
 #include "options.hpp"
+#include "routes.hpp"
 #include "safetensors.hpp"
 
 #include <ggml-cpu.h>
@@ -12,6 +13,7 @@
 #include <csignal>
 #include <cstdio>
 #include <numeric>
+#include <tuple>
 #include <unistd.h>
 
 namespace {
@@ -57,7 +59,12 @@ class Explanation {
 public:
     explicit Explanation(const Options &options)
         : options_(options), shows_progress_(isatty(STDERR_FILENO)), model_(load_model(options.model, shows_progress_)),
-          recorder_(model_.get()), pool_(make_threadpool(options.n_threads)) {
+          recorder_(model_.get()), pool_(make_threadpool(options.n_threads)),
+          finder_(recorder_.recording(), static_cast<size_t>(options.n_threads)) {
+        char description[128] = "";
+        llama_model_desc(model_.get(), description, sizeof(description));
+        texts_.model = description;
+        texts_.prompt = options.prompt;
         tokens_ = tokenise(model_.get(), options.prompt);
         const size_t needed = tokens_.size() + options.n_generate, trained = llama_model_n_ctx_train(model_.get());
         const size_t n_ctx = options.n_ctx ? options.n_ctx : needed;
@@ -81,64 +88,82 @@ public:
     void run() {
         const size_t last = tokens_.size() - 1;
         const size_t target = options_.target.value_or(last);
-        read_tokens(context_.get(), recorder_, tokens_, 0, {target}, shows_progress_);
+        std::vector<std::pair<std::string, double>> of_target;
+        const auto on_target = [&](int row) { of_target = predict(row).second; };
+        read_tokens(context_.get(), recorder_, tokens_, 0, target, on_target, shows_progress_);
+        for (llama_token token : tokens_) {
+            texts_.tokens.push_back(piece_of(model_.get(), token));
+        }
         print_tokens();
-        // The target's logits are those of its row in its batch; the last batch is all that the engine still has.
-        const size_t begin = last / options_.n_ubatch * options_.n_ubatch;
-        if (target >= begin) {
-            print_predictions(target, static_cast<int>(target - begin));
-        }
-        llama_token next = predictions(context_.get(), -1, 1)[0].first;
+        explain(target, of_target, false);
+        std::tie(next_, texts_.next_tokens) = predict(-1);
         const llama_vocab *vocab = llama_model_get_vocab(model_.get());
-        for (size_t i = 0; i < options_.n_generate && !llama_vocab_is_eog(vocab, next); i++) {
-            read_tokens(context_.get(), recorder_, {next}, tokens_.size(), {}, false);
-            tokens_.push_back(next);
-            print_predictions(tokens_.size() - 1, -1);
-            next = predictions(context_.get(), -1, 1)[0].first;
+        for (size_t i = 0; i < options_.n_generate && !llama_vocab_is_eog(vocab, next_); i++) {
+            const size_t position = tokens_.size();
+            tokens_.push_back(next_);
+            texts_.tokens.push_back(piece_of(model_.get(), next_));
+            read_tokens(context_.get(), recorder_, {next_}, position, position, [](int) {}, false);
+            std::tie(next_, texts_.next_tokens) = predict(-1);
+            explain(position, texts_.next_tokens, true);
         }
-        std::printf("recorded %zu bytes a token and layer\n", recorder_.recording().bytes_per_token_and_layer());
-        if (!options_.record.empty()) {
-            record();
-        }
+        write();
     }
 
 private:
-    std::string piece(llama_token token) const { return json_string(piece_of(model_.get(), token)); }
-
     void print_tokens() const {
         std::printf("%zu tokens:", tokens_.size());
-        for (llama_token token : tokens_) {
-            std::printf(" %s", piece(token).c_str());
+        for (size_t i = 0; i < tokens_.size(); i++) {
+            std::printf(" %zu %s", i, json_string(texts_.tokens[i]).c_str());
         }
         std::printf("\n");
     }
 
-    void print_predictions(size_t position, int row) {
-        std::printf("after token %zu, %s:", position, piece(tokens_[position]).c_str());
-        for (const auto &[token, log_probability] : predictions(context_.get(), row, N_PREDICTIONS)) {
-            std::printf("  %s %.1f %%", piece(token).c_str(), 100.0 * std::exp(log_probability));
+    // The most likely next token, and the text and probability of some: after row `row` of the last batch, -1 being its last.
+    std::pair<llama_token, std::vector<std::pair<std::string, double>>> predict(int row) const {
+        const auto best = predictions(context_.get(), row, N_PREDICTIONS);
+        std::vector<std::pair<std::string, double>> texts;
+        for (const auto &[token, log_probability] : best) {
+            texts.emplace_back(piece_of(model_.get(), token), std::exp(log_probability));
+        }
+        return {best[0].first, texts};
+    }
+
+    void explain(size_t target, const std::vector<std::pair<std::string, double>> &predicted, bool in_short) {
+        std::printf("\nafter token %zu %s:", target, json_string(texts_.tokens[target]).c_str());
+        for (const auto &[token, probability] : predicted) {
+            std::printf("  %s %.1f %%", json_string(token).c_str(), 100.0 * probability);
         }
         std::printf("\n");
+        // The engine's threads would wait for work as busily as ours do it.
+        ggml_threadpool_pause(pool_.get());
+        routes_ = finder_.find(target, options_.threshold, [&](double done) {
+            if (shows_progress_ && !in_short) {
+                show_progress("calculating", done);
+            }
+            return !is_interrupted;
+        });
+        ggml_threadpool_resume(pool_.get());
+        print_routes(*routes_, texts_, in_short);
         std::fflush(stdout);
     }
 
-    void record() {
-        Facts facts;
-        char description[128] = "";
-        llama_model_desc(model_.get(), description, sizeof(description));
-        facts.model = description;
-        facts.prompt = options_.prompt;
-        facts.token_ids.assign(tokens_.begin(), tokens_.end());
-        for (llama_token token : tokens_) {
-            facts.tokens.push_back(piece_of(model_.get(), token));
+    void write() {
+        const Recording &recording = recorder_.recording();
+        std::printf("\nrecorded: %zu tokens, %zu bytes a token and layer; the engine's rounding is at most %.2g of what attention adds\n",
+                    recording.n_tokens, recording.bytes_per_token_and_layer(), finder_.largest_rounding());
+        if (!options_.html.empty()) {
+            write_routes(options_.html, CONTRIB_FORMAT_HTML, *routes_, texts_);
+            std::printf("%s: a page to explore the routes\n", options_.html.c_str());
         }
-        for (const auto &[token, log_probability] : predictions(context_.get(), -1, N_PREDICTIONS)) {
-            facts.next_tokens.emplace_back(piece_of(model_.get(), token), log_probability);
+        if (!options_.json.empty()) {
+            write_routes(options_.json, CONTRIB_FORMAT_JSON, *routes_, texts_);
         }
-        ggml_threadpool_pause(pool_.get());
-        const double rounding = write_safetensors(options_.record, recorder_.recording(), facts, options_.n_threads);
-        ggml_threadpool_resume(pool_.get());
-        std::printf("%s: written; the engine's rounding is at most %.2g of what attention adds\n", options_.record.c_str(), rounding);
+        if (!options_.record.empty()) {
+            ggml_threadpool_pause(pool_.get());
+            write_safetensors(options_.record, recorder_.recording(), texts_, {tokens_.begin(), tokens_.end()},
+                              static_cast<size_t>(options_.n_threads));
+            ggml_threadpool_resume(pool_.get());
+        }
     }
 
     Options options_;
@@ -148,7 +173,11 @@ private:
     Recorder recorder_;
     Threadpool pool_;
     Context context_;
+    RouteFinder finder_;
+    Routes routes_;
     std::vector<llama_token> tokens_;
+    Texts texts_;
+    llama_token next_ = 0;
 };
 
 }  // namespace

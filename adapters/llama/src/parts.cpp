@@ -205,7 +205,7 @@ void check_layer(const Recording &recording, size_t index, size_t first, size_t 
         return;
     }
     const size_t position = last - 1;
-    const float *engine = layer.heads_out.floats(position);
+    const float *engine = layer.heads_out.floats(position - first);
     const std::vector<float> heads = heads_at(layer, position);
     const double off = distance(engine, heads.data(), heads.size());
     const double size = norm(engine, heads.size());
@@ -226,49 +226,50 @@ void check_layer(const Recording &recording, size_t index, size_t first, size_t 
     }
 }
 
-std::vector<float> rest_of_attention(const Recording &recording, size_t index, size_t n_threads) {
+std::vector<float> rest_of_attention(const Recording &recording, size_t index, const std::vector<size_t> &positions,
+                                     size_t n_threads) {
     const LayerRecord &layer = recording.layers[index];
-    const size_t n = recording.n_tokens, d_model = recording.d_model;
-    std::vector<float> rest(n * d_model);
-    const Heads heads(layer, n);
+    const size_t d_model = recording.d_model;
+    std::vector<float> rest(positions.size() * d_model);
+    if (positions.empty()) {
+        return rest;
+    }
+    const Heads heads(layer, *std::max_element(positions.begin(), positions.end()) + 1);
     // Later positions see more: threads take turns.
-    const auto positions = [&](size_t thread) {
+    const auto work = [&](size_t thread) {
         std::vector<float> out(layer.heads_out.width);
-        for (size_t position = thread; position < n; position += n_threads) {
-            heads.at(position, out.data());
-            const std::vector<float> written = written_at(layer, position, out.data(), d_model);
-            const std::vector<float> added = attention_at(recording, index, position);
-            for (size_t i = 0; i < d_model; i++) {
-                rest[position * d_model + i] = added[i] - written[i];
+        for (size_t i = thread; i < positions.size(); i += n_threads) {
+            heads.at(positions[i], out.data());
+            const std::vector<float> written = written_at(layer, positions[i], out.data(), d_model);
+            const std::vector<float> added = attention_at(recording, index, positions[i]);
+            for (size_t j = 0; j < d_model; j++) {
+                rest[i * d_model + j] = added[j] - written[j];
             }
         }
     };
     std::vector<std::thread> threads;
-    for (size_t thread = 1; thread < n_threads; thread++) {
-        threads.emplace_back(positions, thread);
+    for (size_t thread = 1; thread < std::min(n_threads, positions.size()); thread++) {
+        threads.emplace_back(work, thread);
     }
-    positions(0);
+    work(0);
+    for (size_t thread = threads.size() + 1; thread < n_threads; thread++) {
+        work(thread);
+    }
     for (std::thread &thread : threads) {
         thread.join();
     }
     return rest;
 }
 
-double largest_rounding(const Recording &recording, size_t index, const std::vector<float> &rest) {
+double rounding_at(const Recording &recording, size_t index, size_t position, const float *rest) {
     const LayerRecord &layer = recording.layers[index];
-    double largest = 0.0;
-    for (size_t position = 0; position < recording.n_tokens; position++) {
-        const float factor = layer.inverse_rms.width ? *layer.inverse_rms.floats(position) : 1.0f;
-        std::vector<float> rounding(rest.begin() + position * recording.d_model,
-                                    rest.begin() + (position + 1) * recording.d_model);
-        for (size_t i = 0; i < layer.attention_bias.size(); i++) {
-            rounding[i] -= factor * layer.attention_bias[i];
-        }
-        const std::vector<float> added = attention_at(recording, index, position);
-        const double fraction = norm(rounding.data(), rounding.size()) / norm(added.data(), added.size());
-        largest = fraction > largest ? fraction : largest;
+    const float factor = layer.inverse_rms.width ? *layer.inverse_rms.floats(position) : 1.0f;
+    std::vector<float> rounding(rest, rest + recording.d_model);
+    for (size_t i = 0; i < layer.attention_bias.size(); i++) {
+        rounding[i] -= factor * layer.attention_bias[i];
     }
-    return largest;
+    const std::vector<float> added = attention_at(recording, index, position);
+    return norm(rounding.data(), rounding.size()) / norm(added.data(), added.size());
 }
 
 }  // namespace contrib_llama

@@ -87,8 +87,9 @@ Recorder::Recorder(const llama_model *model) : model_(model) {
     plans_.resize(n_layers);
     position_of_cell_.resize(n_layers);
     has_weights_.resize(n_layers);
-    must_be_windowed_.resize(n_layers);
-    must_be_full_.resize(n_layers);
+    seen_.is_windowed.resize(n_layers);
+    seen_.is_full.resize(n_layers);
+    seen_before_ = seen_;
 }
 
 Recorder::~Recorder() = default;
@@ -101,7 +102,7 @@ void Recorder::attach(llama_context_params &params) {
 void Recorder::reserve(size_t n_tokens) {
     for (LayerRecord &layer : recording_.layers) {
         for (Rows *rows : layer.rows()) {
-            rows->reserve(n_tokens);
+            rows->n_expected = rows == &layer.heads_out ? 0 : n_tokens;
         }
     }
 }
@@ -132,6 +133,7 @@ void Recorder::finish() {
     }
     const std::string failure = failure_.empty() ? "the engine stopped in the middle of a batch" : failure_;
     failure_.clear();
+    seen_ = seen_before_;
     forget_graph();
     truncate(recording_.n_tokens);
     throw Error(failure);
@@ -374,12 +376,12 @@ void Recorder::check_mask(size_t index, const AttentionNodes &attention) {
     place_tokens(index, attention);
     LayerRecord &layer = recording_.layers[index];
     const size_t n_swa = std::max(0, llama_model_n_swa(model_));
-    std::vector<bool>::reference is_windowed = must_be_windowed_[index], is_full = must_be_full_[index];
+    std::vector<bool>::reference is_windowed = seen_.is_windowed[index], is_full = seen_.is_full[index];
     // Layers that share a mask share their cells.
     if (const auto checked = checked_masks_.find(&mask); checked != checked_masks_.end()) {
         const size_t other = checked->second;
-        is_windowed = is_windowed || must_be_windowed_[other];
-        is_full = is_full || must_be_full_[other];
+        is_windowed = is_windowed || seen_.is_windowed[other];
+        is_full = is_full || seen_.is_full[other];
         check_is(position_of_cell_[index] == position_of_cell_[other], "layers with one mask have their tokens in different cells");
         layer.window = is_windowed ? n_swa : 0;
         return;
@@ -550,6 +552,10 @@ void Recorder::read_weights(LayerRecord &layer, const Block &block) {
 
 void Recorder::end_graph() {
     recording_.n_tokens += n_new_;
+    seen_before_ = seen_;
+    for (LayerRecord &layer : recording_.layers) {
+        layer.heads_out.truncate(0);
+    }
     graphs_since_check_ = (graphs_since_check_ + 1) % CHECK_EVERY;
     forget_graph();
 }

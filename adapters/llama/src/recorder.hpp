@@ -32,7 +32,7 @@ public:
     // Sets the callback of a context that is about to be made. One recorder is for one context.
     void attach(llama_context_params &params);
 
-    // Makes room for so many tokens.
+    // Memory for so many tokens is taken at once, when the first comes.
     void reserve(size_t n_tokens);
 
     // After llama_decode(): throws Error where something could not be recorded.
@@ -107,8 +107,14 @@ private:
     std::vector<Plan> plans_;
     std::vector<std::vector<int32_t>> position_of_cell_;
     std::vector<bool> has_weights_;
-    std::vector<bool> must_be_windowed_;
-    std::vector<bool> must_be_full_;
+    // What its tokens were seen to see: not all before them, or more than a window.
+    struct Seen {
+        std::vector<bool> is_windowed;
+        std::vector<bool> is_full;
+    };
+    Seen seen_;
+    // The same before the graph that is being computed.
+    Seen seen_before_;
     size_t graphs_since_check_ = 0;
 };
 

@@ -6,6 +6,7 @@ namespace contrib_llama {
 
 uint8_t *Rows::grow(size_t n) {
     const size_t before = bytes.size();
+    bytes.reserve(n_expected * row_bytes());
     bytes.resize(before + n * row_bytes());
     return bytes.data() + before;
 }
@@ -15,8 +16,6 @@ void Rows::truncate(size_t n) {
         bytes.resize(n * row_bytes());
     }
 }
-
-void Rows::reserve(size_t n) { bytes.reserve(n * row_bytes()); }
 
 void Rows::widen_row(size_t row, float *to) const { widen(type, bytes.data() + row * row_bytes(), width, to); }
 
@@ -30,6 +29,7 @@ void Recording::truncate(size_t n) {
         for (Rows *rows : layer.rows()) {
             rows->truncate(n_tokens);
         }
+        layer.heads_out.truncate(0);
     }
 }
 
@@ -41,7 +41,7 @@ size_t Recording::bytes_per_token_and_layer() const {
     size_t bytes = 0;
     for (const LayerRecord &layer : layers) {
         for (const Rows *rows : const_cast<LayerRecord &>(layer).rows()) {
-            bytes += rows->row_bytes();
+            bytes += rows == &layer.heads_out ? 0 : rows->row_bytes();
         }
     }
     return layers.empty() ? 0 : bytes / layers.size();

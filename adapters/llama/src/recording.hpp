@@ -14,13 +14,14 @@ namespace contrib_llama {
 struct Rows {
     ggml_type type = GGML_TYPE_F32;
     size_t width = 0;
+    // For how many rows memory is taken at once.
+    size_t n_expected = 0;
     std::vector<uint8_t> bytes;
 
     size_t row_bytes() const { return width * ggml_type_size(type); }
     // Adds `n` rows of zeros; gives where they begin.
     uint8_t *grow(size_t n);
     void truncate(size_t n);
-    void reserve(size_t n);
     const float *floats(size_t row) const { return reinterpret_cast<const float *>(bytes.data()) + row * width; }
     // A row as float32, whatever the type.
     void widen_row(size_t row, float *to) const;
@@ -37,7 +38,7 @@ struct LayerRecord {
     Rows mlp_out;
     // `[pos, d_model]`: of the last layer alone.
     Rows resid_post;
-    // `[pos, head, d_value]`: what heads made of the values, as the engine has it.
+    // `[pos, head, d_value]`: what heads made of the values, as the engine has it; of the batch that is being recorded alone.
     Rows heads_out;
     // `[pos, head, d]`, as they are multiplied.
     Rows queries;
@@ -82,7 +83,7 @@ struct Recording {
     void truncate(size_t n);
     // The stream after a layer.
     const Rows &resid_post(size_t layer) const;
-    // Bytes for each token and layer.
+    // Bytes that are kept for each token and layer.
     size_t bytes_per_token_and_layer() const;
 };
 

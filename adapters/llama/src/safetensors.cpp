@@ -3,11 +3,11 @@
 #include "error.hpp"
 #include "parts.hpp"
 
-#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
+#include <numeric>
 
 namespace contrib_llama {
 
@@ -21,7 +21,7 @@ struct Entry {
     const char *dtype;
     std::vector<size_t> shape;
     size_t n_bytes;
-    // Where its bytes are; null: zeros of what is calculated when it is their turn.
+    // Where its bytes are; null: what the rest of a layer's attention is, calculated when it is written.
     const void *bytes;
     int rest_of_layer;
 };
@@ -64,7 +64,6 @@ std::vector<Entry> entries_of(const Recording &recording) {
         add(entries, "queries" + suffix, layer.queries, n, {layer.n_heads, layer.d()});
         add(entries, "keys" + suffix, layer.keys, n, {layer.n_kv_heads, layer.d()});
         add(entries, "values" + suffix, layer.values, n, {layer.n_kv_heads, layer.d_value()});
-        add(entries, "heads_out" + suffix, layer.heads_out, n, {layer.n_heads, layer.d_value()});
         entries.push_back({"w_o" + suffix, "F32", {layer.n_heads, layer.d_value(), d_model}, layer.w_o.size() * sizeof(float),
                            layer.w_o.data(), -1});
         entries.push_back({"attn_bias" + suffix, "F32", {n, d_model}, n * d_model * sizeof(float), nullptr, static_cast<int>(i)});
@@ -79,7 +78,8 @@ std::vector<Entry> entries_of(const Recording &recording) {
     return entries;
 }
 
-std::map<std::string, std::string> metadata_of(const Recording &recording, const Facts &facts) {
+std::map<std::string, std::string> metadata_of(const Recording &recording, const Texts &texts,
+                                               const std::vector<int32_t> &token_ids) {
     const LayerRecord &first = recording.layers.front();
     std::vector<size_t> windows;
     std::vector<std::vector<float>> sinks;
@@ -92,8 +92,8 @@ std::map<std::string, std::string> metadata_of(const Recording &recording, const
         sinks.push_back(layer.sinks);
     }
     std::map<std::string, std::string> metadata{
-        {"model", facts.model},
-        {"prompt", facts.prompt},
+        {"model", texts.model},
+        {"prompt", texts.prompt},
         {"n_layers", std::to_string(recording.layers.size())},
         {"n_heads", std::to_string(first.n_heads)},
         {"n_kv_heads", std::to_string(first.n_kv_heads)},
@@ -103,8 +103,8 @@ std::map<std::string, std::string> metadata_of(const Recording &recording, const
         {"soft_cap", number(first.soft_cap)},
         {"parallel", first.is_parallel ? "true" : "false"},
         {"window", list<size_t>(windows, [](const size_t &window) { return std::to_string(window); })},
-        {"tokens", list<std::string>(facts.tokens, json_string)},
-        {"token_ids", list<int32_t>(facts.token_ids, [](const int32_t &id) { return std::to_string(id); })},
+        {"tokens", list<std::string>(texts.tokens, json_string)},
+        {"token_ids", list<int32_t>(token_ids, [](const int32_t &id) { return std::to_string(id); })},
     };
     if (!first.slopes.empty()) {
         metadata["slopes"] = numbers(first.slopes);
@@ -113,8 +113,8 @@ std::map<std::string, std::string> metadata_of(const Recording &recording, const
         metadata["sinks"] = list<std::vector<float>>(sinks, numbers);
     }
     using Next = std::pair<std::string, double>;
-    metadata["next_tokens"] = list<Next>(facts.next_tokens, [](const Next &next) {
-        return "[" + json_string(next.first) + ", " + number(std::exp(next.second)) + "]";
+    metadata["next_tokens"] = list<Next>(texts.next_tokens, [](const Next &next) {
+        return "[" + json_string(next.first) + ", " + number(next.second) + "]";
     });
     return metadata;
 }
@@ -184,9 +184,10 @@ std::string json_string(const std::string &text) {
     return json + "\"";
 }
 
-double write_safetensors(const std::string &path, const Recording &recording, const Facts &facts, int n_threads) {
+double write_safetensors(const std::string &path, const Recording &recording, const Texts &texts,
+                         const std::vector<int32_t> &token_ids, size_t n_threads) {
     const std::vector<Entry> entries = entries_of(recording);
-    const std::string header = header_of(entries, metadata_of(recording, facts));
+    const std::string header = header_of(entries, metadata_of(recording, texts, token_ids));
     std::unique_ptr<FILE, int (*)(FILE *)> file(std::fopen(path.c_str(), "wb"), std::fclose);
     bool is_written = static_cast<bool>(file);
     const auto write = [&](const void *bytes, size_t n) {
@@ -199,14 +200,18 @@ double write_safetensors(const std::string &path, const Recording &recording, co
     write(length, sizeof(length));
     write(header.data(), header.size());
     double rounding = 0.0;
+    std::vector<size_t> positions(recording.n_tokens);
+    std::iota(positions.begin(), positions.end(), size_t{0});
     for (const Entry &entry : entries) {
         if (entry.rest_of_layer < 0) {
             write(entry.bytes, entry.n_bytes);
             continue;
         }
-        const std::vector<float> rest = rest_of_attention(recording, entry.rest_of_layer, n_threads);
-        const double largest = largest_rounding(recording, entry.rest_of_layer, rest);
-        rounding = largest > rounding ? largest : rounding;
+        const std::vector<float> rest = rest_of_attention(recording, entry.rest_of_layer, positions, n_threads);
+        for (size_t position : positions) {
+            const double of = rounding_at(recording, entry.rest_of_layer, position, rest.data() + position * recording.d_model);
+            rounding = of > rounding ? of : rounding;
+        }
         write(rest.data(), entry.n_bytes);
     }
     if (!is_written || std::fclose(file.release()) != 0) {

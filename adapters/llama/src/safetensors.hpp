@@ -2,6 +2,7 @@
 #pragma once
 
 #include "recording.hpp"
+#include "routes.hpp"
 
 #include <cstdint>
 #include <string>
@@ -10,21 +11,12 @@
 
 namespace contrib_llama {
 
-// What a file says beside tensors.
-struct Facts {
-    std::string model;
-    std::string prompt;
-    std::vector<std::string> tokens;
-    std::vector<int32_t> token_ids;
-    // What comes next after the last token, with its log-probability, the most likely first.
-    std::vector<std::pair<std::string, double>> next_tokens;
-};
-
 // Text as a JSON string. Bytes that are no UTF-8 become U+FFFD.
 std::string json_string(const std::string &text);
 
 // Throws Error where the file cannot be written, or the recording is of a kind that no file can hold. Gives the largest rounding
 // of the engine, as a fraction of what attention adds.
-double write_safetensors(const std::string &path, const Recording &recording, const Facts &facts, int n_threads);
+double write_safetensors(const std::string &path, const Recording &recording, const Texts &texts,
+                         const std::vector<int32_t> &token_ids, size_t n_threads);
 
 }  // namespace contrib_llama

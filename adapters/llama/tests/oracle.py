@@ -153,7 +153,7 @@ class Model:
                 mlp = self.norm(mlp, block + "post_ffw_norm")
             mlp = f.residual_scale * mlp
             yield {"resid_pre": x, "resid_mid": middle, "resid_post": middle + mlp, "attention": attention, "mlp_out": mlp,
-                   "queries": queries, "keys": keys, "values": values, "pattern": pattern, "heads_out": moved}
+                   "queries": queries, "keys": keys, "values": values, "pattern": pattern}
             x = middle + mlp
 
 
@@ -181,7 +181,7 @@ def main():
         assert after[-1], "the last position was left out"
         layer = {key[: -len(f".{i}")]: value for key, value in got.items() if key.endswith(f".{i}")}
         layer["resid_post"] = got["resid_post"] if i == last else got[f"resid_pre.{i + 1}"]
-        for key in "resid_pre", "keys", "values", "heads_out":
+        for key in "resid_pre", "keys", "values":
             note(key, error(layer[key], expected[key]))
         # Some models scale their queries, and others the product with keys.
         scale = family.d_head**-0.5 if family.score_scale is None else family.score_scale

@@ -94,7 +94,7 @@ double difference(const Recording &a, const Recording &b) {
         const size_t first = i + 1 < a.layers.size() ? 0 : a.n_tokens - 1;
         const LayerRecord &one = a.layers[i], &other = b.layers[i];
         for (const auto rows : {&LayerRecord::resid_pre, &LayerRecord::resid_mid, &LayerRecord::mlp_out, &LayerRecord::queries,
-                                &LayerRecord::keys, &LayerRecord::values, &LayerRecord::heads_out}) {
+                                &LayerRecord::keys, &LayerRecord::values}) {
             for (size_t position = first; position < a.n_tokens; position++) {
                 for (size_t j = 0; j < (one.*rows).width; j++) {
                     const double x = (one.*rows).floats(position)[j], y = (other.*rows).floats(position)[j];
@@ -176,10 +176,14 @@ void a_shifted_cache_is_noticed(llama_model *model) {
 void a_failed_call_can_be_made_again(llama_model *model) {
     Session session(model, 16);
     const std::vector<llama_token> tokens = text(40, 7);
-    llama_set_abort_callback(session.context.get(), [](void *calls) { return ++*static_cast<int *>(calls) > 200; }, new int(0));
+    int n_calls = 0;
+    llama_set_abort_callback(session.context.get(), [](void *calls) { return ++*static_cast<int *>(calls) > 100; }, &n_calls);
     expect(!thrown_by([&] { session.read(tokens, 0); }).empty(), "work that is aborted is an error");
     const size_t n_kept = session.recording().n_tokens;
     expect(n_kept < 40, "what was not finished is not recorded");
+    if (n_kept == 40) {
+        return;
+    }
     llama_set_abort_callback(session.context.get(), nullptr, nullptr);
     llama_memory_seq_rm(llama_get_memory(session.context.get()), 0, static_cast<llama_pos>(n_kept), -1);
     session.read({tokens.begin() + static_cast<long>(n_kept), tokens.end()}, n_kept);
@@ -215,13 +219,12 @@ int main(int argc, char **argv) {
     }
     capture_log();
     const Model model = load_model(argv[1], false);
-    a_token_is_the_same_in_a_prompt_in_any_batch_and_generated(model.get());
-    tokens_can_be_taken_back(model.get());
-    nothing_is_recorded_while_it_is_disabled(model.get());
-    several_sequences_are_refused(model.get());
-    a_shifted_cache_is_noticed(model.get());
-    a_failed_call_can_be_made_again(model.get());
-    two_contexts_are_recorded_in_two_threads(model.get());
+    for (const auto test : {a_token_is_the_same_in_a_prompt_in_any_batch_and_generated, tokens_can_be_taken_back,
+                            nothing_is_recorded_while_it_is_disabled, several_sequences_are_refused, a_shifted_cache_is_noticed,
+                            a_failed_call_can_be_made_again, two_contexts_are_recorded_in_two_threads}) {
+        const std::string thrown = thrown_by([&] { test(model.get()); });
+        expect(thrown.empty(), (thrown + " (" + last_engine_errors() + ")").c_str());
+    }
     std::printf("recorder_test: %d checks, %d failed\n", n_checks, n_failures);
     return n_failures != 0;
 }
