@@ -65,6 +65,7 @@ public:
         llama_model_desc(model_.get(), description, sizeof(description));
         texts_.model = description;
         texts_.prompt = options.prompt;
+        finder_.set_renormalise(options.renormalise);
         tokens_ = tokenise(model_.get(), options.prompt);
         const size_t needed = tokens_.size() + options.n_generate, trained = llama_model_n_ctx_train(model_.get());
         const size_t n_ctx = options.n_ctx ? options.n_ctx : needed;

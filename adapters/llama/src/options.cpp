@@ -18,6 +18,7 @@ const char *const USAGE =
     "\n"
     "  --target N         what the model makes of token N (from 0) is explained, not of the last one\n"
     "  --threshold T      only contributions greater than T (0.02)\n"
+    "  --renormalise R    contributions up to R are left out first, and the others divided by what is left\n"
     "  --generate N       generates N tokens, and explains each as it comes\n"
     "  --html FILE        a page to explore the routes\n"
     "  --json FILE        the routes as JSON\n"
@@ -70,6 +71,7 @@ Options parse_options(int argc, char **argv) {
     const std::map<std::string, Set> setters{
         {"--target", [&](auto &name, auto &text) { options.target = count(name, text, 0); }},
         {"--threshold", [&](auto &name, auto &text) { options.threshold = number(name, text); }},
+        {"--renormalise", [&](auto &name, auto &text) { options.renormalise = number(name, text); }},
         {"--generate", [&](auto &name, auto &text) { options.n_generate = count(name, text, 0); }},
         {"--html", [&](auto &, auto &text) { options.html = text; }},
         {"--json", [&](auto &, auto &text) { options.json = text; }},
@@ -111,6 +113,9 @@ Options parse_options(int argc, char **argv) {
     }
     if (!(options.threshold > 0.0 && options.threshold < 1.0)) {
         throw Error("--threshold: expected a number between 0 and 1");
+    }
+    if (!(options.renormalise >= 0.0 && options.renormalise < 1.0)) {
+        throw Error("--renormalise: expected a number between 0 and 1");
     }
     options.model = positional[0];
     options.prompt = positional[1];

@@ -16,6 +16,8 @@ struct Options {
     // A position of the prompt; none: the last.
     std::optional<size_t> target;
     double threshold = 0.02;
+    // 0: contributions are not renormalised.
+    double renormalise = 0.0;
     size_t n_generate = 0;
     std::string html;
     std::string json;

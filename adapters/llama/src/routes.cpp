@@ -3,6 +3,7 @@
 #include "error.hpp"
 #include "parts.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -54,19 +55,35 @@ int32_t RouteFinder::hand_in(void *self, size_t layer, contrib_layer_receiver *r
     }
 }
 
+// What attention of a layer adds beside its heads, for all positions.
+void RouteFinder::fill_rest(size_t index) {
+    const LayerRecord &layer = recording_.layers[index];
+    const size_t d_model = recording_.d_model;
+    // Where there is no bias, only what the layer before had is to be made zero again.
+    rest_.resize(recording_.n_tokens * d_model, 0.0f);
+    const auto row = [&](size_t position) { return rest_.begin() + static_cast<std::ptrdiff_t>(position * d_model); };
+    for (size_t position : filled_) {
+        if (position < recording_.n_tokens) {
+            std::fill_n(row(position), d_model, 0.0f);
+        }
+    }
+    filled_.clear();
+    for (size_t position = 0; !layer.attention_bias.empty() && position < recording_.n_tokens; position++) {
+        const float factor = layer.inverse_rms.width ? *layer.inverse_rms.floats(position) : 1.0f;
+        std::transform(layer.attention_bias.begin(), layer.attention_bias.end(), row(position),
+                       [factor](float bias) { return factor * bias; });
+        filled_.push_back(position);
+    }
+    for (const auto &[position, rest] : rests_[index]) {
+        std::copy(rest.begin(), rest.end(), row(position));
+        filled_.push_back(position);
+    }
+}
+
 int32_t RouteFinder::hand_in(size_t index, contrib_layer_receiver *receiver) {
     const LayerRecord &layer = recording_.layers[index];
     const size_t n = recording_.n_tokens, d_model = recording_.d_model;
-    rest_.assign(n * d_model, 0.0f);
-    for (size_t position = 0; !layer.attention_bias.empty() && position < n; position++) {
-        const float factor = layer.inverse_rms.width ? *layer.inverse_rms.floats(position) : 1.0f;
-        for (size_t i = 0; i < d_model; i++) {
-            rest_[position * d_model + i] = factor * layer.attention_bias[i];
-        }
-    }
-    for (const auto &[position, rest] : rests_[index]) {
-        std::copy(rest.begin(), rest.end(), rest_.begin() + static_cast<std::ptrdiff_t>(position * d_model));
-    }
+    fill_rest(index);
     const contrib::Tensor resid_pre = stream(layer.resid_pre, n), resid_mid = stream(layer.resid_mid, n);
     const contrib::Tensor resid_post = stream(recording_.resid_post(index), n), mlp_out = stream(layer.mlp_out, n);
     const contrib::Tensor queries = heads(layer.queries, n, layer.n_heads), keys = heads(layer.keys, n, layer.n_kv_heads);
@@ -116,6 +133,10 @@ Routes RouteFinder::find_once(size_t target, double threshold, const std::functi
 
     contrib_routes_options options = CONTRIB_ROUTES_OPTIONS_INIT;
     options.threshold = threshold;
+    if (renormalise_ > 0.0) {
+        options.flags = CONTRIB_ROUTES_RENORMALISE;
+        options.renormalise = renormalise_;
+    }
     options.context = context_;
     options.user_data = const_cast<std::function<bool(double)> *>(&progress);
     options.progress = [](void *function, const contrib_progress *at) -> int32_t {

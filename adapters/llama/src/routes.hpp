@@ -43,6 +43,10 @@ public:
     // lead, and nowhere else.
     Routes find(size_t target, double threshold, const std::function<bool(double)> &progress);
 
+    // Contributions that are not greater than this are left out first, and the others of their whole divided by what is left. 0, the
+    // default: nothing is.
+    void set_renormalise(double threshold) { renormalise_ = threshold; }
+
     // The largest rounding of the engine on the routes that were found, as a fraction of what attention adds.
     double largest_rounding() const { return largest_rounding_; }
 
@@ -50,9 +54,9 @@ public:
     void truncate(size_t n_tokens);
 
 private:
-    struct Layer;
     static int32_t hand_in(void *self, size_t layer, contrib_layer_receiver *receiver);
     int32_t hand_in(size_t layer, contrib_layer_receiver *receiver);
+    void fill_rest(size_t layer);
     Routes find_once(size_t target, double threshold, const std::function<bool(double)> &progress);
     bool add_rests(const contrib_routes &routes);
 
@@ -63,6 +67,9 @@ private:
     std::vector<std::map<size_t, std::vector<float>>> rests_;
     // The same for all positions of the layer that was handed in last; plain biases where it is not known.
     std::vector<float> rest_;
+    // The positions of which it is not zero.
+    std::vector<size_t> filled_;
+    double renormalise_ = 0.0;
     std::string failure_;
     double largest_rounding_ = 0.0;
 };
