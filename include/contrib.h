@@ -701,8 +701,8 @@ typedef struct contrib_layer {
 // A caller's function that hands in the tensors of a layer with `contrib_hand_in_layer`, and returns 0; or it returns another
 // number, its own, and `contrib_routes_find` fails with `CONTRIB_ERROR_CALLBACK`. `user_data` is what came with it.
 //
-// The last layer comes first, and none twice. Only one layer is needed at a time, so that the same memory may serve for
-// all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
+// The last layer comes first, and none twice, in the thread of the call. Only one layer is needed at a time, so that the same
+// memory may serve for all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
 typedef int32_t (*contrib_layer_callback)(void *user_data, size_t layer, struct contrib_layer_receiver *receiver);
 
 // A text: any bytes, which need not be UTF-8 and may hold NULs. Unlike other structs this one never grows.

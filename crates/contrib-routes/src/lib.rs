@@ -10,6 +10,9 @@
 //! MLPs and tokens they lead through, and [`difference`] says how two of them differ. [`write`] makes JSON, CSV, pictures and a
 //! page to explore of them.
 //!
+//! Memory that is missing is [`Error::OutOfMemory`]. It can end the process in one place only, of which [`File::open`] says how
+//! that is kept from happening.
+//!
 //! # Example
 //!
 //! A model with one layer, one head, one channel and two tokens. The second token attends to both alike.

@@ -13,8 +13,8 @@ use std::mem::offset_of;
 /// A caller's function that hands in the tensors of a layer with `contrib_hand_in_layer`, and returns 0; or it returns another
 /// number, its own, and `contrib_routes_find` fails with `CONTRIB_ERROR_CALLBACK`. `user_data` is what came with it.
 ///
-/// The last layer comes first, and none twice. Only one layer is needed at a time, so that the same memory may serve for
-/// all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
+/// The last layer comes first, and none twice, in the thread of the call. Only one layer is needed at a time, so that the same
+/// memory may serve for all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
 pub type contrib_layer_callback =
     Option<unsafe extern "C" fn(user_data: *mut c_void, layer: usize, receiver: *mut contrib_layer_receiver) -> i32>;
 

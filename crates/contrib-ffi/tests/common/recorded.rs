@@ -1,18 +1,20 @@
 //! A small random model whose layers are handed in, by the C API and by the Rust API.
 
+use ::contrib_routes::{Attends, Attention, Layer, Memory, Moves, Scores};
 use contrib::queries_and_keys::{CONTRIB_CAUSAL, contrib_queries_and_keys};
 use contrib::routes::find::{CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_find, contrib_routes_free};
 use contrib::routes::layer::{contrib_hand_in_layer, contrib_layer, contrib_layer_receiver};
 use contrib::routes::options::contrib_routes_options;
-use contrib::routes::recording::{contrib_recording, contrib_recording_free, contrib_recording_new};
+use contrib::routes::recording::{
+    contrib_recording, contrib_recording_free, contrib_recording_new, contrib_recording_open,
+};
 use contrib::routes::source::contrib_recording_source;
 use contrib::status::{CONTRIB_OK, contrib_status};
 use contrib::tensor::{CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_FLOAT, contrib_dtype, contrib_tensor};
 use contrib_core::Tensor;
-use contrib_routes::{Attends, Attention, Layer, Memory, Moves, Scores};
 use contrib_testing::Random;
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{CString, c_void};
 use std::ptr;
 
 pub const LAYERS: usize = 3;
@@ -192,6 +194,41 @@ impl Model {
         Memory::new(layers.collect()).expect("the tensors fit")
     }
 
+    /// The same as a file, without what only metadata can say: windows, slopes and sinks.
+    pub fn file(&self) -> Vec<u8> {
+        let Choices { is_parallel, by_pattern, has_product, has_biases, has_scale, .. } = self.choices;
+        let mut header = format!("{{\"__metadata__\":{{\"n_layers\":\"{LAYERS}\",\"parallel\":\"{is_parallel}\"}}");
+        let mut bytes = Vec::new();
+        let mut add = |name: &str, array: &Array, is_given: bool| {
+            if is_given {
+                let start = bytes.len();
+                bytes.extend(array.numbers.iter().flat_map(|number| number.to_le_bytes()));
+                let (shape, end) = (&array.shape, bytes.len());
+                let info = format!("{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}");
+                header.extend([",\"", name, "\":", &info]);
+            }
+        };
+        for (index, arrays) in self.layers.iter().enumerate() {
+            let mut add = |name: &str, array, is_given| add(&format!("{name}.{index}"), array, is_given);
+            add("resid_pre", &arrays.resid_pre, true);
+            add("resid_mid", &arrays.resid_mid, !is_parallel);
+            add("pattern", &arrays.pattern, by_pattern);
+            add("queries", &arrays.queries, !by_pattern);
+            add("keys", &arrays.keys, !by_pattern);
+            add("values", &arrays.values, !has_product);
+            add("w_o", &arrays.w_o, !has_product);
+            add("value_output", &arrays.value_output, has_product);
+            add("attn_scale", &arrays.attn_scale, has_scale);
+            add("attn_bias", &arrays.attn_bias, has_biases);
+            add("mlp_out", &arrays.mlp_out, true);
+            add("mlp_bias", &arrays.mlp_bias, has_biases);
+        }
+        add("resid_post", &self.layers[LAYERS - 1].resid_post, true);
+        header.push('}');
+        header.extend(std::iter::repeat_n(' ', header.len().wrapping_neg() % 8));
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes].concat()
+    }
+
     /// Fills in the struct of a layer, whose pointers are to what is in `handed`.
     fn fill(&self, index: usize, handed: &mut Handed) {
         let arrays = &self.layers[index];
@@ -306,7 +343,8 @@ unsafe extern "C" fn hand_in(user_data: *mut c_void, index: usize, receiver: *mu
     // SAFETY: the receiver is that of this callback, and the struct says what is there.
     let status = unsafe { contrib_hand_in_layer(receiver, &raw const handed.layer) };
     assert!(status == CONTRIB_OK || model.change.is_some());
-    handed.tensors.fill(contrib_tensor { ndim: -1, ..handed.tensors[0] });
+    let broken = contrib_tensor { ndim: -1, ..handed.tensors[0] };
+    handed.tensors.fill(broken);
     returns.map_or(0, |(_, got, _)| got)
 }
 
@@ -322,6 +360,20 @@ impl Drop for Recording {
     fn drop(&mut self) {
         // SAFETY: it is freed once.
         unsafe { contrib_recording_free(self.0) };
+    }
+}
+
+impl Recording {
+    /// A file that is in memory, which is written and removed again.
+    pub fn of_file(name: &str, bytes: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("contrib-ffi-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).expect("the folder for temporary files can be written");
+        let (of_c, mut recording) = (CString::new(path.to_str().expect("UTF-8")).expect("no NUL"), ptr::null_mut());
+        // SAFETY: the path is a C string, and the pointer may be written.
+        let status = unsafe { contrib_recording_open(of_c.as_ptr(), &raw mut recording) };
+        std::fs::remove_file(&path).expect("it was written");
+        assert_eq!(status, CONTRIB_OK, "{}", super::message());
+        Recording(recording)
     }
 }
 
