@@ -68,10 +68,10 @@ public:
         finder_.set_renormalise(options.renormalise);
         tokens_ = tokenise(model_.get(), options.prompt);
         const size_t needed = tokens_.size() + options.n_generate, trained = llama_model_n_ctx_train(model_.get());
-        const size_t n_ctx = options.n_ctx ? options.n_ctx : needed;
-        if (tokens_.size() > n_ctx || needed > std::max(n_ctx, trained)) {
+        const size_t n_ctx = options.n_ctx ? options.n_ctx : std::min(needed, trained);
+        if (needed > n_ctx) {
             throw Error("the prompt has " + std::to_string(tokens_.size()) + " tokens, with " + std::to_string(options.n_generate) +
-                        " to generate, and the context " + std::to_string(std::min(n_ctx, trained)));
+                        " to generate, and the context " + std::to_string(n_ctx));
         }
         if (options.target && *options.target >= tokens_.size()) {
             throw Error("--target: the prompt has the tokens 0 to " + std::to_string(tokens_.size() - 1));

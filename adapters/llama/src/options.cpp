@@ -17,7 +17,7 @@ const char *const USAGE =
     "Reads a prompt with a model of llama.cpp's, and shows which tokens and layers its prediction came from.\n"
     "\n"
     "  --target N         what the model makes of token N (from 0) is explained, not of the last one\n"
-    "  --threshold T      only contributions greater than T (0.02)\n"
+    "  --threshold T      only contributions greater than T (0.04)\n"
     "  --renormalise R    contributions up to R are left out first, and the others divided by what is left\n"
     "  --generate N       generates N tokens, and explains each as it comes\n"
     "  --html FILE        a page to explore the routes\n"

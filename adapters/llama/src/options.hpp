@@ -15,7 +15,7 @@ struct Options {
     std::string prompt;
     // A position of the prompt; none: the last.
     std::optional<size_t> target;
-    double threshold = 0.02;
+    double threshold = 0.04;
     // 0: contributions are not renormalised.
     double renormalise = 0.0;
     size_t n_generate = 0;
