@@ -5,6 +5,7 @@
 #include <ggml-cpu.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <deque>
 #include <mutex>
@@ -86,7 +87,7 @@ Threadpool make_threadpool(int n_threads) {
     return pool;
 }
 
-Context make_context(llama_model *model, const ContextOptions &options, Recorder *recorder, ggml_threadpool *pool) {
+llama_context_params context_params(const ContextOptions &options) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<uint32_t>(options.n_ctx);
     params.n_batch = static_cast<uint32_t>(options.n_ctx);
@@ -95,17 +96,32 @@ Context make_context(llama_model *model, const ContextOptions &options, Recorder
     params.flash_attn_type = options.flash_attention;
     params.type_k = params.type_v = options.cache_type;
     params.abort_callback = [](void *) -> bool { return is_interrupted; };
-    if (recorder) {
-        recorder->attach(params);
-    }
+    return params;
+}
+
+Context make_context(llama_model *model, const llama_context_params &params, ggml_threadpool *pool) {
     Context context(llama_init_from_model(model, params));
     if (!context) {
-        throw engine_error("the engine could not make a context of " + std::to_string(options.n_ctx) + " tokens");
+        throw engine_error("the engine could not make a context of " + std::to_string(params.n_ctx) + " tokens");
     }
-    if (pool) {
-        llama_attach_threadpool(context.get(), pool, pool);
-    }
+    llama_attach_threadpool(context.get(), pool, pool);
     return context;
+}
+
+std::vector<double> log_probabilities(llama_context *context, int row) {
+    const size_t n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(context)));
+    const float *logits = llama_get_logits_ith(context, row);
+    if (!logits) {
+        throw Error("the engine has no prediction for the token");
+    }
+    const double largest = *std::max_element(logits, logits + n_vocab);
+    double sum = 0.0;
+    for (size_t token = 0; token < n_vocab; token++) {
+        sum += std::exp(logits[token] - largest);
+    }
+    std::vector<double> all(n_vocab);
+    std::transform(logits, logits + n_vocab, all.begin(), [&](float logit) { return logit - largest - std::log(sum); });
+    return all;
 }
 
 std::vector<llama_token> tokenise(const llama_model *model, const std::string &text) {

@@ -48,8 +48,11 @@ struct ContextOptions {
     ggml_type cache_type = GGML_TYPE_F16;
 };
 
-// A context that `recorder`, where it is not null, records. Threads of `pool` are used.
-Context make_context(llama_model *model, const ContextOptions &options, Recorder *recorder, ggml_threadpool *pool);
+// The engine's parameters of these options.
+llama_context_params context_params(const ContextOptions &options);
+
+// A context that uses the threads of `pool`. Throws Error with the engine's reason.
+Context make_context(llama_model *model, const llama_context_params &params, ggml_threadpool *pool);
 
 Threadpool make_threadpool(int n_threads);
 
@@ -63,6 +66,9 @@ std::string piece_of(const llama_model *model, llama_token token);
 // progress where asked to.
 void read_tokens(llama_context *context, Recorder &recorder, const std::vector<llama_token> &tokens, size_t first, size_t target,
                  const std::function<void(int)> &on_target, bool shows_progress);
+
+// The log-probabilities of all tokens after row `row` of the last batch; -1 is its last.
+std::vector<double> log_probabilities(llama_context *context, int row);
 
 // The last errors of the engine, one after the other; empty where there are none.
 std::string last_engine_errors();

@@ -2,6 +2,7 @@
 
 #include "engine.hpp"
 #include "error.hpp"
+#include "hidden_tokens.hpp"
 #include "options.hpp"
 #include "routes.hpp"
 #include "safetensors.hpp"
@@ -31,25 +32,16 @@ void on_signal(int) {
 
 // The most likely next tokens with their log-probabilities, from the logits of row `i` of the last batch.
 std::vector<std::pair<llama_token, double>> predictions(llama_context *context, int i, size_t n) {
-    const llama_model *model = llama_get_model(context);
-    const size_t n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model));
-    const float *logits = llama_get_logits_ith(context, i);
-    if (!logits) {
-        throw Error("the engine has no prediction for the token");
-    }
-    const double largest = *std::max_element(logits, logits + n_vocab);
-    double sum = 0.0;
-    for (size_t token = 0; token < n_vocab; token++) {
-        sum += std::exp(logits[token] - largest);
-    }
+    const std::vector<double> all = log_probabilities(context, i);
+    const size_t n_vocab = all.size();
     std::vector<llama_token> order(n_vocab);
     std::iota(order.begin(), order.end(), 0);
     n = std::min(n, n_vocab);
     std::partial_sort(order.begin(), order.begin() + n, order.end(),
-                      [&](llama_token a, llama_token b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); });
+                      [&](llama_token a, llama_token b) { return all[a] != all[b] ? all[a] > all[b] : a < b; });
     std::vector<std::pair<llama_token, double>> best;
     for (size_t k = 0; k < n; k++) {
-        best.emplace_back(order[k], logits[order[k]] - largest - std::log(sum));
+        best.emplace_back(order[k], all[order[k]]);
     }
     return best;
 }
@@ -76,13 +68,14 @@ public:
         if (options.target && *options.target >= tokens_.size()) {
             throw Error("--target: the prompt has the tokens 0 to " + std::to_string(tokens_.size() - 1));
         }
-        ContextOptions context;
-        context.n_ctx = n_ctx;
-        context.n_threads = options.n_threads;
-        context.n_ubatch = options.n_ubatch;
-        context.flash_attention = options.flash_attention;
-        context.cache_type = options.cache_type;
-        context_ = make_context(model_.get(), context, &recorder_, pool_.get());
+        context_options_.n_ctx = n_ctx;
+        context_options_.n_threads = options.n_threads;
+        context_options_.n_ubatch = options.n_ubatch;
+        context_options_.flash_attention = options.flash_attention;
+        context_options_.cache_type = options.cache_type;
+        llama_context_params params = context_params(context_options_);
+        recorder_.attach(params);
+        context_ = make_context(model_.get(), params, pool_.get());
         recorder_.reserve(needed);
     }
 
@@ -90,13 +83,16 @@ public:
         const size_t last = tokens_.size() - 1;
         const size_t target = options_.target.value_or(last);
         std::vector<std::pair<std::string, double>> of_target;
-        const auto on_target = [&](int row) { of_target = predict(row).second; };
+        const auto on_target = [&](int row) { std::tie(predicted_, of_target) = predict(row); };
         read_tokens(context_.get(), recorder_, tokens_, 0, target, on_target, shows_progress_);
         for (llama_token token : tokens_) {
             texts_.tokens.push_back(piece_of(model_.get(), token));
         }
         print_tokens();
         explain(target, of_target, false);
+        if (options_.n_check) {
+            check(target);
+        }
         std::tie(next_, texts_.next_tokens) = predict(-1);
         const llama_vocab *vocab = llama_model_get_vocab(model_.get());
         for (size_t i = 0; i < options_.n_generate && !llama_vocab_is_eog(vocab, next_); i++) {
@@ -148,6 +144,24 @@ private:
         std::fflush(stdout);
     }
 
+    // Whether the prediction needs the tokens that routes lead from.
+    void check(size_t target) {
+        const std::vector<llama_token> read(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(target) + 1);
+        const std::vector<size_t> strongest = strongest_tokens(*routes_, target, options_.n_check);
+        if (strongest.empty()) {
+            throw Error("--check: routes lead from no other token");
+        }
+        HiddenTokens engine(model_.get(), context_options_, pool_.get());
+        const Check check = check_routes(engine, read, predicted_, strongest);
+        std::printf("  hidden from later tokens, and how far the log-probability of %s falls (nats):\n",
+                    json_string(piece_of(model_.get(), predicted_)).c_str());
+        for (const Fall &fall : check.alone) {
+            std::printf("    %zu %s  %.2f\n", fall.hidden[0], json_string(texts_.tokens[fall.hidden[0]]).c_str(), fall.nats);
+        }
+        std::printf("    all of these  %.2f\n    as many by chance  %.2f\n", check.together.nats, check.by_chance);
+        std::fflush(stdout);
+    }
+
     void write() {
         const Recording &recording = recorder_.recording();
         std::printf("\nrecorded: %zu tokens, %zu bytes a token and layer; the engine's rounding is at most %.2g of what attention adds\n",
@@ -168,6 +182,7 @@ private:
     }
 
     Options options_;
+    ContextOptions context_options_;
     bool shows_progress_;
     // Freed in the opposite order.
     Model model_;
@@ -178,6 +193,8 @@ private:
     Routes routes_;
     std::vector<llama_token> tokens_;
     Texts texts_;
+    // After the target, and after the last token.
+    llama_token predicted_ = 0;
     llama_token next_ = 0;
 };
 

@@ -20,6 +20,7 @@ const char *const USAGE =
     "  --threshold T      only contributions greater than T (0.04)\n"
     "  --renormalise R    contributions up to R are left out first, and the others divided by what is left\n"
     "  --generate N       generates N tokens, and explains each as it comes\n"
+    "  --check N          whether it holds: hides the N strongest tokens, and says what becomes of the prediction\n"
     "  --html FILE        a page to explore the routes\n"
     "  --json FILE        the routes as JSON\n"
     "  --record FILE      everything that routes are calculated from, as a safetensors file\n"
@@ -73,6 +74,7 @@ Options parse_options(int argc, char **argv) {
         {"--threshold", [&](auto &name, auto &text) { options.threshold = number(name, text); }},
         {"--renormalise", [&](auto &name, auto &text) { options.renormalise = number(name, text); }},
         {"--generate", [&](auto &name, auto &text) { options.n_generate = count(name, text, 0); }},
+        {"--check", [&](auto &name, auto &text) { options.n_check = count(name, text, 1); }},
         {"--html", [&](auto &, auto &text) { options.html = text; }},
         {"--json", [&](auto &, auto &text) { options.json = text; }},
         {"--record", [&](auto &, auto &text) { options.record = text; }},

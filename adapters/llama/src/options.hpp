@@ -19,6 +19,8 @@ struct Options {
     // 0: contributions are not renormalised.
     double renormalise = 0.0;
     size_t n_generate = 0;
+    // So many tokens are hidden; 0: no check.
+    size_t n_check = 0;
     std::string html;
     std::string json;
     std::string record;

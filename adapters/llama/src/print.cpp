@@ -33,17 +33,25 @@ std::string token_at(const Texts &texts, size_t position) {
     return std::to_string(position) + text;
 }
 
-void print_totals(const contrib_routes &routes, const Texts &texts, bool in_short) {
-    contrib_totals *totals = nullptr;
-    if (contrib_totals_new(&routes, &totals) != CONTRIB_OK) {
+// Sums of flows. They live as long as `totals`.
+contrib_totals_arrays sums_of(const contrib_routes &routes, std::unique_ptr<contrib_totals, void (*)(contrib_totals *)> &totals) {
+    contrib_totals *found = nullptr;
+    if (contrib_totals_new(&routes, &found) != CONTRIB_OK) {
         throw Error(contrib_last_error_message());
     }
-    const std::unique_ptr<contrib_totals, void (*)(contrib_totals *)> guard(totals, contrib_totals_free);
+    totals.reset(found);
     contrib_totals_arrays sums = CONTRIB_TOTALS_ARRAYS_INIT;
-    contrib_totals_get_arrays(totals, &sums);
-    std::printf("  from tokens:");
+    contrib_totals_get_arrays(found, &sums);
+    return sums;
+}
+
+void print_totals(const contrib_routes &routes, const Texts &texts, bool in_short) {
+    std::unique_ptr<contrib_totals, void (*)(contrib_totals *)> totals(nullptr, contrib_totals_free);
+    const contrib_totals_arrays sums = sums_of(routes, totals);
+    const double arrives = 1.0 - sums.lost;
+    std::printf("  from tokens, of the %.1f %% that is not lost on ways below the threshold:\n   ", 100.0 * arrives);
     for (size_t position : largest(sums.tokens, sums.n_pos, MOST_TOKENS)) {
-        std::printf("  %s %.1f %%", token_at(texts, position).c_str(), 100.0 * sums.tokens[position]);
+        std::printf("  %s %.1f %%", token_at(texts, position).c_str(), 100.0 * sums.tokens[position] / arrives);
     }
     std::printf("\n");
     if (in_short) {
@@ -58,11 +66,19 @@ void print_totals(const contrib_routes &routes, const Texts &texts, bool in_shor
         std::printf("  layer %zu %.1f %%", layer, 100.0 * sums.mlps[layer]);
     }
     const double biases = std::accumulate(sums.biases, sums.biases + sums.n_layers, 0.0);
-    std::printf("\n  from biases and the engine's rounding: %.1f %%\n  on ways below the threshold: %.1f %%\n", 100.0 * biases,
-                100.0 * sums.lost);
+    std::printf("\n  from biases and the engine's rounding: %.1f %%\n", 100.0 * biases);
 }
 
 }  // namespace
+
+std::vector<size_t> strongest_tokens(const contrib_routes &routes, size_t but_for, size_t most) {
+    std::unique_ptr<contrib_totals, void (*)(contrib_totals *)> totals(nullptr, contrib_totals_free);
+    const contrib_totals_arrays sums = sums_of(routes, totals);
+    std::vector<size_t> strongest = largest(sums.tokens, sums.n_pos, most + 1);
+    strongest.erase(std::remove(strongest.begin(), strongest.end(), but_for), strongest.end());
+    strongest.resize(std::min(strongest.size(), most));
+    return strongest;
+}
 
 void print_routes(const contrib_routes &routes, const Texts &texts, bool in_short) {
     contrib_routes_arrays arrays = CONTRIB_ROUTES_ARRAYS_INIT;

@@ -77,6 +77,9 @@ private:
 // Writes routes in one of contrib's formats. Throws Error where the file cannot be written.
 void write_routes(const std::string &path, int32_t format, const contrib_routes &routes, const Texts &texts);
 
+// The positions, but for one, at which most of the routes' flow arrives, the most first.
+std::vector<size_t> strongest_tokens(const contrib_routes &routes, size_t but_for, size_t most);
+
 // Prints the tokens that routes lead from, the heads and layers they lead through, and the strongest edges.
 void print_routes(const contrib_routes &routes, const Texts &texts, bool in_short);
 

@@ -71,7 +71,9 @@ struct Session {
         ContextOptions options;
         options.n_ctx = n_ctx;
         options.n_threads = n_threads;
-        context = make_context(model, options, &recorder, pool);
+        llama_context_params params = context_params(options);
+        recorder.attach(params);
+        context = make_context(model, params, pool);
         recorder.reserve(n_ctx);
     }
 
@@ -106,7 +108,7 @@ void measure(llama_model *model, ggml_threadpool *pool, int n_threads, size_t n)
     options.n_ctx = n + N_NEW_TOKENS;
     options.n_threads = n_threads;
     Recorder idle(model);
-    const Context plain = make_context(model, options, nullptr, pool);
+    const Context plain = make_context(model, context_params(options), pool);
     const auto read_plain = [&](const std::vector<llama_token> &some, size_t first) {
         read_tokens(plain.get(), idle, some, first, first + some.size() - 1, [](int) {}, false);
     };
