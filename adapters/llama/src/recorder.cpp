@@ -165,9 +165,11 @@ bool Recorder::callback(ggml_tensor *node, bool ask, void *self) {
 bool Recorder::ask(const ggml_tensor *node) {
     if (node->op == GGML_OP_SET_ROWS && node->view_src) {
         written_[node->view_src] = node->src[1];
+        caches_.insert(node->view_src);
         // Values that are kept the other way round are written one by one, to cells that their keys tell.
         return node->src[0]->ne[0] > 1 && !cells_.count(node->src[1]);
     }
+    check_is(!changes_cache(node), "keys that were recorded were changed in the cache (it was shifted)");
     if (find_attention(node)) {
         return true;
     }
@@ -193,6 +195,20 @@ bool Recorder::ask(const ggml_tensor *node) {
         }
     }
     return wants(node);
+}
+
+// Whether `node` writes over what a cache has.
+bool Recorder::changes_cache(const ggml_tensor *node) const {
+    switch (node->op) {
+        case GGML_OP_NONE:
+        case GGML_OP_VIEW:
+        case GGML_OP_RESHAPE:
+        case GGML_OP_PERMUTE:
+        case GGML_OP_TRANSPOSE:
+            return false;
+        default:
+            return node->view_src && caches_.count(node->view_src);
+    }
 }
 
 // Whether `node` multiplies keys of a cache with queries.

@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace contrib_llama {
@@ -67,6 +68,7 @@ private:
     bool ask(const ggml_tensor *node);
     void computed(const ggml_tensor *node);
     bool wants(const ggml_tensor *node);
+    bool changes_cache(const ggml_tensor *node) const;
     bool multiplies_queries(const ggml_tensor *node) const;
     bool may_be_added(const ggml_tensor *node) const;
 
@@ -102,6 +104,9 @@ private:
     std::unordered_map<const ggml_tensor *, std::vector<int64_t>> cells_;
     // The first layer with each mask.
     std::unordered_map<const ggml_tensor *, size_t> checked_masks_;
+
+    // All caches that were ever written to.
+    std::unordered_set<const ggml_tensor *> caches_;
 
     // Of each layer.
     std::vector<Plan> plans_;

@@ -23,6 +23,11 @@ std::vector<Rows *> LayerRecord::rows() {
     return {&resid_pre, &resid_mid, &mlp_out, &resid_post, &heads_out, &queries, &keys, &values, &inverse_rms};
 }
 
+std::vector<const Rows *> LayerRecord::rows() const {
+    const std::vector<Rows *> all = const_cast<LayerRecord *>(this)->rows();
+    return {all.begin(), all.end()};
+}
+
 void Recording::truncate(size_t n) {
     n_tokens = n < n_tokens ? n : n_tokens;
     for (LayerRecord &layer : layers) {
@@ -40,7 +45,7 @@ const Rows &Recording::resid_post(size_t layer) const {
 size_t Recording::bytes_per_token_and_layer() const {
     size_t bytes = 0;
     for (const LayerRecord &layer : layers) {
-        for (const Rows *rows : const_cast<LayerRecord &>(layer).rows()) {
+        for (const Rows *rows : layer.rows()) {
             bytes += rows == &layer.heads_out ? 0 : rows->row_bytes();
         }
     }

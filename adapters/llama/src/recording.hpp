@@ -70,8 +70,9 @@ struct LayerRecord {
 
     size_t d() const { return n_heads ? queries.width / n_heads : 0; }
     size_t d_value() const { return n_heads ? heads_out.width / n_heads : 0; }
-    // The number of tokens of which all is recorded of this layer.
+    // All that has rows.
     std::vector<Rows *> rows();
+    std::vector<const Rows *> rows() const;
 };
 
 struct Recording {

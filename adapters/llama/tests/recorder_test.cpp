@@ -170,7 +170,12 @@ void a_shifted_cache_is_noticed(llama_model *model) {
     llama_memory_t memory = llama_get_memory(session.context.get());
     llama_memory_seq_rm(memory, 0, 0, 5);
     llama_memory_seq_add(memory, 0, 5, 20, -5);
-    expect(!thrown_by([&] { session.read(text(5, 6), 15); }).empty(), "a cache that was shifted is noticed");
+    expect(!thrown_by([&] { session.read(text(5, 6), 15); }).empty(), "a cache from which tokens were cut is noticed");
+
+    Session moved(model, 256);
+    moved.read(text(20, 5), 0);
+    llama_memory_seq_add(llama_get_memory(moved.context.get()), 0, 0, 20, 3);
+    expect(has(thrown_by([&] { moved.read(text(5, 6), 23); }), "shifted"), "a cache of which all tokens moved is noticed");
 }
 
 void a_failed_call_can_be_made_again(llama_model *model) {

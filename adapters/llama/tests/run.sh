@@ -85,12 +85,22 @@ refuse "cannot write" "$models/llama-f32.gguf" x --record /none/x
 
 model=$("$here/../model.sh")
 if "$explain" "$model" "The capital of France is Paris. The capital of Germany is" --generate 2 --html "$work/page.html" \
-    --json "$work/routes.json" >"$work/log" 2>&1 && grep -q '" Berlin" 9[0-9]' "$work/log" && grep -q "from tokens:" "$work/log" &&
-    grep -q "<html" "$work/page.html" && "$PYTHON" -m json.tool "$work/routes.json" >/dev/null; then
+    --json "$work/routes.json" >"$work/log" 2>&1 && grep -q '" Berlin" 9[0-9]' "$work/log" && grep -q "from tokens, of the" "$work/log" &&
+    grep -q "<html" "$work/page.html" && grep -q "Berlin" "$work/page.html" && "$PYTHON" -m json.tool "$work/routes.json" >/dev/null; then
     pass
 else
     fail "SmolLM2"
 fi
+# What the routes lead from matters more than tokens by chance, whichever way attention is computed.
+for flash in on off; do
+    if "$explain" "$model" "The capital of France is Paris. The capital of Germany is" --flash $flash --ubatch 4 --check 2 \
+        --renormalise 0.01 >"$work/log" 2>&1 &&
+        awk '/all of these/ { all = $NF } /by chance/ { chance = $NF } END { exit !(all > 2 && all > chance) }' "$work/log"; then
+        pass
+    else
+        fail "--check with flash attention $flash"
+    fi
+done
 # Ctrl-C, while a long prompt is read.
 "$explain" "$model" "$(printf 'once upon a time %.0s' $(seq 1500))" >"$work/log" 2>&1 &
 pid=$!
