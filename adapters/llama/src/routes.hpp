@@ -1,0 +1,86 @@
+// Routes to a token of a recording, by contrib's C API.
+#pragma once
+
+#include "recording.hpp"
+
+#include <contrib.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace contrib_llama {
+
+struct RoutesDeleter {
+    void operator()(contrib_routes *routes) const { contrib_routes_free(routes); }
+};
+using Routes = std::unique_ptr<contrib_routes, RoutesDeleter>;
+
+// What texts say beside routes.
+struct Texts {
+    std::string model;
+    std::string prompt;
+    std::vector<std::string> tokens;
+    // What comes after the last token, with its probability, the most likely first.
+    std::vector<std::pair<std::string, double>> next_tokens;
+};
+
+class RouteFinder {
+public:
+    // Of a recording that may grow.
+    RouteFinder(const Recording &recording, size_t n_threads);
+    ~RouteFinder();
+    RouteFinder(const RouteFinder &) = delete;
+    RouteFinder &operator=(const RouteFinder &) = delete;
+
+    // The routes to the last layer's stream at `target`, over edges above the threshold. `progress` is told how much is done, and
+    // ends the work where it returns false. Throws Error with contrib's reason.
+    //
+    // What attention adds beside its heads, a bias and the engine's rounding, is a part of its own; it is calculated where routes
+    // lead, and nowhere else.
+    Routes find(size_t target, double threshold, const std::function<bool(double)> &progress);
+
+    // Contributions that are not greater than this are left out first, and the others of their whole divided by what is left. 0, the
+    // default: nothing is.
+    void set_renormalise(double threshold) { renormalise_ = threshold; }
+
+    // The largest rounding of the engine on the routes that were found, as a fraction of what attention adds.
+    double largest_rounding() const { return largest_rounding_; }
+
+    // To be called when tokens from this one on were removed from the recording.
+    void truncate(size_t n_tokens);
+
+private:
+    static int32_t hand_in(void *self, size_t layer, contrib_layer_receiver *receiver);
+    int32_t hand_in(size_t layer, contrib_layer_receiver *receiver);
+    void fill_rest(size_t layer);
+    Routes find_once(size_t target, double threshold, const std::function<bool(double)> &progress);
+    bool add_rests(const contrib_routes &routes);
+
+    const Recording &recording_;
+    size_t n_threads_;
+    contrib_context *context_ = nullptr;
+    // What attention adds beside its heads, where it is known, for each layer.
+    std::vector<std::map<size_t, std::vector<float>>> rests_;
+    // The same for all positions of the layer that was handed in last; plain biases where it is not known.
+    std::vector<float> rest_;
+    // The positions of which it is not zero.
+    std::vector<size_t> filled_;
+    double renormalise_ = 0.0;
+    std::string failure_;
+    double largest_rounding_ = 0.0;
+};
+
+// Writes routes in one of contrib's formats. Throws Error where the file cannot be written.
+void write_routes(const std::string &path, int32_t format, const contrib_routes &routes, const Texts &texts);
+
+// The positions, but for one, at which most of the routes' flow arrives, the most first.
+std::vector<size_t> strongest_tokens(const contrib_routes &routes, size_t but_for, size_t most);
+
+// Prints the tokens that routes lead from, the heads and layers they lead through, and the strongest edges.
+void print_routes(const contrib_routes &routes, const Texts &texts, bool in_short);
+
+}  // namespace contrib_llama
