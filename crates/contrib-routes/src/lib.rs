@@ -7,7 +7,8 @@
 //!
 //! [`routes`] follows them from the top down through a [`Recording`] of one forward pass, and computes nothing that they do not
 //! reach. [`Routes`] are flat arrays: [`Routes::routes_to`] takes out those of one target, [`Totals`] sums up which heads,
-//! MLPs and tokens they lead through, and [`difference`] says how two of them differ.
+//! MLPs and tokens they lead through, and [`difference`] says how two of them differ. [`write`] makes JSON, CSV, pictures and a
+//! page to explore of them.
 //!
 //! # Example
 //!
@@ -66,6 +67,7 @@ mod rows;
 mod top_down;
 mod totals;
 mod walk;
+mod write;
 
 pub use recording::{Attends, Attention, File, Layer, Memory, Moves, Recording, Scores};
 
@@ -76,5 +78,7 @@ pub use top_down::{routes, routes_with_progress};
 pub use difference::{Change, Strength, difference};
 pub use graph::{Edge, EdgeKind, Node, NodeKind, Routes};
 pub use totals::Totals;
+
+pub use write::{Format, Labels, write};
 
 pub use error::Error;

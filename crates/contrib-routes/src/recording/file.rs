@@ -38,6 +38,8 @@ const BYTES_BEFORE_HEADER: usize = 8;
 /// | `n_layers` | needed |
 /// | `n_heads`, `n_kv_heads`, `d_model` | have to agree with the tensors |
 /// | `tokens` | a JSON list of strings, one for each position |
+/// | `next_tokens` | what the model predicts: a JSON list of pairs of a string and its probability, the likeliest first |
+/// | `model`, `prompt` | the name of the model, and the text that the tokens were made of |
 /// | `scale` | of scores; `1 / sqrt(d_head)` where it is missing |
 /// | `soft_cap` | of scores; 0 is none |
 /// | `causal` | `true` (the default) or `false` |
@@ -99,6 +101,11 @@ impl File {
     #[must_use]
     pub fn tokens(&self) -> Option<&[String]> {
         self.facts.tokens.as_deref()
+    }
+
+    /// The tokens that may follow the prompt and their probabilities.
+    pub(crate) fn next_tokens(&self) -> &[(String, f64)] {
+        &self.facts.next_tokens
     }
 
     /// A metadatum, as it is in the file.

@@ -20,6 +20,8 @@ pub(super) struct Facts {
     slopes: PerLayer<Vec<f32>>,
     sinks: PerLayer<Vec<f32>>,
     pub(super) tokens: Option<Vec<String>>,
+    /// What may follow the prompt, and how probably.
+    pub(super) next_tokens: Vec<(String, f64)>,
 }
 
 /// Something that all layers share, or that each has of its own.
@@ -58,7 +60,10 @@ impl Facts {
             windows: texts.per_layer("window", n_layers, window)?,
             slopes: texts.per_layer("slopes", n_layers, numbers)?,
             sinks: texts.per_layer("sinks", n_layers, numbers)?,
-            tokens: texts.tokens()?,
+            tokens: texts.json("tokens", "a JSON list of strings", |text| serde_json::from_str(text))?,
+            next_tokens: texts
+                .json("next_tokens", "a JSON list of pairs: a string and a number", |text| serde_json::from_str(text))?
+                .unwrap_or_default(),
         })
     }
 
@@ -141,11 +146,17 @@ impl Texts<'_> {
         }
     }
 
-    fn tokens(&self) -> Result<Option<Vec<String>>, Error> {
-        match self.text("tokens").map(serde_json::from_str) {
+    /// What the JSON of `key` is, as `parse` reads it.
+    fn json<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        parse: impl Fn(&str) -> serde_json::Result<T>,
+    ) -> Result<Option<T>, Error> {
+        match self.text(key).map(parse) {
             None => Ok(None),
-            Some(Ok(tokens)) => Ok(Some(tokens)),
-            Some(Err(_)) => self.wrong("tokens", "a JSON list of strings"),
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(_)) => self.wrong(key, expected),
         }
     }
 }
