@@ -75,7 +75,7 @@ impl<'py> Found<'py> {
         let (memory, keeper) = match until {
             Until::TheCallEnds => (exchange.memory(name, &object)?, Keeper::Object(object.clone().unbind())),
             Until::Dropped => {
-                let held = exchange.hold(&object)?;
+                let held = exchange.hold(name, &object)?;
                 (held.memory(object.py(), name)?, Keeper::Held(held))
             }
         };

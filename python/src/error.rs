@@ -21,7 +21,7 @@ pub(crate) fn error(py: Python<'_>, status: &'static str, argument: impl Display
 
 fn raise(py: Python<'_>, status: &'static str, sentence: &str, argument: &str) -> PyErr {
     let (class, name) = match status {
-        "dtype" | "device" => (&TYPE_ERROR, "UnsupportedArray"),
+        "dtype" | "device" | "layout" => (&TYPE_ERROR, "UnsupportedArray"),
         "out_of_memory" => (&OUT_OF_MEMORY, "OutOfMemory"),
         _ => (&ERROR, "Error"),
     };

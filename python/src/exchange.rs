@@ -2,6 +2,7 @@
 
 use crate::dlpack::{self, Device, ExchangeApi, ManagedVersioned, Version};
 use crate::elements::Elements;
+use crate::error::error;
 use crate::memory::{Extents, Memory, row_major};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -38,7 +39,7 @@ impl Exchange {
     pub(crate) fn memory(self, name: impl Display, object: &Bound<'_, PyAny>) -> PyResult<Memory> {
         let py = object.py();
         let Some(tensor_from_object) = self.api.tensor_from_object else {
-            return self.hold(object)?.memory(py, name);
+            return self.hold(&name, object)?.memory(py, name);
         };
         let mut tensor = dlpack::Tensor {
             data: ptr::null_mut(),
@@ -51,20 +52,20 @@ impl Exchange {
         };
         // SAFETY: the object is of the type that the functions are of; the thread is attached to the interpreter.
         if unsafe { tensor_from_object(object.as_ptr().cast(), &raw mut tensor) } != 0 {
-            return Err(PyErr::fetch(py));
+            return Err(refused(&name, PyErr::fetch(py), py));
         }
         // SAFETY: the function has set all fields, and the object's extents and strides exist.
         unsafe { Memory::of_dlpack(py, name, &tensor) }
     }
 
     /// A reference of one's own to the elements of an object of this type, whatever becomes of the object.
-    pub(crate) fn hold(self, object: &Bound<'_, PyAny>) -> PyResult<Held> {
+    pub(crate) fn hold(self, name: impl Display, object: &Bound<'_, PyAny>) -> PyResult<Held> {
         let mut managed = ptr::null_mut();
         // SAFETY: as in `memory`.
         let status = unsafe { (self.api.managed_from_object)(object.as_ptr().cast(), &raw mut managed) };
         match NonNull::new(managed) {
             Some(managed) if status == 0 => Ok(Held { managed }),
-            _ => Err(PyErr::fetch(object.py())),
+            _ => Err(refused(name, PyErr::fetch(object.py()), object.py())),
         }
     }
 
@@ -106,6 +107,15 @@ impl Exchange {
         // SAFETY: the function gives a new reference to an object.
         Ok(unsafe { Bound::from_owned_ptr(py, object.cast()) })
     }
+}
+
+/// The error of an array that its own library cannot hand out, such as a sparse one.
+fn refused(name: impl Display, cause: PyErr, py: Python<'_>) -> PyErr {
+    let sentence = cause.value(py).to_string();
+    let problem = sentence.lines().next().unwrap_or_default();
+    let refused = error(py, "layout", name, format!("expected a plain array in the host's memory: {problem}"));
+    refused.set_cause(py, Some(cause));
+    refused
 }
 
 /// Keeps what an allocator says in the string that is its context.

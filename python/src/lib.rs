@@ -21,6 +21,7 @@ mod neurons;
 mod numpy;
 mod output;
 mod prepared;
+mod routes;
 mod scores;
 mod selection;
 mod threshold;
@@ -44,6 +45,12 @@ mod _native {
     use crate::neurons::neurons;
     #[pymodule_export]
     use crate::prepared::PreparedProjection;
+    #[pymodule_export]
+    use crate::routes::graph::Graph;
+    #[pymodule_export]
+    use crate::routes::recording::Recording;
+    #[pymodule_export]
+    use crate::routes::totals::Totals;
     #[pymodule_export]
     use crate::threshold::threshold_and_renormalise;
 }

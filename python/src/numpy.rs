@@ -7,7 +7,7 @@ use contrib_core::{DType, IndexType};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyCapsule, PyCapsuleMethods, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyCapsule, PyCapsuleMethods, PyTuple, PyType};
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt::Display;
 
@@ -89,6 +89,18 @@ pub(crate) fn empty<'py>(py: Python<'py>, shape: &[usize], elements: Elements) -
         Elements::Index(IndexType::I64) | Elements::OtherInteger | Elements::Other => &numpy.int64,
     };
     numpy.empty.bind(py).call1((PyTuple::new(py, shape)?, dtype))
+}
+
+/// An array of these numbers.
+pub(crate) fn of_f64<'py>(py: Python<'py>, numbers: &[f64], shape: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = PyBytes::new_with(py, size_of_val(numbers), |bytes| {
+        for (bytes, number) in bytes.chunks_exact_mut(size_of::<f64>()).zip(numbers) {
+            bytes.copy_from_slice(&number.to_ne_bytes());
+        }
+        Ok(())
+    })?;
+    let array = py.import("numpy")?.call_method1("frombuffer", (bytes, &numpy(py)?.float64))?;
+    array.call_method1("reshape", (PyTuple::new(py, shape)?,))
 }
 
 /// What keeps an array's elements where they are, and where that is.

@@ -148,7 +148,8 @@ pub(crate) fn given_list<'py>(
     out: Option<&Bound<'py, PyAny>>,
     len: usize,
 ) -> PyResult<Vec<Option<Bound<'py, PyAny>>>> {
-    match out.map(Bound::extract::<Vec<Option<Bound<'py, PyAny>>>>) {
+    let given: Option<PyResult<Vec<Option<Bound<'py, PyAny>>>>> = out.map(PyAnyMethods::extract);
+    match given {
         None => Ok(vec![None; len]),
         Some(Ok(given)) if given.len() == len => Ok(given),
         Some(_) => Err(error(py, "missing", "out", format!("expected a list of {len} arrays, or None for new ones"))),

@@ -5,6 +5,7 @@ from ._groups import Group, Scores
 from ._native import (
     Context,
     PreparedProjection,
+    Totals,
     attention,
     contributions,
     group_contributions,
@@ -12,22 +13,32 @@ from ._native import (
     neurons,
     threshold_and_renormalise,
 )
+from ._progress import Progress
+from ._recording import Recording
 from ._results import Sparse, Top
+from ._routes import EdgeKind, NodeKind, Routes, routes
 
 __all__ = [
     "Context",
+    "EdgeKind",
     "Error",
     "Group",
+    "NodeKind",
     "OutOfMemory",
     "PreparedProjection",
+    "Progress",
+    "Recording",
+    "Routes",
     "Scores",
     "Sparse",
     "Top",
+    "Totals",
     "UnsupportedArray",
     "attention",
     "contributions",
     "group_contributions",
     "mlp",
     "neurons",
+    "routes",
     "threshold_and_renormalise",
 ]

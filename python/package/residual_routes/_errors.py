@@ -6,7 +6,7 @@ from __future__ import annotations
 class Error(ValueError):
     """An argument that cannot be. Nothing was computed, and no output was written.
 
-    ``status`` says what is wrong with it, in the words of the C API's statuses: ``"shape"``, ``"rank"``, ``"dtype"``, ``"device"``,
+    ``status`` says what is wrong with it, in the words of the C API's statuses: ``"shape"``, ``"rank"``, ``"dtype"``, ``"device"``, ``"layout"``,
     ``"strides"``, ``"byte_order"``, ``"read_only"``, ``"misaligned"``, ``"overlap"``, ``"self_overlap"``, ``"heads"``, ``"top_k"``, ``"norm"``,
     ``"threshold"``, ``"number"``, ``"prepared"``, ``"missing"``, ``"conflict"``, ``"too_large"``, ``"too_many_threads"``; of recordings and routes
     ``"header"``, ``"metadata"``, ``"not_finite"``, ``"target"``, ``"unlike"``.
@@ -27,7 +27,7 @@ class Error(ValueError):
 
 
 class UnsupportedArray(Error, TypeError):
-    """An array of a type, or on a device, that this package cannot read: ``status`` is ``"dtype"`` or ``"device"``."""
+    """An array of a type, or on a device, that this package cannot read: ``status`` is ``"dtype"``, ``"device"``, or ``"layout"`` where it is no plain array, such as a sparse one."""
 
 
 class OutOfMemory(Error, MemoryError):
