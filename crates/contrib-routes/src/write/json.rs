@@ -31,8 +31,16 @@ pub(super) fn write(routes: &Routes, labels: &Labels, output: &mut dyn Write) ->
     output.write_all(b"]\n}\n")
 }
 
+/// Whether edges of attention are each head's.
+pub(super) fn heads(routes: &Routes) -> &'static str {
+    match routes.heads() {
+        HeadEdges::Each => "each",
+        HeadEdges::Summed => "summed",
+    }
+}
+
 /// The members that say what the routes are of, each with a comma after it.
-pub(super) fn facts(routes: &Routes, labels: &Labels, output: &mut dyn Write) -> io::Result<()> {
+fn facts(routes: &Routes, labels: &Labels, output: &mut dyn Write) -> io::Result<()> {
     for (key, text) in [("model", labels.model()), ("prompt", labels.prompt())] {
         write!(output, "\"{key}\": ")?;
         text_or_null(text, output)?;
@@ -47,11 +55,7 @@ pub(super) fn facts(routes: &Routes, labels: &Labels, output: &mut dyn Write) ->
         write!(output, ", \"probability\": {probability:?}}}")
     })?;
     writeln!(output, "],\n\"n_layers\": {},\n\"n_pos\": {},", routes.n_layers(), routes.n_pos())?;
-    let heads = match routes.heads() {
-        HeadEdges::Each => "each",
-        HeadEdges::Summed => "summed",
-    };
-    writeln!(output, "\"n_heads\": {},\n\"heads\": \"{heads}\",", routes.n_heads())?;
+    writeln!(output, "\"n_heads\": {},\n\"heads\": \"{}\",", routes.n_heads(), heads(routes))?;
     // JSON has no infinity; no weight is greater than either.
     write!(output, "\"threshold\": {:?},\n\"targets\": [", routes.threshold().min(f64::MAX))?;
     list(routes.targets(), output, |target, output| write!(output, "{target}"))?;
@@ -59,7 +63,7 @@ pub(super) fn facts(routes: &Routes, labels: &Labels, output: &mut dyn Write) ->
 }
 
 /// What `write` makes of each item, with commas between.
-fn list<T>(
+pub(super) fn list<T>(
     items: impl Iterator<Item = T>,
     output: &mut dyn Write,
     mut write: impl FnMut(T, &mut dyn Write) -> io::Result<()>,
@@ -80,7 +84,7 @@ fn text_or_null(text: Option<&str>, output: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-/// A text as a JSON string. `<` is escaped, so that in a page no text ends the element that holds it.
+/// A text as a JSON string.
 pub(super) fn string(text: &str, output: &mut dyn Write) -> io::Result<()> {
     output.write_all(b"\"")?;
     for char in text.chars() {
@@ -89,7 +93,7 @@ pub(super) fn string(text: &str, output: &mut dyn Write) -> io::Result<()> {
             '\n' => output.write_all(b"\\n")?,
             '\t' => output.write_all(b"\\t")?,
             '\r' => output.write_all(b"\\r")?,
-            '<' | '\0'..='\x1F' | '\x7F'..='\u{9F}' | '\u{2028}' | '\u{2029}' => {
+            '\0'..='\x1F' | '\x7F'..='\u{9F}' | '\u{2028}' | '\u{2029}' => {
                 write!(output, "\\u{:04x}", u32::from(char))?;
             }
             char => write!(output, "{char}")?,

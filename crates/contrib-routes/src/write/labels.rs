@@ -40,8 +40,11 @@ struct Texts {
 }
 
 impl Texts {
+    /// Adds a text; where that fails, none of it.
     fn push(&mut self, text: &[u8]) -> Result<(), Error> {
-        push_lossy(&mut self.text, text)?;
+        reserve(&mut self.ends, 1)?;
+        let before = self.text.len();
+        push_lossy(&mut self.text, text).inspect_err(|_| self.text.truncate(before))?;
         push(&mut self.ends, self.text.len())
     }
 

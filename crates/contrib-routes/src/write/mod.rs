@@ -1,11 +1,16 @@
 //! Writes routes for other programs, and for people.
 
+mod base64;
 mod csv;
+mod dot;
 mod format;
+mod html;
 mod json;
 mod labels;
 mod names;
 mod output;
+mod svg;
+mod visible;
 
 pub use format::Format;
 pub use labels::Labels;
@@ -34,7 +39,9 @@ pub fn write(routes: &Routes, labels: &Labels, format: Format, output: &mut dyn 
     match format {
         Format::Json => json::write(routes, labels, &mut output)?,
         Format::Csv => csv::write(routes, labels, &mut output)?,
-        Format::Dot | Format::Svg | Format::Html => todo!(),
+        Format::Dot => dot::write(routes, labels, &mut output)?,
+        Format::Svg => svg::write(routes, labels, &mut output)?,
+        Format::Html => html::write(routes, labels, &mut output)?,
     }
     output.flush()?;
     Ok(())
