@@ -7,6 +7,20 @@ import numpy as np
 from ._groups import Group
 from ._results import Sparse, Top
 
+__all__ = [
+    "Context",
+    "Graph",
+    "PreparedProjection",
+    "Recording",
+    "Totals",
+    "attention",
+    "contributions",
+    "group_contributions",
+    "mlp",
+    "neurons",
+    "threshold_and_renormalise",
+]
+
 # An array of NumPy, PyTorch, or of whoever speaks DLPack. Results are of the kind of the whole.
 _Array = TypeVar("_Array")
 
