@@ -7,7 +7,7 @@
 //!
 //! [`routes`] follows them from the top down through a [`Recording`] of one forward pass, and computes nothing that they do not
 //! reach. [`Routes`] are flat arrays: [`Routes::routes_to`] takes out those of one target, [`Totals`] sums up which heads,
-//! MLPs and tokens they lead through, and [`difference`] says how two of them differ. [`write`] makes JSON, CSV, pictures and a
+//! MLPs and tokens they lead through, and [`difference`] says how two of them differ. [`write()`] makes JSON, CSV, pictures and a
 //! page to explore of them.
 //!
 //! # Example

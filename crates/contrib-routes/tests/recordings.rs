@@ -360,3 +360,25 @@ fn work_can_be_stopped_after_any_block() {
         assert_eq!(blocks, stop_after);
     }
 }
+
+#[test]
+fn a_file_says_what_its_texts_are() {
+    let plain = Model::new(Choices::PLAIN).file();
+    let with = |metadata: &str| {
+        let bytes = with_header(&plain, |header| header.replace("\"n_layers\"", &format!("{metadata},\"n_layers\"")));
+        open("labels", &bytes).and_then(|file| file.labels())
+    };
+    let labels = with(r#""model":"tiny","prompt":"a b","next_tokens":"[[\" Rome\", 0.5], [\"x\", 0]]""#).unwrap();
+    assert_eq!((labels.model(), labels.prompt()), (Some("tiny"), Some("a b")));
+    assert_eq!((labels.token(0), labels.n_tokens()), (Some("a"), 5));
+    assert_eq!(labels.next_tokens().collect::<Vec<_>>(), [(" Rome", 0.5), ("x", 0.0)]);
+    let none = open("no-labels", &plain).unwrap().labels().unwrap();
+    assert_eq!((none.model(), none.prompt(), none.next_tokens().len()), (None, None, 0));
+
+    let wrong = |metadata: &str| with(metadata).unwrap_err().to_string();
+    assert_eq!(
+        wrong(r#""next_tokens":"[\"Rome\"]""#),
+        "metadata: next_tokens: expected a JSON list of pairs: a string and a number, got \"[\\\"Rome\\\"]\""
+    );
+    assert_eq!(wrong(r#""next_tokens":"[[\"Rome\", 2]]""#), "probability: expected a number from 0 to 1, got 2");
+}

@@ -149,7 +149,6 @@ fn check(schema: &Value, value: &Value, root: &Value) -> Result<(), String> {
             other => panic!("type {other}"),
         };
         match word.as_str() {
-            "$schema" | "title" | "description" | "$defs" => {}
             "$ref" => {
                 let pointer = said.as_str().unwrap().trim_start_matches('#');
                 check(root.pointer(pointer).unwrap(), value, root)?;
@@ -165,7 +164,8 @@ fn check(schema: &Value, value: &Value, root: &Value) -> Result<(), String> {
             "required" if !said.as_array().unwrap().iter().all(has) => return fails(word),
             "minimum" if value.as_f64() < said.as_f64() => return fails(word),
             "maximum" if value.as_f64() > said.as_f64() => return fails(word),
-            "const" | "enum" | "required" | "minimum" | "maximum" => {}
+            // Said already, or nothing to check.
+            "const" | "enum" | "required" | "minimum" | "maximum" | "$schema" | "title" | "description" | "$defs" => {}
             "uniqueItems" => {
                 let items = value.as_array().unwrap();
                 if items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) {

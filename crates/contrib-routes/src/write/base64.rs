@@ -53,9 +53,9 @@ fn array<const N: usize>(name: &str, bytes: impl Iterator<Item = [u8; N]>, outpu
 
 /// Writes numbers of which none is greater than `most`, in as few bytes as that needs.
 pub(super) fn whole(most: usize, numbers: impl Iterator<Item = usize>, output: &mut dyn Write) -> io::Result<()> {
-    if most <= usize::from(u8::MAX) {
+    if u8::try_from(most).is_ok() {
         array("u8", numbers.map(|number| [number as u8]), output)
-    } else if most <= usize::from(u16::MAX) {
+    } else if u16::try_from(most).is_ok() {
         array("u16", numbers.map(|number| (number as u16).to_le_bytes()), output)
     } else {
         array("u32", numbers.map(|number| (number as u32).to_le_bytes()), output)

@@ -4,7 +4,7 @@
 
 use super::labels::Labels;
 use super::visible::{LETTER, Visible, xml};
-use crate::allocate::push;
+use crate::allocate::{filled, push};
 use crate::error::Error;
 use crate::graph::{Edge, EdgeKind, Node, NodeKind, Routes};
 use std::fmt;
@@ -29,6 +29,11 @@ const MIN_STEP: f64 = 8.0;
 const UPRIGHT: f64 = 56.0;
 const ROOM_FOR_MARKS: f64 = 18.0;
 
+/// What a slanted token needs beside it.
+const ROOM_FOR_TOKEN: f64 = 17.0;
+/// As many positions at most are all shown.
+const SHORT: usize = 40;
+
 const FAINT: &str = "#a9b4c0";
 const STREAM: &str = "#2b6cb0";
 const ATTENTION: &str = "#c2255c";
@@ -46,11 +51,11 @@ const TOKEN_SIZE: f64 = 14.0;
 const HEAD_SIZE: f64 = 10.0;
 /// Between a stream and the MLP's mark beside the next.
 const WIDEST_HEADS: f64 = 50.0;
-/// Below this share of the targets' flow, an edge is drawn like those that no flow passes.
+/// Below this flow, where that of a target is 1, an edge is drawn like those that no flow passes.
 const LEAST_FLOW: f64 = 0.005;
 
 pub(super) fn write(routes: &Routes, labels: &Labels, output: &mut dyn Write) -> Result<(), Error> {
-    Picture::new(routes, labels, output).draw()
+    Picture::new(routes, labels, output)?.draw()
 }
 
 struct Picture<'a> {
@@ -59,6 +64,8 @@ struct Picture<'a> {
     output: &'a mut dyn Write,
     width: f64,
     height: f64,
+    /// The positions that have a column, in order.
+    columns: Vec<u32>,
     /// Where the first token stands.
     first_column: f64,
     column: f64,
@@ -87,7 +94,6 @@ struct Line {
     from: Node,
     to: Node,
     weight: f64,
-    /// As a share of the targets' flow.
     flow: f64,
 }
 
@@ -118,22 +124,37 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Area, not width, is what the eye compares; and thin routes stay visible.
+/// Area, not width, is what the eye compares; and thin routes stay visible. Of several targets, more than 1 may flow together, which
+/// is drawn as 1.
 fn width_of_flow(flow: f64) -> f64 {
-    8.0 * flow.sqrt()
+    8.0 * flow.clamp(0.0, 1.0).sqrt()
+}
+
+/// The positions that have a column: all of a short prompt, and of a long one those that flow reaches.
+fn columns(routes: &Routes) -> Result<Vec<u32>, Error> {
+    let mut has_column = filled(routes.n_pos() <= SHORT, routes.n_pos())?;
+    for (&position, &flow) in routes.node_positions().iter().zip(routes.node_flows()) {
+        has_column[position as usize] |= flow > 0.0;
+    }
+    let mut columns = Vec::new();
+    for (position, _) in has_column.iter().enumerate().filter(|(_, has_column)| **has_column) {
+        push(&mut columns, position as u32)?;
+    }
+    Ok(columns)
 }
 
 impl<'a> Picture<'a> {
-    fn new(routes: &'a Routes, labels: &'a Labels, output: &'a mut dyn Write) -> Self {
-        let (n_pos, n_layers) = (routes.n_pos() as f64, routes.n_layers() as f64);
-        let column = (ALL_COLUMNS / n_pos.max(1.0)).clamp(MIN_COLUMN, COLUMN);
+    fn new(routes: &'a Routes, labels: &'a Labels, output: &'a mut dyn Write) -> Result<Self, Error> {
+        let columns = columns(routes)?;
+        let (n_columns, n_layers) = (columns.len() as f64, routes.n_layers() as f64);
+        let column = (ALL_COLUMNS / n_columns.max(1.0)).clamp(MIN_COLUMN, COLUMN);
         let step = (ALL_STEPS / n_layers.max(1.0)).clamp(MIN_STEP, STEP);
-        let grid = LEFT + RIGHT + column * (n_pos - 1.0).max(0.0);
+        let grid = LEFT + RIGHT + column * (n_columns - 1.0).max(0.0);
         let width = grid.max(MIN_WIDTH);
         let below = if column < UPRIGHT { 240.0 } else { 140.0 };
         let height = TOP + step * n_layers + below;
         let first_column = LEFT + (width - grid) / 2.0;
-        Picture { routes, labels, output, width, height, first_column, column, step, taken: Vec::new() }
+        Ok(Picture { routes, labels, output, width, height, columns, first_column, column, step, taken: Vec::new() })
     }
 
     fn draw(&mut self) -> Result<(), Error> {
@@ -167,7 +188,12 @@ impl<'a> Picture<'a> {
     }
 
     fn x(&self, position: usize) -> f64 {
-        self.first_column + self.column * position as f64
+        let column = self.columns.partition_point(|&of| (of as usize) < position);
+        self.first_column + self.column * column as f64
+    }
+
+    fn is_shown(&self, node: Node) -> bool {
+        self.columns.binary_search(&(node.position as u32)).is_ok()
     }
 
     /// Of the stream before a layer, which is that after the one below.
@@ -184,15 +210,6 @@ impl<'a> Picture<'a> {
             NodeKind::Mlp | NodeKind::MlpBias => below - self.step * 3.0 / 4.0,
             NodeKind::ResidPost => below - self.step,
         }
-    }
-
-    /// A share of the flow of all targets.
-    fn share(&self, flow: f64) -> f64 {
-        flow / self.routes.targets().len().max(1) as f64
-    }
-
-    fn share_of_node(&self, node: usize) -> f64 {
-        self.share(self.routes.node_flows()[node])
     }
 
     /// Hands each line of attention that is asked for to `draw`.
@@ -214,9 +231,9 @@ impl<'a> Picture<'a> {
                 start = edges.end;
                 if kind == EdgeKind::Attention {
                     let weight = routes.edge_weights()[edges.clone()].iter().sum();
-                    let flow = self.share(routes.edge_flows()[edges.clone()].iter().sum());
+                    let flow = routes.edge_flows()[edges.clone()].iter().sum();
                     let line = Line { edges, from, to, weight, flow };
-                    if is_asked(&line) {
+                    if is_asked(&line) && self.is_shown(from) && self.is_shown(to) {
                         draw(self, &line)?;
                     }
                 }
@@ -326,7 +343,7 @@ impl<'a> Picture<'a> {
     /// A pale band for every other layer, to follow a layer across the picture, and the layers' numbers.
     fn layers(&mut self) -> Result<(), Error> {
         let (left, step) = (self.first_column - 32.0, self.step);
-        let width = self.column * self.routes.n_pos().saturating_sub(1) as f64 + 84.0;
+        let width = self.column * self.columns.len().saturating_sub(1) as f64 + 84.0;
         for layer in (0..self.routes.n_layers()).step_by(2) {
             let y = self.y(layer + 1);
             writeln!(
@@ -348,11 +365,21 @@ impl<'a> Picture<'a> {
         Ok(())
     }
 
+    /// A line for each column, and a dotted one where neighbours in the picture are none in the prompt.
     fn streams(&mut self) -> Result<(), Error> {
         let (bottom, top) = (self.y(0), self.y(self.routes.n_layers()));
-        for position in 0..self.routes.n_pos() {
-            let x = self.x(position);
+        for index in 0..self.columns.len() {
+            let position = self.columns[index];
+            let x = self.x(position as usize);
             self.straight([x, bottom, x, top], "#d5dbe2", self.scale())?;
+            if index > 0 && self.columns[index - 1] + 1 != position && self.column >= ROOM_FOR_MARKS {
+                let x = x - self.column / 2.0;
+                writeln!(
+                    self.output,
+                    "<line x1=\"{x:.1}\" y1=\"{bottom:.1}\" x2=\"{x:.1}\" y2=\"{top:.1}\" stroke=\"{FAINT}\" \
+                     stroke-dasharray=\"1 5\"/>"
+                )?;
+            }
         }
         Ok(())
     }
@@ -362,7 +389,7 @@ impl<'a> Picture<'a> {
     fn streams_on_routes(&mut self) -> Result<(), Error> {
         for number in 0..self.routes.n_nodes() {
             let node = self.routes.node(number);
-            if !matches!(node.kind, NodeKind::ResidPost | NodeKind::ResidMid) {
+            if !matches!(node.kind, NodeKind::ResidPost | NodeKind::ResidMid) || !self.is_shown(node) {
                 continue;
             }
             let mut flow = 0.0;
@@ -375,7 +402,7 @@ impl<'a> Picture<'a> {
                 }
                 flow += edge.flow;
             }
-            let (x, y, flow) = (self.x(node.position), self.y_of(node), self.share(flow));
+            let (x, y, flow) = (self.x(node.position), self.y_of(node), flow);
             if let Some(bottom) = bottom.filter(|_| flow >= LEAST_FLOW) {
                 self.straight([x, bottom, x, y], STREAM, width_of_flow(flow) * self.scale())?;
             }
@@ -387,10 +414,10 @@ impl<'a> Picture<'a> {
         let scale = self.scale();
         for number in 0..self.routes.n_nodes() {
             let node = self.routes.node(number);
-            if !matches!(node.kind, NodeKind::ResidPost | NodeKind::Embedding) {
+            if !matches!(node.kind, NodeKind::ResidPost | NodeKind::Embedding) || !self.is_shown(node) {
                 continue;
             }
-            let flow = self.share_of_node(number);
+            let flow = self.routes.node_flows()[number];
             let (x, y) = (self.x(node.position), self.y_of(node));
             if flow >= LEAST_FLOW {
                 let radius = (1.8 + width_of_flow(flow) / 4.0) * scale;
@@ -416,8 +443,8 @@ impl<'a> Picture<'a> {
                 EdgeKind::Bias => ("bias", 1.0, BIAS),
                 _ => continue,
             };
-            let is_on_route = self.share(flow) >= LEAST_FLOW;
-            if self.column < ROOM_FOR_MARKS && !is_on_route {
+            let is_on_route = flow >= LEAST_FLOW;
+            if self.column < ROOM_FOR_MARKS && !is_on_route || !self.is_shown(from) {
                 continue;
             }
             let beside = (self.column / 3.0).min(11.0);
@@ -470,23 +497,21 @@ impl<'a> Picture<'a> {
         let room = self.width - 2.0 * MARGIN;
         let at = [MARGIN, 42.0];
         let mut targets = self.routes.targets();
-        match (targets.next(), targets.next()) {
-            (Some(target), None) => match (self.prediction(target), self.labels.token(target)) {
-                (Some((token, _)), _) => {
-                    let token = Visible::new(token, xml).without_space().fit(22.0, room / 2.0);
-                    self.text(at, 22.0, TITLE, format_args!("Where “{token}” came from"))?;
-                }
-                (None, Some(token)) => {
-                    let token = Visible::new(token, xml).without_space().fit(22.0, room / 3.0);
-                    self.text(at, 22.0, TITLE, format_args!("Where the prediction after “{token}” came from"))?;
-                }
-                (None, None) => {
-                    self.text(at, 22.0, TITLE, format_args!("Where the prediction at position {target} came from"))?;
-                }
-            },
-            _ => {
-                let count = self.routes.targets().len();
-                self.text(at, 22.0, TITLE, format_args!("Where {count} predictions came from"))?;
+        let count = targets.len();
+        let only = targets.next().filter(|_| count == 1);
+        match (only, only.and_then(|target| self.prediction(target)), only.and_then(|target| self.labels.token(target)))
+        {
+            (None, ..) => self.text(at, 22.0, TITLE, format_args!("Where {count} predictions came from"))?,
+            (_, Some((token, _)), _) => {
+                let token = Visible::new(token, xml).without_space().fit(22.0, room / 2.0);
+                self.text(at, 22.0, TITLE, format_args!("Where “{token}” came from"))?;
+            }
+            (_, None, Some(token)) => {
+                let token = Visible::new(token, xml).without_space().fit(22.0, room / 3.0);
+                self.text(at, 22.0, TITLE, format_args!("Where the prediction after “{token}” came from"))?;
+            }
+            (Some(target), None, None) => {
+                self.text(at, 22.0, TITLE, format_args!("Where the prediction at position {target} came from"))?;
             }
         }
         if let Some(prompt) = self.labels.prompt() {
@@ -504,6 +529,7 @@ impl<'a> Picture<'a> {
         let y = self.y(0);
         for (position, flow) in self.embeddings()? {
             let on_route = flow >= LEAST_FLOW;
+            let share = 100.0 * flow / self.routes.targets().len().max(1) as f64;
             let x = self.x(position);
             let classes = if on_route { "ink bold" } else { "pale" };
             write!(self.output, "<text font-size=\"{TOKEN_SIZE}\" class=\"{classes}")?;
@@ -519,13 +545,13 @@ impl<'a> Picture<'a> {
                 }
                 None => write!(self.output, "{position}")?,
             }
-            if on_route && self.column < UPRIGHT {
+            if on_route && share >= 0.5 && self.column < UPRIGHT {
                 write!(self.output, "<tspan font-size=\"11\" class=\"stream normal\">")?;
-                write!(self.output, " {:.0} %</tspan>", 100.0 * flow)?;
+                write!(self.output, " {share:.0} %</tspan>")?;
             }
             writeln!(self.output, "</text>")?;
             if on_route && self.column >= UPRIGHT {
-                self.text([x, y + 44.0], 12.0, "stream middle", format_args!("{:.0} %", 100.0 * flow))?;
+                self.text([x, y + 44.0], 12.0, "stream middle", format_args!("{share:.0} %"))?;
             }
         }
         Ok(())
@@ -534,28 +560,20 @@ impl<'a> Picture<'a> {
     /// The positions whose tokens are written, and the flow that begins there.
     fn embeddings(&self) -> Result<Vec<(usize, f64)>, Error> {
         let mut all = Vec::new();
-        let mut flows = (0..self.routes.n_nodes())
-            .filter(|&node| self.routes.node_kinds()[node] == NodeKind::Embedding)
-            .map(|node| (self.routes.node_positions()[node] as usize, self.share_of_node(node)))
-            .peekable();
-        for position in 0..self.routes.n_pos() {
-            let flow = flows.next_if(|(of, _)| *of == position).map_or(0.0, |(_, flow)| flow);
-            push(&mut all, (position, flow))?;
+        for &position in &self.columns {
+            let position = position as usize;
+            let embedding = self.routes.find(Node { layer: 0, kind: NodeKind::Embedding, position });
+            push(&mut all, (position, embedding.map_or(0.0, |node| self.routes.node_flows()[node])))?;
         }
-        /// What a slanted token needs beside it.
-        const ROOM: f64 = 17.0;
-        if self.column >= ROOM {
+        if self.column >= ROOM_FOR_TOKEN {
             return Ok(all);
         }
-        // The strongest first, each where none before it stands; of equal ones the first. The sort allocates nothing.
+        // The strongest first, each where none before it stands; of equal ones the first. This sort allocates nothing.
         all.sort_unstable_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
-        let apart = (ROOM / self.column).ceil() as usize;
-        let mut taken = crate::allocate::filled(false, self.routes.n_pos())?;
-        let mut kept = Vec::new();
+        let mut kept: Vec<(usize, f64)> = Vec::new();
         for (position, flow) in all {
-            let near = position.saturating_sub(apart - 1)..(position + apart).min(taken.len());
-            if !taken[near].contains(&true) {
-                taken[position] = true;
+            let x = self.x(position);
+            if kept.iter().all(|&(other, _)| (self.x(other) - x).abs() >= ROOM_FOR_TOKEN) {
                 push(&mut kept, (position, flow))?;
             }
         }

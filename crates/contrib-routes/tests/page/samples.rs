@@ -6,7 +6,8 @@
 
 use contrib_core::Tensor;
 use contrib_routes::{
-    Attends, Attention, Error, File, Format, Labels, Layer, Memory, Moves, Options, Routes, Targets, routes, write,
+    Attends, Attention, Error, File, Format, HeadEdges, Labels, Layer, Memory, Moves, Options, Routes, Targets, routes,
+    write,
 };
 use contrib_testing::Random;
 use std::path::Path;
@@ -40,6 +41,10 @@ fn recorded(recording: &str, folder: &Path) -> Result<(), Box<dyn std::error::Er
     let last = labels.n_tokens() - 1;
     save(&routes(&mut file, Targets::At(&[last]), &options)?, &labels, &folder.join("one.html"))?;
 
+    let summed = routes(&mut file, Targets::At(&[last]), &Options { heads: HeadEdges::Summed, ..Options::default() })?;
+    save(&summed, &labels, &folder.join("summed.html"))?;
+    save(&summed, &labels, &folder.join("summed.json"))?;
+
     let all = routes(&mut file, Targets::All, &Options::default())?;
     save(&all, &labels, &folder.join("all.html"))?;
     for threshold in ["0.04", "0.1", "0.2"] {
@@ -54,7 +59,7 @@ fn recorded(recording: &str, folder: &Path) -> Result<(), Box<dyn std::error::Er
         hostile.push_token(text)?;
     }
     hostile.set_model(HOSTILE[0])?;
-    hostile.set_prompt([HOSTILE[1], &[b'x'; 1 << 20]].concat())?;
+    hostile.set_prompt(format!("<!--<script>{}", "x".repeat(1 << 20)))?;
     hostile.push_next_token(HOSTILE[2], 0.5)?;
     save(&all, &hostile, &folder.join("hostile.html"))
 }
@@ -108,11 +113,12 @@ impl Long {
         Long { pattern, value_output, resid, resid_mid, mlp_out }
     }
 
-    fn layer(&self, index: usize) -> Result<Layer<'_>, contrib_core::Error> {
+    /// A layer; in parallel blocks, without a stream between attention and MLP.
+    fn layer(&self, index: usize, is_parallel: bool) -> Result<Layer<'_>, contrib_core::Error> {
         let stream = |numbers| Tensor::new(numbers, &[POSITIONS, CHANNELS]);
         Ok(Layer {
             resid_pre: stream(&self.resid[index])?,
-            resid_mid: Some(stream(&self.resid_mid[index])?),
+            resid_mid: if is_parallel { None } else { Some(stream(&self.resid_mid[index])?) },
             resid_post: stream(&self.resid[index + 1])?,
             attention: Attention {
                 attends: Attends::Pattern(Tensor::new(&self.pattern, &[HEADS, POSITIONS, POSITIONS])?),
@@ -129,7 +135,7 @@ impl Long {
 /// Routes to all of 2000 tokens, with more than 300 000 edges.
 fn long(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let model = Long::new();
-    let layers: Result<_, Error> = (0..LAYERS).map(|index| Ok(model.layer(index)?)).collect();
+    let layers: Result<_, Error> = (0..LAYERS).map(|index| Ok(model.layer(index, false)?)).collect();
     let options = Options { threshold: 0.005, ..Options::default() };
     let found = routes(&mut Memory::new(layers?)?, Targets::All, &options)?;
     let mut labels = Labels::default();
@@ -139,7 +145,13 @@ fn long(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     println!("{} edges", found.n_edges());
     save(&found, &labels, &folder.join("long.html"))?;
     let one = found.routes_to(Targets::At(&[POSITIONS - 1]), 0.0)?;
-    save(&one, &labels, &folder.join("long.json"))
+    save(&one, &labels, &folder.join("long.json"))?;
+
+    let layers: Result<_, Error> = (0..LAYERS).map(|index| Ok(model.layer(index, true)?)).collect();
+    let options = Options { threshold: 0.05, ..Options::default() };
+    let parallel = routes(&mut Memory::new(layers?)?, Targets::At(&[POSITIONS - 1]), &options)?;
+    save(&parallel, &Labels::default(), &folder.join("parallel.html"))?;
+    save(&parallel, &Labels::default(), &folder.join("parallel.json"))
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

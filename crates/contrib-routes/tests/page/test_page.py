@@ -137,7 +137,7 @@ def same(got, expected):
 def json_is_what_its_schema_says(driver):
     schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
-    for path in FOLDER.glob("*-*.json"):
+    for path in [*FOLDER.glob("*-*.json"), FOLDER / "summed.json", FOLDER / "parallel.json"]:
         jsonschema.validate(json.loads(path.read_text()), schema)
 
 
@@ -245,6 +245,28 @@ def layers_and_tokens_can_be_zoomed(driver):
     page["reached"].click()
     same(len(page.all("#tokens button")), len({node["position"] for node in by_rust("0.04", 11)["nodes"]}))
     same(page.problems(), [])
+
+
+@check
+def summed_heads_and_parallel_blocks_are_shown(driver):
+    for name in ["summed", "parallel"]:
+        page = Page(driver, f"{name}.html")
+        expected = json.loads((FOLDER / f"{name}.json").read_text())
+        same(page.edges(), len(expected["edges"]))
+        same(page["heads-section"].is_displayed(), name == "parallel")
+        # Each stream is drawn, from one node to the next.
+        streams = page.script(
+            "const drawn = []; picture.eachStream((x, from, to) => drawn.push([x, from, to])); return drawn"
+        )
+        wholes = {edge["to"] for edge in expected["edges"] if edge["kind"] in ("residual", "mlp_output")}
+        same(len(streams), len(wholes))
+        steps = 1 if name == "parallel" else 0.5
+        step = page.script("return picture.step")
+        assert all(abs(start - end - steps * step) < 1e-6 for _, start, end in streams)
+        page["overlay"].send_keys(Keys.ARROW_DOWN, Keys.ENTER, Keys.ENTER)
+        assert "Made of" in page["details"].text
+        same(page.problems(), [])
+    same(page["title"].text, "Where the prediction after “1999” came from")
 
 
 @check

@@ -130,6 +130,11 @@ class Routes {
     return this.targets ? flow / this.targets : 0;
   }
 
+  // How strong something is drawn: by its flow, where that of a target is 1. Of several targets, more may flow together.
+  strength(share) {
+    return Math.min(1, share * this.targets);
+  }
+
   shareOf(node) {
     return this.share(this.flow[node]);
   }

@@ -55,10 +55,9 @@ function nodeName(node) {
   return kind === NODE.embedding ? 'embedding' : `${NODE_NAMES[kind]}, layer ${layer}`;
 }
 
-function lineName(line) {
-  if (line.kind !== EDGE.attention) return EDGE_NAMES[line.kind];
-  const heads = picture.heads(line);
-  return heads.length ? heads.map((head) => `h${head}`).join(' ') : 'attention';
+function edgeName(edge) {
+  const head = graph.head[edge];
+  return head < graph.nHeads ? `h${head}` : EDGE_NAMES[graph.edgeKind[edge]];
 }
 
 function writeHeading() {
@@ -163,9 +162,9 @@ function writeTokens(shown) {
     const share = routes.tokenShares[position];
     const button = element('button', '', { type: 'button', 'data-position': position });
     button.append(tokenText(position, true));
-    if (share >= LEAST_SHARE) {
+    if (!picture.isFaint(share)) {
       button.className = 'reached';
-      button.append(element('span', ` ${percent(share)}`));
+      if (share >= 0.001) button.append(element('span', ` ${percent(share)}`));
     }
     const can = possibleTargets.has(position) ? '' : ' (no routes were found to it)';
     button.setAttribute('aria-label', `${graph.tokens[position] ?? ''}, position ${position}, ${percent(share)}${can}`);
@@ -449,15 +448,16 @@ function list(title, items, colour) {
   return [element('h2', title), ol];
 }
 
-function lineItems(lines, end) {
-  return lines
-    .sort((one, other) => other.weight - one.weight)
-    .map((line) => ({
-      parts: [`${lineName(line)} `, tokenText(graph.position[line[end]]), element('span', nodeName(line[end]), { class: 'pale' })],
-      value: line.weight.toFixed(3),
-      share: line.weight,
-      onClick: () => select(line[end]),
-    }));
+// The edges of lines, one for each head, and the node at one of their ends.
+function edgeItems(lines, end) {
+  const edges = lines.flatMap((line) => Array.from(routes.edgesOf(line), (edge) => [edge, line[end]]));
+  edges.sort(([one], [other]) => graph.weight[other] - graph.weight[one]);
+  return edges.map(([edge, node]) => ({
+    parts: [tokenText(graph.position[node]), element('span', `${edgeName(edge)}, ${nodeName(node)}`, { class: 'pale' })],
+    value: graph.weight[edge].toFixed(3),
+    share: graph.weight[edge],
+    onClick: () => select(node),
+  }));
 }
 
 function writeDetails() {
@@ -465,11 +465,11 @@ function writeDetails() {
   const [details, node] = [byId('details'), state.node];
   if (node >= 0) {
     const head = element('h2', '');
-    head.append(tokenText(graph.position[node]), ` ${nodeName(node)}`);
+    head.append(tokenText(graph.position[node]), element('small', ` ${nodeName(node)}`));
     const facts = element('p', `position ${graph.position[node]}, ${percent(routes.shareOf(node))} of the flow`);
     const close = element('button', 'Summary', { type: 'button' });
     close.addEventListener('click', () => select(-1));
-    const [parts, wholes] = [lineItems(routes.linesTo(node), 'from'), lineItems(routes.linesFrom(node), 'to')];
+    const [parts, wholes] = [edgeItems(routes.linesTo(node), 'from'), edgeItems(routes.linesFrom(node), 'to')];
     details.replaceChildren(head, facts, ...list(parts.length ? 'Made of' : 'Made of nothing above the threshold', parts));
     details.append(...(wholes.length ? list('Part of', wholes, 'attention') : []), close);
     return;
@@ -514,10 +514,7 @@ function describe({ node, line }) {
   if (line === undefined) {
     return [tokenText(graph.position[node]), ` position ${graph.position[node]}, ${nodeName(node)}: ${percent(routes.shareOf(node))} of the flow`];
   }
-  const weights = Array.from(routes.edgesOf(line), (edge) => {
-    const name = graph.head[edge] < graph.nHeads ? `h${graph.head[edge]}` : 'all heads';
-    return `${name} ${graph.weight[edge].toFixed(3)}`;
-  });
+  const weights = Array.from(routes.edgesOf(line), (edge) => `${edgeName(edge)} ${graph.weight[edge].toFixed(3)}`);
   const [from, to] = [tokenText(graph.position[line.from]), tokenText(graph.position[line.to])];
   return ['attention, layer ', `${graph.layer[line.to]}: `, from, ' → ', to, `: ${weights.join(', ')}; ${percent(line.share)} of the flow`];
 }

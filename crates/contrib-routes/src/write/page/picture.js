@@ -6,8 +6,8 @@
 const MARGIN = { left: 58, right: 22, top: 62, bottom: 8 };
 const WIDEST_COLUMN = 96;
 const HIGHEST_STEP = 34;
-// Below this share of the flow, lines are faint.
-const LEAST_SHARE = 0.005;
+// Below this strength, things are faint.
+const LEAST_STRENGTH = 0.005;
 // The most lines of a kind that are drawn: the strongest.
 const MOST_LINES = 20000;
 const LEVELS = 240;
@@ -15,17 +15,17 @@ const MOST_HEAD_LABELS = 300;
 const NEAR = 7;
 
 // Area, not width, is what the eye compares.
-const widthOf = (share) => 8 * Math.sqrt(share);
+const widthOf = (strength) => 8 * Math.sqrt(strength);
 
-// Lines sorted by their share of the flow, eight levels for each halving of it, so that many are drawn with one stroke.
+// Lines sorted by strength, eight levels for each halving of it, so that many are drawn with one stroke.
 class Strokes {
   constructor() {
     this.levels = [];
     this.count = 0;
   }
 
-  add(share, ...ends) {
-    const level = Math.min(LEVELS, Math.max(0, Math.floor(-8 * Math.log2(share))));
+  add(strength, ...ends) {
+    const level = Math.min(LEVELS, Math.max(0, Math.floor(-8 * Math.log2(strength))));
     (this.levels[level] ??= []).push(...ends);
     this.count++;
   }
@@ -86,6 +86,10 @@ class Picture {
     }
   }
 
+  isFaint(share) {
+    return this.routes.strength(share) < LEAST_STRENGTH;
+  }
+
   x(position) {
     return this.left + this.column * (this.columnOf[position] + 0.5);
   }
@@ -137,14 +141,15 @@ class Picture {
 
   // Gives how many lines were left out because others are stronger.
   draw(colours) {
+    const { routes } = this;
     const context = this.clear(this.canvas);
     this.drawGrid(context, colours);
     const [streams, attention] = [new Strokes(), new Strokes()];
-    for (const line of this.routes.lines) {
+    for (const line of routes.lines) {
       if (!this.isShown(line.to) || !this.isShown(line.from)) continue;
-      if (line.kind === EDGE.attention) attention.add(line.share, ...this.ends(line));
+      if (line.kind === EDGE.attention) attention.add(routes.strength(line.share), ...this.ends(line));
     }
-    this.eachStream((x, from, to, share) => streams.add(share, x, from, x, to));
+    this.eachStream((x, from, to, share) => streams.add(routes.strength(share), x, from, x, to));
     const straight = (path, x1, y1, x2, y2) => {
       path.moveTo(x1, y1);
       path.lineTo(x2, y2);
@@ -224,11 +229,11 @@ class Picture {
     const hasRoom = this.column >= 14 && this.step >= 8;
     for (const line of routes.lines) {
       if (line.kind !== EDGE.mlpOutput && line.kind !== EDGE.bias) continue;
-      if (!this.isShown(line.from) || (line.share < LEAST_SHARE && this.column < 18)) continue;
+      if (!this.isShown(line.from) || (this.isFaint(line.share) && this.column < 18)) continue;
       const [x, y] = this.at(line.from);
       const side = Math.max(1.5, Math.min(13, this.step * 0.7) * Math.sqrt(Math.min(1, line.weight)) * Math.min(1, this.column / 30));
       context.fillStyle = line.kind === EDGE.bias ? colours.bias : colours.mlp;
-      context.globalAlpha = line.share < LEAST_SHARE ? 0.35 : 1;
+      context.globalAlpha = this.isFaint(line.share) ? 0.35 : 1;
       context.fillRect(x - side / 2, y - side / 2, side, side);
     }
     context.globalAlpha = 1;
@@ -240,10 +245,10 @@ class Picture {
       const kind = graph.kind[node];
       if (!routes.isReached[node] || (kind !== NODE.residPost && kind !== NODE.embedding) || !this.isShown(node)) continue;
       const share = routes.shareOf(node);
-      if (share < LEAST_SHARE) continue;
+      if (this.isFaint(share)) continue;
       const [x, y] = this.at(node);
       context.beginPath();
-      context.arc(x, y, (1.7 + widthOf(share) / 4) * this.scale, 0, 2 * Math.PI);
+      context.arc(x, y, (1.7 + widthOf(this.routes.strength(share)) / 4) * this.scale, 0, 2 * Math.PI);
       context.fill();
       context.stroke();
     }
@@ -254,7 +259,7 @@ class Picture {
     if (this.column < 44 || this.step < 11) return;
     const taken = [];
     const lines = this.routes.lines.filter(
-      (line) => line.kind === EDGE.attention && line.share >= LEAST_SHARE && this.isShown(line.to) && this.isShown(line.from),
+      (line) => line.kind === EDGE.attention && !this.isFaint(line.share) && this.isShown(line.to) && this.isShown(line.from),
     );
     lines.sort((one, other) => other.share - one.share);
     context.font = '10px "Segoe UI", "Helvetica Neue", Arial, "DejaVu Sans", sans-serif';
@@ -269,7 +274,7 @@ class Picture {
       const width = context.measureText(name).width;
       const [x1, , x2, y] = this.ends(line);
       const isBow = x1 === x2;
-      const bottom = isBow ? y + 11 : y - widthOf(line.share) / 2;
+      const bottom = isBow ? y + 11 : y - widthOf(this.routes.strength(line.share)) / 2;
       const middles = isBow ? [x2 + 16 + width / 2] : [x2 - this.column / 2, x1 + this.column / 2];
       for (const middle of middles) {
         const box = [middle - width / 2, bottom - 10, middle + width / 2, bottom];
@@ -292,7 +297,7 @@ class Picture {
     context.strokeStyle = colours.focus;
     for (const line of lines) {
       if (!this.isShown(line.to) || !this.isShown(line.from)) continue;
-      context.lineWidth = Math.max(1.5, widthOf(line.share) * this.scale);
+      context.lineWidth = Math.max(1.5, widthOf(this.routes.strength(line.share)) * this.scale);
       context.beginPath();
       this.trace(context, this.ends(line));
       context.stroke();
@@ -326,7 +331,7 @@ class Picture {
     let near = NEAR;
     for (const line of this.linesOf[layer] ?? []) {
       if (!this.isShown(line.to) || !this.isShown(line.from)) continue;
-      const apart = Math.abs(this.yOn(line, x) - y) - (widthOf(line.share) * this.scale) / 2;
+      const apart = Math.abs(this.yOn(line, x) - y) - (widthOf(this.routes.strength(line.share)) * this.scale) / 2;
       if (apart < near) [best, near] = [{ line }, apart];
     }
     return best;
