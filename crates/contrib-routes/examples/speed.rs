@@ -1,174 +1,245 @@
-//! How long routes take, and how many edges they have, in a prompt of SmolLM2-135M's shapes. Of the layers that a file has (which
-//! need not be all), 30 are made by repeating them.
+//! How long routes take in a recording, how many positions they reach, and how much memory they need beside it.
 //!
 //! ```text
-//! cargo run --release -p contrib-routes --example speed -- FILE [TOKENS [STEP]]
+//! cargo run --release -p contrib-routes --example speed -- FILE [OPTION ...]
 //! ```
 //!
-//! `TOKENS`: of the first so many alone; where the file has fewer, they are repeated, which makes routes of the right shapes that
-//! mean nothing. `STEP`: every so many tokens are targets, too, and with 1, all edges are found, and the routes of each token taken
-//! out of them. The recording lies in memory.
+//! | option | |
+//! |---|---|
+//! | `--targets last`, `all`, or a number | targets: the last position (the default), all, or every so many, the last one included |
+//! | `--threshold NUMBER` | 0.04 |
+//! | `--renormalise NUMBER` | contributions above it are renormalised first |
+//! | `--summed` | edges of all heads together |
+//! | `--whole` | all edges of the prompt, and then the routes of each target taken out of them |
+//! | `--runs NUMBER` | 5: the shortest counts |
+//! | `--threads NUMBER` | 2 |
+//! | `--layers` | what each layer took in the shortest run |
+//! | `--csv` | a line for a table: the names are `COLUMNS` |
+//!
+//! The file is mapped into memory, and a run before those that count has read of it what is needed. Memory is that which is not of
+//! the file, at most, in this run. Processor time is what all threads took together in the run that took the least: a machine that has
+//! much else to do changes it less than time. (Both on Linux.)
 
-use contrib_core::{Tensor, half::f16};
+use contrib_core::Context;
 use contrib_routes::{
-    Attends, Attention, Error, Extent, HeadEdges, Layer, Memory, Moves, Options, Routes, Scores, Targets, routes,
+    Error, Extent, File, HeadEdges, Options, Progress, Recording, Routes, Stage, Targets, routes_with_progress,
 };
-use safetensors::{Dtype, SafeTensors};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const LAYERS: usize = 30;
-const RUNS: usize = 5;
+const COLUMNS: &str =
+    "tokens,targets,threshold,heads,milliseconds,processor_milliseconds,reached,nodes,edges,megabytes";
+/// Memory is looked at so often.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
 
-/// A tensor's shape and elements; halves as they are.
-enum Numbers {
-    Single(Vec<f32>),
-    Half(Vec<f16>),
+/// What is measured.
+struct Choices {
+    path: String,
+    targets: String,
+    runs: usize,
+    threads: usize,
+    threshold: f64,
+    renormalise: Option<f64>,
+    is_summed: bool,
+    is_whole: bool,
+    by_layer: bool,
+    as_csv: bool,
 }
 
-struct Stored {
-    shape: Vec<usize>,
-    numbers: Numbers,
-}
-
-impl Stored {
-    /// The tensor of a file, or so many rows of it.
-    fn new(file: &SafeTensors<'_>, name: &str, rows: Option<usize>) -> Self {
-        let view = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let mut shape = view.shape().to_vec();
-        shape[0] = rows.unwrap_or(shape[0]);
-        let len = shape.iter().product();
-        let numbers = match view.dtype() {
-            Dtype::F32 => {
-                let numbers = view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-                Numbers::Single(numbers.cycle().take(len).collect())
-            }
-            Dtype::F16 => {
-                let numbers = view.data().as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes));
-                Numbers::Half(numbers.cycle().take(len).collect())
-            }
-            other => panic!("{name} is of {other:?}"),
+impl Choices {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut choices = Choices {
+            path: String::new(),
+            targets: "last".to_string(),
+            runs: 5,
+            threads: 2,
+            threshold: 0.04,
+            renormalise: None,
+            is_summed: false,
+            is_whole: false,
+            by_layer: false,
+            as_csv: false,
         };
-        Stored { shape, numbers }
-    }
-
-    fn tensor(&self) -> Tensor<'_> {
-        match &self.numbers {
-            Numbers::Single(numbers) => Tensor::new(numbers, &self.shape),
-            Numbers::Half(numbers) => Tensor::new(numbers, &self.shape),
+        while let Some(argument) = arguments.next() {
+            let mut number = || -> Result<f64, String> {
+                let text = arguments.next().unwrap_or_default();
+                text.parse().map_err(|_| format!("{argument} needs a number, not {text:?}"))
+            };
+            match argument.as_str() {
+                "--targets" => choices.targets = arguments.next().unwrap_or_default(),
+                "--threshold" => choices.threshold = number()?,
+                "--renormalise" => choices.renormalise = Some(number()?),
+                "--runs" => choices.runs = (number()? as usize).max(1),
+                "--threads" => choices.threads = number()? as usize,
+                "--summed" => choices.is_summed = true,
+                "--whole" => choices.is_whole = true,
+                "--layers" => choices.by_layer = true,
+                "--csv" => choices.as_csv = true,
+                option if option.starts_with("--") => return Err(format!("there is no option {option}")),
+                _ => choices.path = argument,
+            }
         }
-        .expect("as many numbers as the shape says")
+        if choices.path.is_empty() { Err("needs the path of a recording".to_string()) } else { Ok(choices) }
+    }
+
+    fn targets(&self, n_pos: usize) -> Result<Vec<usize>, String> {
+        let step = match self.targets.as_str() {
+            "last" => n_pos,
+            "all" => 1,
+            number => number.parse().map_err(|_| format!("--targets is last, all or a number, not {number:?}"))?,
+        };
+        Ok((0..n_pos).rev().step_by(step.max(1)).collect())
     }
 }
 
-/// What a layer needs, in the order of `NAMES`.
-const NAMES: [&str; 7] = ["resid_pre", "resid_mid", "mlp_out", "queries", "keys", "values", "w_o"];
-
-struct StoredLayer {
-    tensors: Vec<Stored>,
-    resid_post: Vec<f32>,
+/// What a layer took, and how many positions of it were computed.
+#[derive(Clone, Copy, Default)]
+struct OfLayer {
+    of_mid: Duration,
+    of_post: Duration,
+    mids: usize,
+    posts: usize,
 }
 
-impl StoredLayer {
-    fn new(file: &SafeTensors<'_>, index: usize, tokens: Option<usize>) -> Self {
-        let of = |name: &&str| Stored::new(file, &format!("{name}.{index}"), tokens.filter(|_| *name != "w_o"));
-        let tensors: Vec<Stored> = NAMES.iter().map(of).collect();
-        let mut resid_post = vec![0.0; tensors[1].shape.iter().product()];
-        let mut mlp_out = resid_post.clone();
-        tensors[1].tensor().copy_to(&mut resid_post);
-        tensors[2].tensor().copy_to(&mut mlp_out);
-        resid_post.iter_mut().zip(mlp_out).for_each(|(sum, mlp_out)| *sum += mlp_out);
-        StoredLayer { tensors, resid_post }
-    }
-
-    fn layer(&self) -> Layer<'_> {
-        let of = |index: usize| self.tensors[index].tensor();
-        Layer {
-            resid_pre: of(0),
-            resid_mid: Some(of(1)),
-            resid_post: Tensor::new(&self.resid_post, &self.tensors[0].shape).expect("as large as resid_pre"),
-            attention: Attention {
-                attends: Attends::Scores(Scores::causal(of(3), of(4))),
-                moves: Moves::Values { values: of(5), w_o: of(6) },
-                scale: None,
-                bias: None,
-            },
-            mlp_out: of(2),
-            mlp_bias: None,
-        }
-    }
+/// What a run took.
+struct Run {
+    time: Duration,
+    processor: Option<Duration>,
+    layers: Vec<OfLayer>,
+    found: Routes,
 }
 
-/// The shortest of some runs, and what they found.
-fn time(run: impl Fn() -> Result<Routes, Error>) -> (Duration, Routes) {
-    let timed = || {
+impl Run {
+    fn new(file: &mut File, targets: &[usize], options: &Options<'_>) -> Result<Self, Error> {
+        let mut layers = vec![OfLayer::default(); file.n_layers()];
+        let processor = processor_time();
         let start = Instant::now();
-        let found = run().expect("routes");
-        (start.elapsed(), found)
-    };
-    (0..RUNS).map(|_| timed()).min_by_key(|(time, _)| *time).expect("some runs")
+        let mut last = start;
+        let found = routes_with_progress(file, Targets::At(targets), options, &mut |progress: Progress| {
+            let layer = &mut layers[progress.layer];
+            let (time, positions) = match progress.stage {
+                Stage::ResidPost => (&mut layer.of_post, &mut layer.posts),
+                Stage::ResidMid => (&mut layer.of_mid, &mut layer.mids),
+            };
+            *time += last.elapsed();
+            *positions = progress.positions;
+            last = Instant::now();
+            ControlFlow::Continue(())
+        })?;
+        let time = start.elapsed();
+        let processor = processor_time().zip(processor).map(|(after, before)| after.saturating_sub(before));
+        Ok(Run { time, processor, layers, found })
+    }
+
+    /// How many wholes were computed.
+    fn reached(&self) -> usize {
+        self.layers.iter().map(|layer| layer.mids + layer.posts).sum()
+    }
 }
 
-/// The layers of a file, and their numbers.
-fn read(path: &str, tokens: Option<usize>) -> (Vec<StoredLayer>, Vec<usize>) {
-    let bytes = std::fs::read(path).expect("a file");
-    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
-    let recorded: Vec<usize> = (0..LAYERS).filter(|index| file.tensor(&format!("keys.{index}")).is_ok()).collect();
-    (recorded.iter().map(|&index| StoredLayer::new(&file, index, tokens)).collect(), recorded)
+/// What the processors spent on all threads of this process so far.
+fn processor_time() -> Option<Duration> {
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir("/proc/self/task").ok()? {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        nanoseconds += text.split_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    Some(Duration::from_nanos(nanoseconds))
+}
+
+/// Megabytes that are this process's own, and not of a file.
+fn own_memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0 / 1e6)
+}
+
+/// What `work` gives, and by how many megabytes at most the process grew meanwhile.
+fn with_memory<T>(work: impl FnOnce() -> T) -> (T, Option<f64>) {
+    let before = own_memory();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut peak = own_memory();
+            while !is_done.load(Ordering::Relaxed) {
+                peak = peak.zip(own_memory()).map(|(peak, now)| peak.max(now));
+                std::thread::sleep(BETWEEN_LOOKS);
+            }
+            peak
+        });
+        let result = work();
+        is_done.store(true, Ordering::Relaxed);
+        let peak = looking.join().unwrap_or_default();
+        (result, peak.zip(before).map(|(peak, before)| peak - before))
+    })
+}
+
+fn print_layers(run: &Run) {
+    println!("{:>6} {:>10} {:>12} {:>10} {:>12}", "layer", "resid_post", "ms", "resid_mid", "ms");
+    for (index, layer) in run.layers.iter().enumerate() {
+        let [post, mid] = [layer.of_post, layer.of_mid].map(|time| 1e3 * time.as_secs_f64());
+        println!("{index:>6} {:>10} {post:>12.2} {:>10} {mid:>12.2}", layer.posts, layer.mids);
+    }
+}
+
+fn measure(choices: &Choices) -> Result<(), Box<dyn std::error::Error>> {
+    let mut file = File::open(&choices.path)?;
+    let targets = choices.targets(file.n_pos())?;
+    let context = Context::new(choices.threads)?;
+    let options = Options {
+        threshold: choices.threshold,
+        renormalise: choices.renormalise,
+        heads: if choices.is_summed { HeadEdges::Summed } else { HeadEdges::Each },
+        extent: if choices.is_whole { Extent::All } else { Extent::Reached },
+        context: Some(&context),
+        ..Options::default()
+    };
+    let (first, megabytes) = with_memory(|| Run::new(&mut file, &targets, &options));
+    let mut best = first?;
+    best.time = Duration::MAX;
+    let mut processor = None;
+    for _ in 0..choices.runs {
+        let run = Run::new(&mut file, &targets, &options)?;
+        processor = processor.into_iter().chain(run.processor).min();
+        if run.time < best.time {
+            best = run;
+        }
+    }
+    let milliseconds = 1e3 * best.time.as_secs_f64();
+    let processor = processor.map(|time| format!("{:.3}", 1e3 * time.as_secs_f64())).unwrap_or_default();
+    let heads = if choices.is_summed { "summed" } else { "each" };
+    let (nodes, edges, reached) = (best.found.n_nodes(), best.found.n_edges(), best.reached());
+    let (n_pos, n_targets, threshold) = (file.n_pos(), targets.len(), choices.threshold);
+    let megabytes = megabytes.map(|megabytes| format!("{megabytes:.1}")).unwrap_or_default();
+    if choices.as_csv {
+        println!(
+            "{n_pos},{n_targets},{threshold},{heads},{milliseconds:.3},{processor},{reached},{nodes},{edges},{megabytes}"
+        );
+        return Ok(());
+    }
+    println!(
+        "{n_pos} tokens, {n_targets} targets, threshold {threshold}, {heads}: {milliseconds:.1} ms (shortest of {} runs; processors {processor}), \
+         {reached} wholes computed, {nodes} nodes, {edges} edges, at most {megabytes} MB beside the recording",
+        choices.runs
+    );
+    if choices.by_layer {
+        print_layers(&best);
+    }
+    if choices.is_whole {
+        let start = Instant::now();
+        for &target in &targets {
+            best.found.routes_to(Targets::At(&[target]), 0.0)?;
+        }
+        println!("those of each target on its own, taken out of that: {:.1?}", start.elapsed());
+    }
+    Ok(())
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let path = arguments.next().expect("the path of a recording");
-    let tokens = arguments.next().map(|tokens| tokens.parse().expect("a number of tokens"));
-    let (stored, recorded) = read(&path, tokens);
-    // Each layer is the last recorded one up to it.
-    let layer = |index: usize| stored[recorded.partition_point(|&recorded| recorded <= index) - 1].layer();
-    let recording = || Memory::new((0..LAYERS).map(layer).collect()).expect("a recording");
-    let n_pos = stored[0].tensors[0].shape[0];
-    let step: Option<usize> = arguments.next().map(|step| step.parse().expect("a number of tokens"));
-    let many: Vec<usize> = (0..n_pos).rev().step_by(step.unwrap_or(n_pos)).collect();
-    println!("{n_pos} tokens, {LAYERS} layers of which {} differ; shortest of {RUNS} runs", recorded.len());
-    // From here on, the most is counted anew.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    let before = memory();
-    let each = Options::default();
-    let summed = Options { heads: HeadEdges::Summed, ..each };
-    let renormalised = Options { renormalise: Some(0.01), ..each };
-    let both = Options { renormalise: Some(0.01), ..summed };
-    for (name, options) in [("each head", each), ("summed", summed), ("renormalised", renormalised), ("both", both)] {
-        for targets in [&many[..1], &many] {
-            let (time, found) = time(|| routes(&mut recording(), Targets::At(targets), &options));
-            let (targets, nodes, edges) = (targets.len(), found.n_nodes(), found.n_edges());
-            println!("{name:>14}, {targets:>4} targets: {time:>10.1?}, {nodes} nodes, {edges} edges");
-            if many.len() == 1 {
-                break;
-            }
-        }
+    let measured = Choices::read(std::env::args().skip(1)).map_err(Into::into).and_then(|choices| measure(&choices));
+    if let Err(error) = measured {
+        eprintln!("{error}\ncolumns of --csv: {COLUMNS}");
+        std::process::exit(1);
     }
-    if step == Some(1) {
-        let options = Options { extent: Extent::All, ..each };
-        let (time_of_all, all) = time(|| routes(&mut recording(), Targets::At(&[n_pos - 1]), &options));
-        println!(
-            "{:>14}, all edges:    {time_of_all:>10.1?}, {} nodes, {} edges",
-            "each head",
-            all.n_nodes(),
-            all.n_edges()
-        );
-        let (time, _) = time(|| {
-            many.iter().try_for_each(|&target| all.routes_to(Targets::At(&[target]), 0.0).map(drop))?;
-            Ok(all.clone())
-        });
-        println!("those of each token on its own, taken out of that: {time:.1?}");
-    }
-    if let (Some([before, _]), Some([_, peak])) = (before, memory()) {
-        println!("at most {:.1} MB beside the recording", (peak - before) / 1e3);
-    }
-}
-
-/// Kilobytes of memory: now, and at most so far. (On Linux.)
-fn memory() -> Option<[f64; 2]> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let of =
-        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
-    Some([of("VmRSS:")?, of("VmHWM:")?])
 }
