@@ -1,6 +1,6 @@
 """Where a transformer's prediction came from: contributions to the residual stream, and the routes to a prediction."""
 
-from ._errors import Error, OutOfMemory, UnsupportedArray
+from ._errors import Error, OutOfMemory, Refused, UnsupportedArray
 from ._groups import Group, Scores
 from ._native import (
     Context,
@@ -14,6 +14,7 @@ from ._native import (
     threshold_and_renormalise,
 )
 from ._progress import Progress
+from ._record import record
 from ._recording import Recording
 from ._results import Sparse, Top
 from ._routes import EdgeKind, NodeKind, Routes, routes
@@ -28,6 +29,7 @@ __all__ = [
     "PreparedProjection",
     "Progress",
     "Recording",
+    "Refused",
     "Routes",
     "Scores",
     "Sparse",
@@ -39,6 +41,7 @@ __all__ = [
     "group_contributions",
     "mlp",
     "neurons",
+    "record",
     "routes",
     "threshold_and_renormalise",
 ]

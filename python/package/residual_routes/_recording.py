@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from . import _native
 from ._errors import Error
 
@@ -53,7 +55,7 @@ class Recording:
                 parallel=bool(facts.get("parallel", False)),
                 by_pattern=bool(by_pattern),
                 layers=[
-                    SimpleNamespace(window=window or None, slopes=slope, sinks=sink)
+                    SimpleNamespace(window=window or None, slopes=_of_heads(slope), sinks=_of_heads(sink))
                     for window, slope, sink in zip(windows, slopes, sinks)
                 ],
                 model=facts.get("model"),
@@ -157,6 +159,11 @@ def _parsed(key: str, value: Any) -> Any:
         return json.loads(value.lower() if value.lower() in ("true", "false") else value)
     except ValueError:
         return value
+
+
+def _of_heads(numbers: Any) -> Any:
+    """Numbers that are a list are float32, as those of a file are."""
+    return np.asarray(numbers, np.float32) if isinstance(numbers, (list, tuple)) else numbers
 
 
 def _per_layer(key: str, value: Any, n_layers: int) -> list[Any]:
