@@ -1,6 +1,6 @@
-//! A page to explore routes: `page/page.html` with its style, its scripts and the routes put in.
+//! A page to explore routes: `page/page.html` with its style, its script and the routes put in.
 
-use super::base64::{real, whole};
+use super::arrays::{real, whole};
 use super::json::{heads, list, string};
 use super::labels::Labels;
 use super::visible::{Visible, json};
@@ -9,14 +9,40 @@ use std::io::{self, Write};
 
 const PAGE: &str = include_str!("page/page.html");
 
-/// What stands in the page instead of these names in double braces. The hashes are those of the style and of the scripts that the
-/// page lets a browser run; a test of the page says what they have to be after a change.
-const PIECES: [(&str, &str); 6] = [
-    ("page.css", include_str!("page/page.css")),
-    ("graph.js", include_str!("page/graph.js")),
-    ("picture.js", include_str!("page/picture.js")),
-    ("page.js", include_str!("page/page.js")),
-    ("hashes of scripts", include_str!("page/scripts.sha256")),
+/// The page's script: a file for each job. Each declares classes, whose fields are private, or functions. Those that use others come
+/// after them, and `page.js`, which makes one of each, last.
+const SCRIPT: &str = concat!(
+    include_str!("page/script/dom.js"),
+    include_str!("page/script/graph.js"),
+    include_str!("page/script/routes.js"),
+    include_str!("page/script/texts.js"),
+    include_str!("page/script/state.js"),
+    include_str!("page/script/theme.js"),
+    include_str!("page/script/layout.js"),
+    include_str!("page/script/nearest.js"),
+    include_str!("page/script/strokes.js"),
+    include_str!("page/script/curves.js"),
+    include_str!("page/script/labels.js"),
+    include_str!("page/script/picture.js"),
+    include_str!("page/script/tooltip.js"),
+    include_str!("page/script/highlight.js"),
+    include_str!("page/script/heading.js"),
+    include_str!("page/script/controls.js"),
+    include_str!("page/script/tokens.js"),
+    include_str!("page/script/overview.js"),
+    include_str!("page/script/details.js"),
+    include_str!("page/script/heads.js"),
+    include_str!("page/script/pointer.js"),
+    include_str!("page/script/keyboard.js"),
+    include_str!("page/script/page.js"),
+);
+
+/// What stands in the page instead of these names in double braces. The hashes are those of the script and of the style that the
+/// page lets a browser use; a test of the page says what they have to be after a change.
+const PIECES: [(&str, &str); 4] = [
+    ("style", include_str!("page/page.css")),
+    ("script", SCRIPT),
+    ("hash of script", include_str!("page/script.sha256")),
     ("hash of style", include_str!("page/style.sha256")),
 ];
 

@@ -1,6 +1,6 @@
 //! Writes routes for other programs, and for people.
 
-mod base64;
+mod arrays;
 mod csv;
 mod dot;
 mod format;

@@ -18,10 +18,11 @@ impl<'a> Output<'a> {
         Ok(Output { buffer: with_capacity(CAPACITY)?, to })
     }
 
+    /// Whatever comes of it, the buffer is empty afterwards: an output that refused is not asked again for the same bytes.
     fn hand_on(&mut self) -> io::Result<()> {
-        self.to.write_all(&self.buffer)?;
+        let result = self.to.write_all(&self.buffer);
         self.buffer.clear();
-        Ok(())
+        result
     }
 }
 

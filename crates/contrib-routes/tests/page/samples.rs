@@ -64,8 +64,6 @@ fn recorded(recording: &str, folder: &Path) -> Result<(), Box<dyn std::error::Er
     save(&all, &hostile, &folder.join("hostile.html"))
 }
 
-const POSITIONS: usize = 2000;
-const LAYERS: usize = 12;
 const HEADS: usize = 4;
 const CHANNELS: usize = 8;
 /// The keys to which a head attends.
@@ -73,6 +71,7 @@ const KEYS: usize = 5;
 
 /// A random model of one pattern.
 struct Long {
+    n_pos: usize,
     pattern: Vec<f32>,
     value_output: Vec<f32>,
     /// The stream before each layer and after the last.
@@ -82,24 +81,24 @@ struct Long {
 }
 
 impl Long {
-    fn new() -> Self {
+    fn new(n_pos: usize, n_layers: usize) -> Self {
         let mut random = Random::new(1);
         let mut normal = |len: usize| -> Vec<f32> { (0..len).map(|_| random.normal() as f32).collect() };
-        let value_output = normal(POSITIONS * HEADS * CHANNELS);
-        let mlp_out = normal(POSITIONS * CHANNELS);
-        let mut resid = vec![normal(POSITIONS * CHANNELS)];
-        let mut pattern = vec![0.0; HEADS * POSITIONS * POSITIONS];
-        for (row, of_query) in pattern.chunks_mut(POSITIONS).enumerate() {
-            let query = row % POSITIONS;
+        let value_output = normal(n_pos * HEADS * CHANNELS);
+        let mlp_out = normal(n_pos * CHANNELS);
+        let mut resid = vec![normal(n_pos * CHANNELS)];
+        let mut pattern = vec![0.0; HEADS * n_pos * n_pos];
+        for (row, of_query) in pattern.chunks_mut(n_pos).enumerate() {
+            let query = row % n_pos;
             for _ in 0..KEYS {
                 of_query[random.below(query + 1)] += 1.0 / KEYS as f32;
             }
         }
         let mut resid_mid = Vec::new();
-        for layer in 0..LAYERS {
+        for layer in 0..n_layers {
             let mut mid = resid[layer].clone();
-            for (row, of_query) in pattern.chunks(POSITIONS).enumerate() {
-                let (head, query) = (row / POSITIONS, row % POSITIONS);
+            for (row, of_query) in pattern.chunks(n_pos).enumerate() {
+                let (head, query) = (row / n_pos, row % n_pos);
                 for (key, &weight) in of_query.iter().enumerate().filter(|(_, weight)| **weight != 0.0) {
                     for channel in 0..CHANNELS {
                         let moved = value_output[(key * HEADS + head) * CHANNELS + channel];
@@ -110,19 +109,25 @@ impl Long {
             resid.push(mid.iter().zip(&mlp_out).map(|(mid, out)| mid + out).collect());
             resid_mid.push(mid);
         }
-        Long { pattern, value_output, resid, resid_mid, mlp_out }
+        Long { n_pos, pattern, value_output, resid, resid_mid, mlp_out }
     }
 
-    /// A layer; in parallel blocks, without a stream between attention and MLP.
+    /// All layers; in parallel blocks, without a stream between attention and MLP.
+    fn recording(&self, is_parallel: bool) -> Result<Memory<'_>, Error> {
+        let layers: Result<_, Error> =
+            (0..self.resid_mid.len()).map(|index| Ok(self.layer(index, is_parallel)?)).collect();
+        Memory::new(layers?)
+    }
+
     fn layer(&self, index: usize, is_parallel: bool) -> Result<Layer<'_>, contrib_core::Error> {
-        let stream = |numbers| Tensor::new(numbers, &[POSITIONS, CHANNELS]);
+        let stream = |numbers| Tensor::new(numbers, &[self.n_pos, CHANNELS]);
         Ok(Layer {
             resid_pre: stream(&self.resid[index])?,
             resid_mid: if is_parallel { None } else { Some(stream(&self.resid_mid[index])?) },
             resid_post: stream(&self.resid[index + 1])?,
             attention: Attention {
-                attends: Attends::Pattern(Tensor::new(&self.pattern, &[HEADS, POSITIONS, POSITIONS])?),
-                moves: Moves::ValueOutput(Tensor::new(&self.value_output, &[POSITIONS, HEADS, CHANNELS])?),
+                attends: Attends::Pattern(Tensor::new(&self.pattern, &[HEADS, self.n_pos, self.n_pos])?),
+                moves: Moves::ValueOutput(Tensor::new(&self.value_output, &[self.n_pos, HEADS, CHANNELS])?),
                 scale: None,
                 bias: None,
             },
@@ -132,31 +137,48 @@ impl Long {
     }
 }
 
-/// Routes to all of 2000 tokens, with more than 300 000 edges.
-fn long(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let model = Long::new();
-    let layers: Result<_, Error> = (0..LAYERS).map(|index| Ok(model.layer(index, false)?)).collect();
-    let options = Options { threshold: 0.005, ..Options::default() };
-    let found = routes(&mut Memory::new(layers?)?, Targets::All, &options)?;
+/// Labels of as many tokens, each with a word of its own.
+fn words(n_pos: usize) -> Result<Labels, Error> {
     let mut labels = Labels::default();
-    for position in 0..POSITIONS {
+    for position in 0..n_pos {
         labels.push_token(format!(" word{position}"))?;
     }
-    println!("{} edges", found.n_edges());
-    save(&found, &labels, &folder.join("long.html"))?;
-    let one = found.routes_to(Targets::At(&[POSITIONS - 1]), 0.0)?;
-    save(&one, &labels, &folder.join("long.json"))?;
+    Ok(labels)
+}
 
-    let layers: Result<_, Error> = (0..LAYERS).map(|index| Ok(model.layer(index, true)?)).collect();
+/// Routes to all of 2000 tokens, with more than 300 000 edges.
+fn long(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let (n_pos, last) = (2000, 1999);
+    let model = Long::new(n_pos, 12);
+    let options = Options { threshold: 0.005, ..Options::default() };
+    let found = routes(&mut model.recording(false)?, Targets::All, &options)?;
+    println!("{} edges", found.n_edges());
+    save(&found, &words(n_pos)?, &folder.join("long.html"))?;
+    let one = found.routes_to(Targets::At(&[last]), 0.0)?;
+    save(&one, &words(n_pos)?, &folder.join("long.json"))?;
+
     let options = Options { threshold: 0.05, ..Options::default() };
-    let parallel = routes(&mut Memory::new(layers?)?, Targets::At(&[POSITIONS - 1]), &options)?;
+    let parallel = routes(&mut model.recording(true)?, Targets::At(&[last]), &options)?;
     save(&parallel, &Labels::default(), &folder.join("parallel.html"))?;
     save(&parallel, &Labels::default(), &folder.join("parallel.json"))
+}
+
+/// Routes to the last of more tokens than the page shows at first.
+fn longer(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let n_pos = 2500;
+    let model = Long::new(n_pos, 3);
+    let options = Options { threshold: 0.005, ..Options::default() };
+    let found = routes(&mut model.recording(false)?, Targets::At(&[n_pos - 1]), &options)?;
+    for name in ["longer.html", "longer.json"] {
+        save(&found, &words(n_pos)?, &folder.join(name))?;
+    }
+    Ok(())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [recording, folder] = &arguments[..] else { return Err("expected RECORDING FOLDER".into()) };
     recorded(recording, Path::new(folder))?;
-    long(Path::new(folder))
+    long(Path::new(folder))?;
+    longer(Path::new(folder))
 }

@@ -90,7 +90,7 @@ class Page:
 
     def place(self, node):
         """Where a node is drawn: (layer, kind, position)."""
-        return self.script("return picture.at(graph.find(%d, NODE.%s, %d))" % node)
+        return self.script("return layout.at(graph.find(%d, NODE.%s, %d))" % node)
 
     def problems(self):
         """Requests beyond the page itself, and what the console says."""
@@ -147,7 +147,6 @@ def the_heading_names_the_prediction(driver):
     same(page["title"].text, "Where “Rome” came from")
     same(page["predicted"].text, "Rome")
     same(page["prompt"].text, "The capital of France is Paris. The capital of Italy is")
-    same(page["threshold-number"].get_attribute("value"), "0")
     assert "41 %" in page.token(10).text and "35 %" in page.token(11).text
     same(page.problems(), [])
 
@@ -161,7 +160,7 @@ def each_target_and_threshold_has_the_edges_of_routes_to(driver):
             page.enter("threshold-number", threshold)
             expected = json.loads((FOLDER / f"{target}-{threshold}.json").read_text())
             same(page.edges(), len(expected["edges"]))
-            flows = page.script("return Array.from(routes.flow.filter((_, node) => routes.isReached[node]))")
+            flows = page.script("return Array.from(state.routes.flow.filter((_, node) => state.routes.isReached[node]))")
             same(flows, [node["flow"] for node in expected["nodes"]])
     same(page.problems(), [])
 
@@ -187,6 +186,25 @@ def the_slider_goes_up_from_the_threshold_of_the_routes(driver):
     same(page.edges(), 0)
     page["threshold"].send_keys(Keys.HOME)
     same(page.edges(), counts[0])
+
+
+@check
+def the_threshold_begins_where_it_leaves_out_an_edge(driver):
+    # Of routes found at 0, just below their least weight; of others, at their own threshold.
+    page = Page(driver, "one.html")
+    least = float(page["threshold-number"].get_attribute("value"))
+    weight = page.script("return Math.min(...graph.weight)")
+    assert 0.99 * weight < least < weight, (least, weight)
+    same(page["threshold-number"].get_attribute("min"), str(least))
+    same(page.edges(), page.script("return graph.edges"))
+    page.enter("threshold-number", weight)
+    assert page.edges() < page.script("return graph.edges")
+    page.enter("threshold-number", 0)
+    same((page["threshold-number"].get_attribute("value"), page.edges()), (str(least), page.script("return graph.edges")))
+    page = Page(driver, "all.html")
+    same((page["threshold-number"].get_attribute("value"), page["threshold-number"].get_attribute("min")), ("0.04", "0.04"))
+    page.enter("threshold-number", 0.01)
+    same(page["threshold-number"].get_attribute("value"), "0.04")
 
 
 @check
@@ -229,13 +247,13 @@ def heads_can_be_left_out(driver):
 @check
 def layers_and_tokens_can_be_zoomed(driver):
     page = Page(driver, "one.html")
-    before = page.script("return picture.canvas.toDataURL()")
-    step = page.script("return picture.step")
+    before = page.script("return document.querySelector('#picture').toDataURL()")
+    step = page.script("return layout.step")
     page.enter("layer-first", 20)
     page.enter("layer-last", 29)
     same(page.script("return state.layers"), [20, 29])
-    assert page.script("return picture.step") > 1.5 * step
-    assert page.script("return picture.canvas.toDataURL()") != before
+    assert page.script("return layout.step") > 1.5 * step
+    assert page.script("return document.querySelector('#picture').toDataURL()") != before
     page["layers-all"].click()
     same(page.script("return state.layers"), [0, 29])
     page.enter("token-first", 8)
@@ -256,12 +274,12 @@ def summed_heads_and_parallel_blocks_are_shown(driver):
         same(page["heads-section"].is_displayed(), name == "parallel")
         # Each stream is drawn, from one node to the next.
         streams = page.script(
-            "const drawn = []; picture.eachStream((x, from, to) => drawn.push([x, from, to])); return drawn"
+            "const drawn = []; layout.eachStream((x, from, to) => drawn.push([x, from, to])); return drawn"
         )
         wholes = {edge["to"] for edge in expected["edges"] if edge["kind"] in ("residual", "mlp_output")}
         same(len(streams), len(wholes))
         steps = 1 if name == "parallel" else 0.5
-        step = page.script("return picture.step")
+        step = page.script("return layout.step")
         assert all(abs(start - end - steps * step) < 1e-6 for _, start, end in streams)
         page["overlay"].send_keys(Keys.ARROW_DOWN, Keys.ENTER, Keys.ENTER)
         assert "Made of" in page["details"].text
@@ -370,7 +388,7 @@ def hostile_tokens_are_text(driver):
         ActionChains(driver).click().perform()
         page.press(Keys.TAB)
     # An alert would have failed the calls above.
-    same(len(page.all("script")), 4)
+    same(len(page.all("script")), 2)
     same(page.all("img, b, svg, iframe, object, link[href^=http]"), [])
     texts = [token.get_attribute("textContent") for token in page.all("#tokens bdi")]
     same(texts[0], "</script><script>alert(1)</script>")
@@ -433,6 +451,63 @@ def two_thousand_tokens_with_300_000_edges_are_explored(driver):
     same(page.edges(), page.script("return graph.edges"))
     print(f"  2000 tokens, {page.edges()} edges: there after {loaded:.2f} s, follows its slider within {react:.2f} s")
     assert loaded < SECONDS_TO_LOAD and react < SECONDS_TO_REACT
+    same(page.problems(), [])
+
+
+def attention_lines(routes):
+    """The pairs of positions and the layers of what attention moved: heads between the same nodes are one line."""
+    nodes = routes["nodes"]
+    ends = {(edge["from"], edge["to"]) for edge in routes["edges"] if edge["kind"] == "attention"}
+    return [(nodes[one]["position"], nodes[other]["position"], nodes[other]["layer"]) for one, other in ends]
+
+
+@check
+def lines_beyond_the_window_are_stubs_with_counts(driver):
+    lines = attention_lines(json.loads((FOLDER / "longer.json").read_text()))
+
+    def check_window(first, last):
+        inside = [(first <= one <= last) + (first <= other <= last) for one, other, _ in lines]
+        page.edges()
+        same(page.script("return state.tokens"), [first, last])
+        leaving, outside = inside.count(1), inside.count(0)
+        same(page.script("return [layout.lines.length, layout.leaving, layout.outside]"), [inside.count(2), leaving, outside])
+        same(page.script("return layout.stubs.reduce((sum, stub) => sum + stub.count, 0)"), leaving)
+        text = page["counts"].text
+        for number, where in [(leaving, "to tokens not shown"), (outside, "between tokens not shown")]:
+            same(where in text, number > 0)
+            words = f"{number:,} line{'' if number == 1 else 's'} {where}"
+            assert number == 0 or words in text, (text, words)
+        return leaving, outside
+
+    # At first the last 2000 positions.
+    page = Page(driver, "longer.html")
+    assert all(number > 0 for number in check_window(500, 2499))
+    page["tokens-all"].click()
+    same(check_window(0, 2499), (0, 0))
+    # A window in the middle, so that lines leave on both sides.
+    page.enter("token-first", 1000)
+    page.enter("token-last", 2000)
+    check_window(1000, 2000)
+    same(page.script("return [...new Set(layout.stubs.map((stub) => stub.side))].sort()"), [-1, 1])
+    page["overview"].send_keys(Keys.HOME)
+    check_window(0, 1000)
+    page["overview"].send_keys(Keys.END)
+    check_window(1499, 2499)
+    # A stub is drawn, and says under the pointer what it stands for.
+    page = Page(driver, "one.html")
+    page.enter("token-first", 11)
+    stub = page.script("return layout.stubs.find((stub) => graph.layer[stub.node] === 18)")
+    x1, y, x2, _ = page.script("return layout.stubEnds(layout.stubs.find((stub) => graph.layer[stub.node] === 18))")
+    assert x2 < x1, (x1, x2)
+    same(stub["count"], len([line for line in attention_lines(by_rust("0.04", 11)) if line[1:] == (11, 18) and line[0] < 11]))
+    box = "document.querySelector('#picture').getContext('2d').getImageData(%d, %d, %d, 3).data"
+    pixels = page.script(f"return Array.from({box % (x2, y - 1, x1 - x2 - 8)})")
+    red, green, blue = (pixels[i::4] for i in range(3))
+    assert any(r > g + 60 and r > b + 30 for r, g, b in zip(red, green, blue)), "no stub is drawn"
+    page.point((x1 + x2) / 2 - 3, y)
+    assert f"{stub['count']} line" in page["tooltip"].text and "before those shown" in page["tooltip"].text, page["tooltip"].text
+    ActionChains(driver).click().perform()
+    assert "Paris" in page["details"].text, page["details"].text
     same(page.problems(), [])
 
 
