@@ -27,7 +27,8 @@ impl Context {
         instruction_set: Option<&str>,
         kept_memory: Option<usize>,
     ) -> PyResult<Self> {
-        let mut context = contrib_core::Context::new(threads).map_err(|error| of_core(py, &error))?;
+        let mut context = contrib_core::Context::new(threads)
+            .map_err(|problem| error(py, "too_many_threads", "threads", problem.cause()))?;
         if let Some(name) = instruction_set {
             let Some(limit) = InstructionSet::ALL.into_iter().find(|set| set.name() == name) else {
                 let problem = format!("expected \"portable\", \"avx2\" or \"avx512\", got {name:?}");

@@ -98,7 +98,7 @@ def test_numbers_that_cannot_be_are_errors():
     for norm in (0.5, -1, float("nan")):
         refused("norm", "norm", lambda: rr.contributions(WHOLE, PARTS, norm=norm))
     refused("threshold", "threshold", lambda: rr.contributions(WHOLE, PARTS, threshold=float("nan")))
-    refused("too_many_threads", "n_threads", lambda: rr.Context(5000))
+    refused("too_many_threads", "threads", lambda: rr.Context(5000))
     refused("number", "instruction_set", lambda: rr.Context(instruction_set="mmx"))
 
 

@@ -132,6 +132,9 @@ def test_errors_name_the_tensor_and_the_choice(tmp_path):
     with pytest.raises(rr.Error, match="mlp_out.4") as raised:
         rr.routes({**tensors, "mlp_out.4": spoilt})
     assert raised.value.status == "not_finite"
+    with pytest.raises(rr.Error) as raised:
+        rr.Recording(tensors, tokens=["a", "b"])
+    assert (raised.value.status, raised.value.argument) == ("metadata", "tokens")
     for options, argument in [
         ({"targets": 12}, "targets"),
         ({"targets": -13}, "targets"),

@@ -65,6 +65,9 @@ class Recording:
             ),
         )
 
+        if self.tokens and len(self.tokens) != self.n_pos:
+            raise Error(f"tokens: expected {self.n_pos} to match resid_pre.0, got {len(self.tokens)}", "metadata", "tokens")
+
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, by_pattern: bool | None = None) -> Recording:
         """A recording in a safetensors file, which is mapped into memory: of one that is larger than memory, only what a layer needs
