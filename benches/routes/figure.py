@@ -47,7 +47,7 @@ def series(points, index):
 def legend(names, left, with_proportion):
     drawn = []
     for index, name in enumerate(names):
-        across, at = left + 150 * (index % 3), BOTTOM + 70 + 20 * (index // 3)
+        across, at = left + 130 * (index % 3), BOTTOM + 70 + 20 * (index // 3)
         colour = COLOURS[index % len(COLOURS)]
         drawn += [line([(across, at), (across + 28, at)], colour), marker(across + 14, at, index, colour),
                   text(across + 36, at + 4, name)]

