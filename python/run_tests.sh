@@ -22,7 +22,7 @@ quick)
 full)
     pip install -q 'maturin>=1.9.4,<2' pytest hypothesis mypy array-api-strict ml_dtypes networkx tqdm nbclient ipykernel
     rm -rf ../target/python-sdist
-    maturin sdist -q -o ../target/python-sdist
+    maturin sdist -o ../target/python-sdist
     pip install -q --force-reinstall --no-deps ../target/python-sdist/*.tar.gz
     # CPU builds of PyTorch have another index; the default one serves as well.
     pip install -q numpy "$(echo ../target/python-sdist/*.tar.gz)[hf,pandas,networkx]"

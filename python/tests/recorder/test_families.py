@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import residual_routes
 import torch
-from residual_routes.recorder import Refused, record
 from families import RECORDED, REFUSED, make, tokens
 from naive import Recording
 from residual_routes import routes
+from residual_routes.recorder import Refused, record
 
 # Of single precision, in models whose streams are of the order of 10.
 CLOSE = {"rtol": 1e-5, "atol": 2e-5}
