@@ -8,6 +8,7 @@ import torch
 from .attention import BY_ROWS, BY_SDPA, Capture
 from .checks import check_attention, check_sum
 from .errors import Refused
+from .kept import Kept
 from .norms import factor_of
 from .scores import pattern_blocks
 from .structure import as_rows, explore, first_tensor, given_to
@@ -230,7 +231,7 @@ def metadata_of(plan, model, d_model, ids, tokenizer, prompt, name):
 @torch.no_grad()
 def record(model, ids, out, *, tokenizer=None, prompt=None, name=None, dtype="f32", with_pattern=False,
            progress=show_nothing):
-    """Runs the model on these tokens and writes what contrib-routes reads into the file `out`.
+    """Runs the model on these tokens and writes what routes read into the file `out`, or into a `Kept`.
 
     `ids`: a list, or a tensor `[pos]` or `[1, pos]`. `tokenizer`: for the texts of tokens. `prompt`, `name`: the text and the name
     of the model, as metadata. `dtype`: of queries, keys, values, w_o and the pattern, "f32", "f16" or "bf16"; the stream is
@@ -260,7 +261,8 @@ def run(model, ids, out, tokenizer, prompt, name, dtype, with_pattern, progress)
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
         options["logits_to_keep"] = 1
     capture = Capture(model)
-    with Writer(out, announced(plan, ids.shape[1], d_model, dtype, with_pattern), room) as writer:
+    tensors = announced(plan, ids.shape[1], d_model, dtype, with_pattern)
+    with out.begin(tensors) if isinstance(out, Kept) else Writer(out, tensors, room) as writer:
         recorder = Recorder(plan, writer, dtype, with_pattern, next(model.parameters()).dtype, progress)
         try:
             with capture.attached(BY_ROWS if plan.by_rows else BY_SDPA):

@@ -1,15 +1,15 @@
 """Each family is recorded, compared with what the model says of itself without any hook, and added up anew in float64."""
 
 import copy
-import os
-import subprocess
 
 import numpy as np
 import pytest
+import residual_routes
 import torch
-from contrib_record import Refused, record
 from families import RECORDED, REFUSED, make, tokens
 from naive import Recording
+from residual_routes import routes
+from residual_routes.recorder import Refused, record
 
 # Of single precision, in models whose streams are of the order of 10.
 CLOSE = {"rtol": 1e-5, "atol": 2e-5}
@@ -72,18 +72,19 @@ def test_the_model_is_left_as_it_was(name, tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["recording.safetensors"]
 
 
-def test_contrib_finds_routes_in_it(recorded):
+def test_routes_are_found_in_it(recorded):
     _, path = recorded
-    program = os.environ.get("CONTRIB_SPEED")
-    if not program:
-        pytest.skip("CONTRIB_SPEED does not name the example `speed` of contrib-routes")
-    command = [program, str(path), "--targets", "all", "--threshold", "0.01", "--runs", "1", "--csv"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    n_tokens, targets, *_, nodes, edges, _ = done.stdout.split(",")
-    assert (int(n_tokens), int(targets)) == (len(tokens()), len(tokens()))
+    found = routes(path, targets="all", threshold=0.01)
+    assert found.n_pos == len(found.targets) == len(tokens())
     # Each token has at least its own way through each layer.
-    assert int(edges) > int(nodes) > 3 * len(tokens())
+    assert len(found.edges) > len(found.nodes) > 3 * len(tokens())
+
+
+def test_a_recording_in_memory_has_the_same_routes(recorded):
+    model, path = recorded
+    of_file, in_memory = routes(path, targets="all"), routes(residual_routes.record(model, tokens()), targets="all")
+    np.testing.assert_array_equal(in_memory.edges, of_file.edges)
+    assert in_memory.to_json() == of_file.to_json()
 
 
 @pytest.mark.parametrize("name", REFUSED, ids=str)

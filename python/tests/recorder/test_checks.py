@@ -4,12 +4,12 @@ import importlib
 
 import pytest
 import torch
-from contrib_record import Refused, attention, norms, record, structure
-from contrib_record.record import TOKENS_TO_EXPLORE
+from residual_routes.recorder import Refused, attention, norms, record, structure
+from residual_routes.recorder.record import TOKENS_TO_EXPLORE
 from families import RECORDED, make, tokens
 
 # The module, whose name in the package is the function's.
-recorder = importlib.import_module("contrib_record.record")
+recorder = importlib.import_module("residual_routes.recorder.record")
 
 
 def family(name):

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from contrib_record import record
-from contrib_record.texts import texts
-from contrib_record.writer import Writer
+from residual_routes.recorder import record
+from residual_routes.recorder.texts import texts
+from residual_routes.recorder.writer import Writer
 from families import RECORDED, VOCABULARY, make, tokens
 from naive import Recording
 from safetensors import safe_open

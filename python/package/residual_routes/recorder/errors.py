@@ -1,0 +1,5 @@
+"""What is raised instead of a recording that would be wrong."""
+
+from .._errors import Refused
+
+__all__ = ["Refused"]

@@ -1,0 +1,86 @@
+//! What is wrong with a call, as Python's exceptions.
+
+use contrib_core::Cause;
+use contrib_routes::Error as RoutesError;
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+use std::fmt::Display;
+
+/// The classes of `residual_routes._errors`.
+static ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static TYPE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static OUT_OF_MEMORY: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// An exception that names an argument and what is wrong with it. `status` is what `residual_routes.Error.status` documents.
+pub(crate) fn error(py: Python<'_>, status: &'static str, argument: impl Display, problem: impl Display) -> PyErr {
+    let argument = argument.to_string();
+    raise(py, status, &format!("{argument}: {problem}"), &argument)
+}
+
+fn raise(py: Python<'_>, status: &'static str, sentence: &str, argument: &str) -> PyErr {
+    let (class, name) = match status {
+        "dtype" | "device" | "layout" => (&TYPE_ERROR, "UnsupportedArray"),
+        "out_of_memory" => (&OUT_OF_MEMORY, "OutOfMemory"),
+        _ => (&ERROR, "Error"),
+    };
+    let exception =
+        class.import(py, "residual_routes._errors", name).and_then(|class| class.call1((sentence, status, argument)));
+    exception.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// What the core says of a call.
+pub(crate) fn of_core(py: Python<'_>, error: &contrib_core::Error) -> PyErr {
+    raise(py, status(error.cause()), &error.to_string(), &error.argument().to_string())
+}
+
+fn status(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::NullPointer => "null_pointer",
+        Cause::NdimOutOfRange { .. } => "ndim",
+        Cause::SizeOverflow => "size_overflow",
+        Cause::TooLarge { .. } => "too_large",
+        Cause::Misaligned { .. } => "misaligned",
+        Cause::Rank { .. } => "rank",
+        Cause::ShapeMismatch { .. } => "shape",
+        Cause::Overlap { .. } => "overlap",
+        Cause::OverlapsItself => "self_overlap",
+        Cause::InvalidNorm { .. } => "norm",
+        Cause::InvalidThreshold => "threshold",
+        Cause::InvalidNumber { .. } => "number",
+        Cause::PreparedOfAnother { .. } => "prepared",
+        Cause::Heads { .. } => "heads",
+        Cause::TopK { .. } | Cause::IndexType { .. } => "top_k",
+        Cause::TooManyThreads { .. } => "too_many_threads",
+        Cause::OutOfMemory { .. } => "out_of_memory",
+        _ => "internal",
+    }
+}
+
+/// What the search for routes says. `interrupt` is what a callback raised, where it stopped the work.
+pub(crate) fn of_routes(py: Python<'_>, error: &RoutesError, interrupt: Option<PyErr>) -> PyErr {
+    let sentence = error.to_string();
+    let (status, argument) = match error {
+        RoutesError::Stopped => return interrupt.unwrap_or_else(|| PyKeyboardInterrupt::new_err(())),
+        RoutesError::Io(error) => return std::io::Error::new(error.kind(), sentence).into(),
+        RoutesError::Core(error) => return of_core(py, error),
+        RoutesError::Header(_) => ("header", "recording"),
+        RoutesError::Metadata { key, .. } => ("metadata", *key),
+        RoutesError::Missing { tensor } => ("missing", tensor.as_str()),
+        RoutesError::Shape { tensor, .. } => ("shape", tensor.as_str()),
+        RoutesError::Heads { tensor, .. } => ("heads", tensor.as_str()),
+        RoutesError::ElementType { tensor, .. } => ("dtype", tensor.as_str()),
+        RoutesError::Misaligned { tensor, .. } => ("misaligned", tensor.as_str()),
+        RoutesError::Number { name, .. } => ("number", name.as_str()),
+        RoutesError::NotFinite { tensor, .. } => ("not_finite", tensor.as_str()),
+        RoutesError::NotANumber { .. } => ("not_finite", "recording"),
+        RoutesError::Target { .. } => ("target", "targets"),
+        RoutesError::TooLarge { what, .. } => ("too_large", *what),
+        RoutesError::Choice { name, .. } => ("number", *name),
+        RoutesError::Unlike { what } => ("unlike", *what),
+        RoutesError::OutOfMemory { .. } => ("out_of_memory", "recording"),
+        _ => ("internal", "recording"),
+    };
+    raise(py, status, &sentence, argument)
+}
