@@ -35,6 +35,7 @@ RouteFinder::RouteFinder(const Recording &recording, size_t n_threads) : recordi
         throw contrib_error("no threads");
     }
     rests_.resize(recording.layers.size());
+    prepared_.resize(recording.layers.size());
 }
 
 RouteFinder::~RouteFinder() { contrib_context_free(context_); }
@@ -80,6 +81,22 @@ void RouteFinder::fill_rest(size_t index) {
     }
 }
 
+// What is prepared of a layer's w_o, which is the same for as long as the model is.
+const contrib_prepared_projection *RouteFinder::prepared(size_t index, const contrib_tensor &w_o) {
+    Prepared &prepared = prepared_[index];
+    if (prepared.of != w_o.data) {
+        contrib_options options = CONTRIB_OPTIONS_INIT;
+        options.context = context_;
+        contrib_prepared_projection *made = nullptr;
+        if (contrib_prepared_projection_new(&w_o, &options, &made) != CONTRIB_OK) {
+            throw contrib_error("w_o cannot be prepared");
+        }
+        prepared.projection.reset(made);
+        prepared.of = w_o.data;
+    }
+    return prepared.projection.get();
+}
+
 int32_t RouteFinder::hand_in(size_t index, contrib_layer_receiver *receiver) {
     const LayerRecord &layer = recording_.layers[index];
     const size_t n = recording_.n_tokens, d_model = recording_.d_model;
@@ -110,6 +127,8 @@ int32_t RouteFinder::hand_in(size_t index, contrib_layer_receiver *receiver) {
     given.queries_and_keys = &attends;
     given.values = values;
     given.w_o = w_o;
+    // Of a scaled product nothing can be prepared.
+    given.prepared = layer.inverse_rms.width ? nullptr : prepared(index, *static_cast<const contrib_tensor *>(w_o));
     given.attn_scale = layer.inverse_rms.width ? static_cast<const contrib_tensor *>(scale) : nullptr;
     given.attn_bias = bias;
     given.mlp_out = mlp_out;

@@ -19,6 +19,10 @@ struct RoutesDeleter {
 };
 using Routes = std::unique_ptr<contrib_routes, RoutesDeleter>;
 
+struct PreparedDeleter {
+    void operator()(contrib_prepared_projection *prepared) const { contrib_prepared_projection_free(prepared); }
+};
+
 // What texts say beside routes.
 struct Texts {
     std::string model;
@@ -57,12 +61,19 @@ private:
     static int32_t hand_in(void *self, size_t layer, contrib_layer_receiver *receiver);
     int32_t hand_in(size_t layer, contrib_layer_receiver *receiver);
     void fill_rest(size_t layer);
+    const contrib_prepared_projection *prepared(size_t layer, const contrib_tensor &w_o);
     Routes find_once(size_t target, double threshold, const std::function<bool(double)> &progress);
     bool add_rests(const contrib_routes &routes);
 
     const Recording &recording_;
     size_t n_threads_;
     contrib_context *context_ = nullptr;
+    // What is prepared of each layer's w_o, once, and where that lies.
+    struct Prepared {
+        std::unique_ptr<contrib_prepared_projection, PreparedDeleter> projection;
+        const void *of = nullptr;
+    };
+    std::vector<Prepared> prepared_;
     // What attention adds beside its heads, where it is known, for each layer.
     std::vector<std::map<size_t, std::vector<float>>> rests_;
     // The same for all positions of the layer that was handed in last; plain biases where it is not known.

@@ -163,6 +163,16 @@ fn routes_in_layers_that_are_handed_in_are_those_of_the_same_tensors_in_rust() {
 }
 
 #[test]
+fn what_is_prepared_of_layers_changes_no_bit() {
+    for (seed, choices) in (1..).zip(Choices::all()).filter(|(_, choices)| !choices.has_product) {
+        let mut model = Model::new(choices, seed);
+        model.prepare();
+        let found = model.recording().find(None, &default_options()).unwrap_or_else(|_| panic!("{}", message()));
+        expect_same(&found, &routes(&mut model.memory(), Targets::All, &Options::default()).unwrap());
+    }
+}
+
+#[test]
 fn routes_to_a_target_are_taken_out_of_routes_to_many() {
     let recording = open();
     let all = recording.find(None, &default_options()).unwrap();

@@ -1,6 +1,9 @@
 //! A small random model whose layers are handed in, by the C API and by the Rust API.
 
 use ::contrib_routes::{Attends, Attention, Layer, Memory, Moves, Scores};
+use contrib::prepared_projection::{
+    contrib_prepared_projection, contrib_prepared_projection_free, contrib_prepared_projection_new,
+};
 use contrib::queries_and_keys::{CONTRIB_CAUSAL, contrib_queries_and_keys};
 use contrib::routes::find::{CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_find, contrib_routes_free};
 use contrib::routes::layer::{contrib_hand_in_layer, contrib_layer, contrib_layer_receiver};
@@ -106,6 +109,16 @@ pub struct Handed {
     pub layer: contrib_layer,
 }
 
+/// What was prepared of a `w_o`, which is freed.
+pub struct Prepared(*mut contrib_prepared_projection);
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // SAFETY: it is freed once.
+        unsafe { contrib_prepared_projection_free(self.0) };
+    }
+}
+
 /// What is changed of a layer before it is handed in.
 pub type Change = fn(&mut Handed);
 
@@ -113,6 +126,8 @@ pub type Change = fn(&mut Handed);
 pub struct Model {
     pub choices: Choices,
     layers: Vec<Arrays>,
+    /// What is handed in with each layer, if anything is.
+    pub prepared: Vec<Prepared>,
     /// Changes the layer with this index.
     pub change: Option<(usize, Change)>,
     /// At the layer with this index, this is returned; and whether the layer is handed in before.
@@ -152,7 +167,19 @@ impl Model {
                 arrays
             })
             .collect();
-        Model { choices, layers, change: None, returns: None, asked: Cell::new(0) }
+        Model { choices, layers, prepared: Vec::new(), change: None, returns: None, asked: Cell::new(0) }
+    }
+
+    /// Hands in what is prepared of each layer's `w_o` from now on.
+    pub fn prepare(&mut self) {
+        let of_layer = |arrays: &Arrays| {
+            let (w_o, mut prepared) = (arrays.w_o.of_c(), ptr::null_mut());
+            // SAFETY: the tensor is right, and the pointer may be written.
+            let status = unsafe { contrib_prepared_projection_new(&raw const w_o, ptr::null(), &raw mut prepared) };
+            assert_eq!(status, CONTRIB_OK);
+            Prepared(prepared)
+        };
+        self.prepared = self.layers.iter().map(of_layer).collect();
     }
 
     /// The same by the Rust API.
@@ -183,7 +210,7 @@ impl Model {
                 moves: if has_product {
                     Moves::ValueOutput(arrays.value_output.of_rust())
                 } else {
-                    Moves::Values { values: arrays.values.of_rust(), w_o: arrays.w_o.of_rust() }
+                    Moves::Values { values: arrays.values.of_rust(), w_o: arrays.w_o.of_rust(), prepared: None }
                 },
                 scale: has_scale.then(|| arrays.attn_scale.of_rust()),
                 bias: has_biases.then(|| arrays.attn_bias.of_rust()),
@@ -280,6 +307,7 @@ impl Model {
             attn_bias: given(12, has_biases),
             mlp_out: given(13, true),
             mlp_bias: given(14, has_biases),
+            prepared: self.prepared.get(index).map_or(ptr::null(), |prepared| prepared.0),
         };
     }
 
@@ -320,6 +348,7 @@ pub const NO_LAYER: contrib_layer = contrib_layer {
     attn_bias: ptr::null(),
     mlp_out: ptr::null(),
     mlp_bias: ptr::null(),
+    prepared: ptr::null(),
 };
 
 /// Hands in a layer of the [`Model`] that `user_data` points to. Its structs do not outlive the call.

@@ -53,7 +53,9 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::Shape`], [`Error::Prompt`]; [`Error::Missing`] without layers.
     pub fn new(layers: Vec<Layer<'a>>, prompts: &[Range<usize>]) -> Result<Self, Error> {
-        let Some(first) = layers.first() else { return Err(Error::Missing { tensor: Argument::of_layer(0, "resid_pre") }) };
+        let Some(first) = layers.first() else {
+            return Err(Error::Missing { tensor: Argument::of_layer(0, "resid_pre") });
+        };
         let batch = extents(first);
         if batch[0] != prompts.len() {
             return Err(Error::Shape {
@@ -201,7 +203,7 @@ fn map<'a>(
         }
     };
     let moves = match layer.attention.moves {
-        Moves::Values { values, w_o } => Moves::Values { values: replaced("values", values)?, w_o },
+        Moves::Values { values, w_o, prepared } => Moves::Values { values: replaced("values", values)?, w_o, prepared },
         Moves::ValueOutput(value_output) => Moves::ValueOutput(replaced("value_output", value_output)?),
     };
     Ok(Layer {
