@@ -1168,6 +1168,7 @@ typedef struct contrib_layer {
     const struct contrib_tensor *mlp_out;
     /// `[d_model]` or `[pos, d_model]`, or NULL: a further part that the MLP adds, as it is added.
     const struct contrib_tensor *mlp_bias;
+    const struct contrib_prepared_projection *prepared;
 } contrib_layer;
 
 /// A caller's function that hands in the tensors of a layer with `contrib_hand_in_layer`, and returns 0; or it returns another
@@ -1307,6 +1308,14 @@ const struct contrib_change *contrib_difference_changes(const struct contrib_dif
 ///
 /// \pre `difference` is NULL, or comes from `contrib_difference_new` and was not freed.
 void contrib_difference_free(struct contrib_difference *difference);
+
+typedef struct contrib_routes_finder contrib_routes_finder;
+contrib_status contrib_routes_finder_new(contrib_routes_finder **out);
+contrib_status contrib_routes_finder_find(contrib_routes_finder *finder, const contrib_recording *recording, const size_t *targets, size_t n_targets, const contrib_routes_options *options, contrib_routes **out);
+void contrib_routes_finder_truncate(contrib_routes_finder *finder, size_t n_pos);
+void contrib_routes_finder_free(contrib_routes_finder *finder);
+const uint32_t *contrib_layer_receiver_positions(const contrib_layer_receiver *receiver, size_t *n_positions);
+
 
 /// Finds the routes to the last layer's stream at the targets, and puts them into `*out`: all edges that are reached from there,
 /// backwards, over edges whose weight is greater than the threshold.
@@ -1542,7 +1551,7 @@ contrib_status contrib_routes_write_recorded(const struct contrib_routes *routes
 #define CONTRIB_NEURONS_INPUTS_INIT {sizeof(contrib_neurons_inputs), NULL, NULL, NULL, NULL}
 #define CONTRIB_NEURONS_RESULTS_INIT {sizeof(contrib_neurons_results), NULL, NULL, NULL, NULL, 0.0, NULL}
 #define CONTRIB_LAYER_INIT \
-    {sizeof(contrib_layer), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+    {sizeof(contrib_layer), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 #define CONTRIB_RECORDING_SOURCE_INIT {sizeof(contrib_recording_source), 0, 0, 0, NULL, NULL, NULL}
 #define CONTRIB_ROUTES_OPTIONS_INIT {sizeof(contrib_routes_options), 0.04, 0.0, 0, 1.0, NULL, 0, NULL, NULL}
 #define CONTRIB_ROUTES_ARRAYS_INIT \

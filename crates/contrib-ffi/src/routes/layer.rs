@@ -65,14 +65,16 @@ unsafe impl SizedStruct for contrib_layer {
 /// Where a callback of a `contrib_recording_source` hands in a layer. Opaque. It exists until the callback returns.
 pub struct contrib_layer_receiver {
     index: usize,
+    /// The positions of the wholes that are computed, until the callback returns.
+    positions: *const [u32],
     /// What was handed in last, or why that was refused.
     handed_in: Option<Result<Layer<'static>, Failure>>,
 }
 
 impl contrib_layer_receiver {
-    /// For the layer with this index.
-    pub(super) const fn new(index: usize) -> Self {
-        contrib_layer_receiver { index, handed_in: None }
+    /// For the layer with this index, of which wholes at these positions are computed.
+    pub(super) const fn new(index: usize, positions: &[u32]) -> Self {
+        contrib_layer_receiver { index, positions, handed_in: None }
     }
 
     /// What was handed in, if anything was.
@@ -105,6 +107,26 @@ pub unsafe extern "C" fn contrib_hand_in_layer(
         let handed_in = receiver.handed_in.insert(unsafe { read(receiver.index, layer) });
         handed_in.as_ref().map(|_| ())
     })
+}
+
+/// The positions of the layer whose wholes are computed, in order, and how many they are. At other positions only `keys`,
+/// `values` and `value_output` are read, so that what a caller makes for the purpose need not be made there. They are valid until
+/// the callback returns. NULL and 0 for NULL; `n_positions` may be NULL.
+///
+/// # Safety
+/// `receiver` is null, or that of the callback that runs. `n_positions` is null or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_layer_receiver_positions(
+    receiver: *const contrib_layer_receiver,
+    n_positions: *mut usize,
+) -> *const u32 {
+    // SAFETY: this function's contract.
+    let positions = unsafe { receiver.as_ref() }.map(|receiver| receiver.positions);
+    if !n_positions.is_null() {
+        // SAFETY: it is not null, so that it may be written; it need not be aligned.
+        unsafe { n_positions.write_unaligned(positions.map_or(0, <*const [u32]>::len)) };
+    }
+    positions.map_or(std::ptr::null(), <*const [u32]>::cast)
 }
 
 /// The layer with this index.

@@ -6,7 +6,13 @@ use contrib::prepared_projection::{
 };
 use contrib::queries_and_keys::{CONTRIB_CAUSAL, contrib_queries_and_keys};
 use contrib::routes::find::{CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_find, contrib_routes_free};
-use contrib::routes::layer::{contrib_hand_in_layer, contrib_layer, contrib_layer_receiver};
+use contrib::routes::finder::{
+    contrib_routes_finder, contrib_routes_finder_find, contrib_routes_finder_free, contrib_routes_finder_new,
+    contrib_routes_finder_truncate,
+};
+use contrib::routes::layer::{
+    contrib_hand_in_layer, contrib_layer, contrib_layer_receiver, contrib_layer_receiver_positions,
+};
 use contrib::routes::options::contrib_routes_options;
 use contrib::routes::recording::{
     contrib_recording, contrib_recording_free, contrib_recording_new, contrib_recording_open,
@@ -16,7 +22,7 @@ use contrib::status::{CONTRIB_OK, contrib_status};
 use contrib::tensor::{CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_FLOAT, contrib_dtype, contrib_tensor};
 use contrib_core::Tensor;
 use contrib_testing::Random;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_void};
 use std::ptr;
 
@@ -134,6 +140,8 @@ pub struct Model {
     pub returns: Option<(usize, i32, bool)>,
     /// How many layers were asked for.
     pub asked: Cell<usize>,
+    /// At which positions the last one was.
+    pub asked_at: RefCell<Vec<u32>>,
 }
 
 impl Model {
@@ -167,7 +175,15 @@ impl Model {
                 arrays
             })
             .collect();
-        Model { choices, layers, prepared: Vec::new(), change: None, returns: None, asked: Cell::new(0) }
+        Model {
+            choices,
+            layers,
+            prepared: Vec::new(),
+            change: None,
+            returns: None,
+            asked: Cell::new(0),
+            asked_at: RefCell::default(),
+        }
     }
 
     /// Hands in what is prepared of each layer's `w_o` from now on.
@@ -356,6 +372,13 @@ unsafe extern "C" fn hand_in(user_data: *mut c_void, index: usize, receiver: *mu
     // SAFETY: it points to a model that stays where it is.
     let model = unsafe { &*user_data.cast::<Model>() };
     model.asked.set(model.asked.get() + 1);
+    let mut n_positions = 0;
+    // SAFETY: the receiver is that of this callback, and has as many positions as it says.
+    let positions = unsafe {
+        let positions = contrib_layer_receiver_positions(receiver, &raw mut n_positions);
+        std::slice::from_raw_parts(positions, n_positions)
+    };
+    positions.clone_into(&mut model.asked_at.borrow_mut());
     let returns = model.returns.filter(|&(layer, ..)| layer == index);
     if let Some((_, got, false)) = returns {
         return got;
@@ -418,6 +441,44 @@ impl Drop for Found {
     fn drop(&mut self) {
         // SAFETY: they are freed once.
         unsafe { contrib_routes_free(self.0) };
+    }
+}
+
+/// A finder that is freed.
+pub struct Finder(pub *mut contrib_routes_finder);
+
+impl Drop for Finder {
+    fn drop(&mut self) {
+        // SAFETY: it is freed once.
+        unsafe { contrib_routes_finder_free(self.0) };
+    }
+}
+
+impl Finder {
+    pub fn new() -> Self {
+        let mut finder = ptr::null_mut();
+        // SAFETY: the pointer may be written.
+        assert_eq!(unsafe { contrib_routes_finder_new(&raw mut finder) }, CONTRIB_OK);
+        Finder(finder)
+    }
+
+    /// Finds routes to these targets; `None`: all.
+    pub fn find(
+        &self,
+        recording: &Recording,
+        targets: Option<&[usize]>,
+        options: &contrib_routes_options,
+    ) -> Result<Found, contrib_status> {
+        let (targets, n) = targets.map_or((ptr::null(), CONTRIB_ALL_TARGETS), |list| (list.as_ptr(), list.len()));
+        let mut routes = ptr::null_mut();
+        // SAFETY: finder and recording are alive, and the others say what is there.
+        let status = unsafe { contrib_routes_finder_find(self.0, recording.0, targets, n, options, &raw mut routes) };
+        if status == CONTRIB_OK { Ok(Found(routes)) } else { Err(status) }
+    }
+
+    pub fn truncate(&self, n_pos: usize) {
+        // SAFETY: it is alive.
+        unsafe { contrib_routes_finder_truncate(self.0, n_pos) };
     }
 }
 

@@ -83,6 +83,16 @@ pub enum Moves<'a> {
     ValueOutput(Tensor<'a>),
 }
 
+impl Attends<'_> {
+    /// Whether no query sees a key after it, as far as it is known. Where a pattern is given it may have anything there.
+    pub(crate) fn is_causal(&self) -> bool {
+        match self {
+            Attends::Pattern(_) => true,
+            Attends::Scores(scores) => scores.causal,
+        }
+    }
+}
+
 impl<'a> Scores<'a> {
     /// Causal attention with nothing else given.
     #[must_use]
