@@ -53,7 +53,9 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Error::Shape`], [`Error::Prompt`]; [`Error::Missing`] without layers.
     pub fn new(layers: Vec<Layer<'a>>, prompts: &[Range<usize>]) -> Result<Self, Error> {
-        let Some(first) = layers.first() else { return Err(Error::Missing { tensor: Argument::of_layer(0, "resid_pre") }) };
+        let Some(first) = layers.first() else {
+            return Err(Error::Missing { tensor: Argument::of_layer(0, "resid_pre") });
+        };
         let batch = extents(first);
         if batch[0] != prompts.len() {
             return Err(Error::Shape {
