@@ -262,7 +262,7 @@ fn status_of_routes(error: &contrib_routes::Error) -> contrib_status {
         Error::Header(_) => CONTRIB_ERROR_FILE,
         Error::Metadata { .. } => CONTRIB_ERROR_METADATA,
         Error::Missing { .. } => CONTRIB_ERROR_MISSING,
-        Error::Shape { .. } => CONTRIB_ERROR_SHAPE,
+        Error::Shape { .. } | Error::Empty { .. } => CONTRIB_ERROR_SHAPE,
         Error::Heads { .. } => CONTRIB_ERROR_HEADS,
         Error::ElementType { .. } => CONTRIB_ERROR_DTYPE,
         Error::Misaligned { .. } => CONTRIB_ERROR_MISALIGNED,
