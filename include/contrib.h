@@ -180,14 +180,14 @@ typedef int32_t contrib_status;
 /// A bug in the library, caught before it could reach the caller. Outputs may have been written.
 #define CONTRIB_ERROR_INTERNAL 900
 
-/// The name of a status, such as "CONTRIB_ERROR_SHAPE"; "CONTRIB_ERROR_UNKNOWN" for any other number.
-/// Never NULL; valid for as long as the library is loaded.
-const char *contrib_status_name(contrib_status status);
-
 /// What went wrong in the last call of this thread that failed, as an English sentence that names the argument, what
 /// was expected and what came: "resid_pre: expected [2, 5, 768] to match resid_mid, got [2, 5, 64]". Empty where none
 /// has failed. Never NULL; valid until the next call of this thread that fails.
 const char *contrib_last_error_message(void);
+
+/// The name of a status, such as "CONTRIB_ERROR_SHAPE"; "CONTRIB_ERROR_UNKNOWN" for any other number.
+/// Never NULL; valid for as long as the library is loaded.
+const char *contrib_status_name(contrib_status status);
 
 /// @}
 
