@@ -5,6 +5,8 @@
  *
  *     contrib_tensor   a view of a tensor, the same as DLPack's DLTensor; CONTRIB_TENSOR makes one inside a call,
  *                      and in C++ contrib::Tensor
+ *     contrib_routes   the graph of contributions behind a prediction, found in a contrib_recording of a forward pass,
+ *                      which is a file or layers that a callback hands in
  *     contrib_options  the norm, the threads and a threshold; NULL: the defaults
  *     contrib_status   what every operation returns: CONTRIB_OK, or an error whose sentence
  *                      contrib_last_error_message() gives
@@ -55,6 +57,72 @@
 // Flag of `contrib_queries_and_keys`: a query sees no key after it.
 #define CONTRIB_CAUSAL 1
 
+// A node: the residual stream after a layer.
+#define CONTRIB_NODE_RESID_POST 0
+
+// A node: a part of its own that the MLP adds.
+#define CONTRIB_NODE_MLP_BIAS 1
+
+// A node: the MLP.
+#define CONTRIB_NODE_MLP 2
+
+// A node: the residual stream after attention.
+#define CONTRIB_NODE_RESID_MID 3
+
+// A node: a part of its own that attention adds.
+#define CONTRIB_NODE_ATTENTION_BIAS 4
+
+// A node: the residual stream before the first layer.
+#define CONTRIB_NODE_EMBEDDING 5
+
+// An edge from the stream before to the stream after, at one position.
+#define CONTRIB_EDGE_RESIDUAL 0
+
+// An edge from the stream before attention to the stream after it.
+#define CONTRIB_EDGE_ATTENTION 1
+
+// An edge from what the MLP reads to the MLP.
+#define CONTRIB_EDGE_MLP_INPUT 2
+
+// An edge from the MLP to the stream after it.
+#define CONTRIB_EDGE_MLP_OUTPUT 3
+
+// An edge from a further part to its whole.
+#define CONTRIB_EDGE_BIAS 4
+
+// Instead of the number of a head, where an edge is not one head's.
+#define CONTRIB_NO_HEAD 4294967295
+
+// Flag of `contrib_routes_options`: contributions are renormalised first, by the number in `renormalise`.
+#define CONTRIB_ROUTES_RENORMALISE 1
+
+// Flag of `contrib_routes_options`: an edge of attention is what all heads bring together. What they bring from their own
+// position is added to the residual edge.
+#define CONTRIB_ROUTES_SUM_HEADS 2
+
+// Flag of `contrib_routes_options`: keys that a query may not see count as zero vectors, each with the least proximity or more.
+// Without it they are left out, so that routes to a token do not depend on those after it.
+#define CONTRIB_ROUTES_COUNT_MASKED 4
+
+// Flag of `contrib_routes_options`: all positions are computed, in every layer, and all edges above the threshold found. Flow is
+// that of the targets, and 0 where it does not reach.
+#define CONTRIB_ROUTES_ALL_POSITIONS 8
+
+// JSON with all nodes and edges, one a line.
+#define CONTRIB_FORMAT_JSON 1
+
+// Comma-separated values, one line an edge.
+#define CONTRIB_FORMAT_CSV 2
+
+// The language of Graphviz.
+#define CONTRIB_FORMAT_DOT 3
+
+// A picture.
+#define CONTRIB_FORMAT_SVG 4
+
+// A page to explore the routes in a browser: one file, which needs no network.
+#define CONTRIB_FORMAT_HTML 5
+
 // `device_type` of ordinary memory (DLPack's `kDLCPU`).
 #define CONTRIB_DEVICE_CPU 1
 
@@ -81,6 +149,12 @@
 // have the same bits for any number of threads.
 typedef struct contrib_context contrib_context;
 
+// The edges that two results do not have alike. Opaque; `contrib_difference_changes` shows them.
+typedef struct contrib_difference contrib_difference;
+
+// Where a callback of a `contrib_recording_source` hands in a layer. Opaque. It exists until the callback returns.
+typedef struct contrib_layer_receiver contrib_layer_receiver;
+
 // What depends on a projection alone, such as attention's `w_o`: its matrices as the library reads them, the norms of
 // their columns, and the products of their rows. Opaque. A call that is not given it prepares it again, which for one new
 // token is a good part of its time: the more, the larger the matrices are beside the number of keys, and more in the 2-norm.
@@ -96,6 +170,19 @@ typedef struct contrib_context contrib_context;
 // as if rounded up to multiples of 16. Of a float64 projection nothing is prepared, and the object has no effect. Nor has it
 // one with other norms than 1 and 2, with a scale, or where another tensor of the call is float64.
 typedef struct contrib_prepared_projection contrib_prepared_projection;
+
+// A recording of one forward pass of a model over a prompt: the tensors of its layers, in a file or handed in by a function.
+// Opaque. It does not change, so that any number of threads may use one at the same time; the function of a source must
+// allow that, where they do.
+typedef struct contrib_recording contrib_recording;
+
+// The routes to some targets, or all edges of a prompt above a threshold. Opaque; `contrib_routes_arrays` shows what is in it.
+// It does not change, so that any number of threads may read one at the same time.
+typedef struct contrib_routes contrib_routes;
+
+// Sums of flows by head, MLP, bias, token and layer. Opaque. Those of several routes add up, so that they say which heads
+// matter over many prompts.
+typedef struct contrib_totals contrib_totals;
 
 // The result of a call: `CONTRIB_OK`, or one of the `CONTRIB_ERROR_` numbers. Numbers are never reused; new ones may
 // be added. On any error the outputs are as they were before the call.
@@ -431,6 +518,288 @@ typedef struct contrib_neurons_results {
     const struct contrib_tensor *out_resid;
 } contrib_neurons_results;
 
+// What is in routes: flat arrays, which are valid until the routes are freed.
+//
+// Nodes are numbered from the top down: the last layer comes first; in a layer, nodes are in the order of the numbers
+// `CONTRIB_NODE_`, and those of a kind in that of their positions. So the number of an edge's part is greater than that of its
+// whole.
+//
+// Edges are in compressed sparse rows: those that end in node `i` are those from `starts[i]` to before `starts[i + 1]`, ordered by
+// the number of their part, then by kind and head.
+//
+// Routes to several targets are their union, and flow is the sum of the flows from each, which has 1: an edge has its weight
+// times the flow of its whole, and a node the sum of the flows of the edges that begin there.
+//
+// Begin with `contrib_routes_arrays arrays = CONTRIB_ROUTES_ARRAYS_INIT;`. Later versions may append fields.
+typedef struct contrib_routes_arrays {
+    // `sizeof(contrib_routes_arrays)`; read.
+    size_t struct_size;
+    // The number of layers of the model.
+    size_t n_layers;
+    // The number of positions of the prompt.
+    size_t n_pos;
+    // The number of heads of a layer.
+    size_t n_heads;
+    // `CONTRIB_ROUTES_SUM_HEADS` where attention's edges are those of all heads together, or 0.
+    uint64_t flags;
+    // What all weights are greater than.
+    double threshold;
+    // How many targets there are.
+    size_t n_targets;
+    // The position of each, in order.
+    const uint32_t *targets;
+    // How many nodes there are.
+    size_t n_nodes;
+    // The layer of each node; that of an embedding is 0.
+    const uint32_t *node_layer;
+    // What each node is: one of `CONTRIB_NODE_`.
+    const uint8_t *node_kind;
+    // The position of each node.
+    const uint32_t *node_position;
+    // The flow through each node.
+    const double *node_flow;
+    // `n_nodes + 1` numbers: where the edges that end in each node begin, and how many edges there are.
+    const size_t *starts;
+    // How many edges there are.
+    size_t n_edges;
+    // The node at which each edge begins: its part.
+    const uint32_t *edge_from;
+    // The node at which each edge ends: its whole, or the MLP.
+    const uint32_t *edge_to;
+    // What each edge is: one of `CONTRIB_EDGE_`.
+    const uint8_t *edge_kind;
+    // The head of each edge, or `CONTRIB_NO_HEAD`.
+    const uint32_t *edge_head;
+    // The contribution of each edge's part to its whole. Both edges of an MLP have that of the MLP.
+    const double *edge_weight;
+    // The flow of each edge.
+    const double *edge_flow;
+} contrib_routes_arrays;
+
+// An edge that two results do not have alike. Unlike other structs this one never grows.
+typedef struct contrib_change {
+    // The layer of the node at which the edge begins.
+    uint32_t from_layer;
+    // The position of that node.
+    uint32_t from_position;
+    // The layer of the node at which it ends.
+    uint32_t to_layer;
+    // The position of that node.
+    uint32_t to_position;
+    // The head, or `CONTRIB_NO_HEAD`.
+    uint32_t head;
+    // What the node is at which it begins: one of `CONTRIB_NODE_`.
+    uint8_t from_kind;
+    // What the node is at which it ends.
+    uint8_t to_kind;
+    // What the edge is: one of `CONTRIB_EDGE_`.
+    uint8_t kind;
+    // 0.
+    uint8_t reserved;
+    // Its weight in the first result; NaN where that does not have it: the edge appeared.
+    double before_weight;
+    // Its flow in the first result, or NaN.
+    double before_flow;
+    // Its weight in the second result; NaN where that does not have it: the edge went.
+    double after_weight;
+    // Its flow in the second result, or NaN.
+    double after_flow;
+} contrib_change;
+
+// How far the work is. It goes from the last layer to the first. Later versions may append fields.
+typedef struct contrib_progress {
+    // The layer that is being computed.
+    size_t layer;
+    // How many layers there are.
+    size_t n_layers;
+    // What of the layer is being computed: `CONTRIB_NODE_RESID_POST` comes first, `CONTRIB_NODE_RESID_MID` second.
+    uint64_t stage;
+    // How many positions of the stage are computed.
+    size_t done;
+    // How many positions of the stage there are to compute.
+    size_t positions;
+    // How many edges were found so far, without those of this stage.
+    size_t edges;
+} contrib_progress;
+
+// A caller's function that hears of the progress after each block of positions, in the thread of the call. It returns 0
+// to go on; anything else stops the work, with `CONTRIB_ERROR_STOPPED`. No longjmp(), C++ exception or end of a thread
+// may leave it.
+typedef int32_t (*contrib_progress_callback)(void *user_data, const struct contrib_progress *progress);
+
+// Choices of what routes are. NULL in its place means the defaults.
+//
+// Begin with `contrib_routes_options options = CONTRIB_ROUTES_OPTIONS_INIT;`, which sets the defaults: edges above 0.04 in the
+// 1-norm, each head's own. Later versions may append fields, for which zero means what this version does.
+typedef struct contrib_routes_options {
+    // `sizeof(contrib_routes_options)`.
+    size_t struct_size;
+    // What the weight of an edge has to be greater than: 0 or more, and finite.
+    double threshold;
+    // With `CONTRIB_ROUTES_RENORMALISE`: contributions that are greater than this number are divided by what is left of their
+    // whole, head by head, and the others become 0. A whole of which nothing is left has no edges: routes end there. Without
+    // the flag 0.
+    double renormalise;
+    // `CONTRIB_ROUTES_` flags, or 0.
+    uint64_t flags;
+    // The norm of the contributions: 1, 2, `INFINITY`, or any real number >= 1.
+    double norm;
+    // The threads to use, or NULL: as in `contrib_options`.
+    const struct contrib_context *context;
+    // The most positions of a layer that are computed between two calls of `progress`; 0: as many as need little memory. No
+    // result depends on it.
+    size_t block;
+    // What hears of the progress, or NULL.
+    contrib_progress_callback progress;
+    // Given to `progress`; may be NULL.
+    void *user_data;
+} contrib_routes_options;
+
+// The tensors of one layer of a recording. `pos` and `key_pos` are all positions of the prompt. Each tensor has its own dtype
+// and strides.
+//
+// Wholes are the sums of their parts, within the rounding of the types: `resid_pre`, all that heads move, and `attn_bias`
+// are `resid_mid`; that, `mlp_out` and `mlp_bias` are `resid_post`.
+//
+// Either `pattern` or `queries_and_keys` is given, and either `values` and `w_o` or `value_output`; the others are NULL.
+//
+// Begin with `contrib_layer layer = CONTRIB_LAYER_INIT;`. Later versions may append fields, for which zero means what this
+// version does.
+typedef struct contrib_layer {
+    // `sizeof(contrib_layer)`.
+    size_t struct_size;
+    // `[pos, d_model]`: the residual stream before the layer.
+    const struct contrib_tensor *resid_pre;
+    // `[pos, d_model]`: the residual stream after attention. NULL where attention and MLP run in parallel: the MLP then reads
+    // `resid_pre`, and all are parts of `resid_post`.
+    const struct contrib_tensor *resid_mid;
+    // `[pos, d_model]`: the residual stream after the layer.
+    const struct contrib_tensor *resid_post;
+    // `[head, pos, key_pos]`: how much each head attends to which token. Where it is 0, the key is masked.
+    const struct contrib_tensor *pattern;
+    // What the pattern is made of, instead: `queries [pos, head, d]` and `keys [key_pos, kv_head, d]`, and `slopes` and `sinks`
+    // `[head]`. Of the other fields `score_scale`, `soft_cap`, `window` and `flags` count, and the rest stay as
+    // `CONTRIB_QUERIES_AND_KEYS_INIT` sets them: queries and keys are those of all positions, in order.
+    const struct contrib_queries_and_keys *queries_and_keys;
+    // `[key_pos, kv_head, d_head]`. Head h uses the values of key-value head h / (head / kv_head).
+    const struct contrib_tensor *values;
+    // `[head, d_head, d_model]`: the matrix by which each head writes its values into the stream.
+    const struct contrib_tensor *w_o;
+    // `[key_pos, head, d_model]`, instead: what each head would write for each token, the products of both.
+    const struct contrib_tensor *value_output;
+    // `[pos or 1, d_model or 1]`, or NULL: by what each channel of what heads add is multiplied, as where a model
+    // normalises the output of attention before it adds it: its weight times 1/rms.
+    const struct contrib_tensor *attn_scale;
+    // `[d_model]` or `[pos, d_model]`, or NULL: a further part of attention, such as the output bias, as it is added.
+    const struct contrib_tensor *attn_bias;
+    // `[pos, d_model]`: what the MLP adds, as it is added, without `mlp_bias` where that is a part of its own.
+    const struct contrib_tensor *mlp_out;
+    // `[d_model]` or `[pos, d_model]`, or NULL: a further part that the MLP adds, as it is added.
+    const struct contrib_tensor *mlp_bias;
+} contrib_layer;
+
+// A caller's function that hands in the tensors of a layer with `contrib_hand_in_layer`, and returns 0; or it returns another
+// number, its own, and `contrib_routes_find` fails with `CONTRIB_ERROR_CALLBACK`. `user_data` is what came with it.
+//
+// The last layer comes first, and none twice, in the thread of the call. Only one layer is needed at a time, so that the same
+// memory may serve for all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
+typedef int32_t (*contrib_layer_callback)(void *user_data, size_t layer, struct contrib_layer_receiver *receiver);
+
+// A text: any bytes, which need not be UTF-8 and may hold NULs. Unlike other structs this one never grows.
+typedef struct contrib_text {
+    // The first byte; may be NULL where `len` is 0.
+    const char *bytes;
+    // How many there are.
+    size_t len;
+} contrib_text;
+
+// The texts of a prompt and of what the model predicts after it, and the model's name. Whatever is NULL or 0 is not written, and
+// a token without a text goes by its position.
+//
+// What of a text is no UTF-8 becomes U+FFFD, as tokens need not be whole characters. Texts are not trusted: no writer takes them
+// for more than text.
+//
+// Begin with `contrib_labels labels = CONTRIB_LABELS_INIT;`. Later versions may append fields, for which zero means what this
+// version does.
+typedef struct contrib_labels {
+    // `sizeof(contrib_labels)`.
+    size_t struct_size;
+    // The model's name; none where its `bytes` are NULL.
+    struct contrib_text model;
+    // The text that the tokens were made of; none where its `bytes` are NULL.
+    struct contrib_text prompt;
+    // The text of each token, from the first position on.
+    const struct contrib_text *tokens;
+    // How many there are.
+    size_t n_tokens;
+    // Tokens that may follow the last position, the likeliest first.
+    const struct contrib_text *next_tokens;
+    // The probability of each, from 0 to 1.
+    const double *next_probabilities;
+    // How many there are.
+    size_t n_next_tokens;
+} contrib_labels;
+
+// A forward pass of a model over a prompt whose tensors the caller has, or can compute, layer by layer.
+//
+// Begin with `contrib_recording_source source = CONTRIB_RECORDING_SOURCE_INIT;`. Later versions may append fields, for which
+// zero means what this version does.
+typedef struct contrib_recording_source {
+    // `sizeof(contrib_recording_source)`.
+    size_t struct_size;
+    // The number of layers.
+    size_t n_layers;
+    // The number of positions: of tokens of the prompt.
+    size_t n_pos;
+    // The number of attention heads of a layer.
+    size_t n_heads;
+    // What hands in a layer.
+    contrib_layer_callback layer;
+    // Given to `layer`; may be NULL.
+    void *user_data;
+    // The texts of tokens, or NULL: none. They are copied.
+    const struct contrib_labels *labels;
+} contrib_recording_source;
+
+// What is in totals: flat arrays, which are valid until something is added to the totals, or they are freed.
+//
+// What attention, the MLP and biases of all layers bring, and what passes their layer along the residual edge, is not a
+// division of the targets' flow: what a head brings comes from the stream before it, and is counted there again. What arrives
+// at tokens and biases, and what is lost, is such a division: it sums to the number of targets.
+//
+// Begin with `contrib_totals_arrays arrays = CONTRIB_TOTALS_ARRAYS_INIT;`. Later versions may append fields.
+typedef struct contrib_totals_arrays {
+    // `sizeof(contrib_totals_arrays)`; read.
+    size_t struct_size;
+    // The number of layers.
+    size_t n_layers;
+    // The number of heads of a layer.
+    size_t n_heads;
+    // The number of positions: the most of the prompts.
+    size_t n_pos;
+    // How many targets the flow is that of.
+    size_t n_targets;
+    // `[layer, head]`: what each head brings, the sum of the flows of its edges. NULL where heads are summed.
+    const double *heads;
+    // `[layer]`: what attention brings. Where heads are summed, without what it brings from a token's own position.
+    const double *attention;
+    // `[layer]`: what the MLP brings.
+    const double *mlps;
+    // `[layer]`: what biases that are parts of their own bring.
+    const double *biases;
+    // `[layer]`: what the residual edges bring, to `resid_mid` and to `resid_post` together.
+    const double *residual;
+    // `[pos]`: what arrives at the embedding of each position.
+    const double *tokens;
+    // What goes to no edge, as it is of parts that are not above the threshold.
+    double lost;
+} contrib_totals_arrays;
+
+// A caller's function that takes the next `len` bytes of what is written, such as by `fwrite`, and returns 0; anything else, its
+// own number, ends the writing with `CONTRIB_ERROR_CALLBACK`. It is called with large pieces, in the thread of the call. No
+// longjmp(), C++ exception or end of a thread may leave it.
+typedef int32_t (*contrib_write_callback)(void *user_data, const char *bytes, size_t len);
+
 // The call did what it says.
 #define CONTRIB_OK 0
 
@@ -495,7 +864,7 @@ typedef struct contrib_neurons_results {
 // The norm is NaN or less than 1.
 #define CONTRIB_ERROR_NORM 400
 
-// A threshold is NaN.
+// A threshold is NaN, or for finding routes less than 0 or infinite.
 #define CONTRIB_ERROR_THRESHOLD 401
 
 // More threads than a context can have.
@@ -508,11 +877,46 @@ typedef struct contrib_neurons_results {
 #define CONTRIB_ERROR_FLAGS 404
 
 // A number that a field or an argument cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a
-// first query below -1, sums over more part axes than there are, 0 threads of a host.
+// first query below -1 (in a layer of a recording any but 0 and -1), sums over more part axes than there are, 0 threads of a host, no layers, a probability or tolerance that is none.
 #define CONTRIB_ERROR_NUMBER 405
 
 // Working memory could not be allocated.
 #define CONTRIB_ERROR_OUT_OF_MEMORY 500
+
+// A file that cannot be read; the sentence says why.
+#define CONTRIB_ERROR_IO 600
+
+// A file that is no safetensors file: truncated, with overlapping tensors, with a header that is too large or no JSON.
+#define CONTRIB_ERROR_FILE 601
+
+// A metadatum of a file that is missing or cannot be what it is.
+#define CONTRIB_ERROR_METADATA 602
+
+// A recording lacks a tensor, or a callback handed in no layer.
+#define CONTRIB_ERROR_MISSING 603
+
+// A tensor has a NaN or an infinity, because of which contributions are NaN.
+#define CONTRIB_ERROR_NOT_FINITE 604
+
+// Contributions are NaN although all that they are made of is finite: norms that are larger than any number.
+#define CONTRIB_ERROR_NOT_A_NUMBER 605
+
+// A target that is no position of the recording, or none that the routes have.
+#define CONTRIB_ERROR_TARGET 606
+
+// Results of models with other numbers of layers or heads, or of prompts of another length, or with heads summed in
+// one only.
+#define CONTRIB_ERROR_UNLIKE 607
+
+// The progress callback stopped the work.
+#define CONTRIB_ERROR_STOPPED 608
+
+// A caller's function that hands in layers or takes what is written returned a number of its own, which is in the
+// sentence.
+#define CONTRIB_ERROR_CALLBACK 609
+
+// A number that is not one of `CONTRIB_FORMAT_`.
+#define CONTRIB_ERROR_FORMAT 610
 
 // A bug in the library, caught before it could reach the caller. Outputs may have been written.
 #define CONTRIB_ERROR_INTERNAL 900
@@ -814,6 +1218,266 @@ contrib_status contrib_prepared_projection_new(const struct contrib_tensor *proj
 // `prepared` is null, or comes from `contrib_prepared_projection_new` and was not freed.
 void contrib_prepared_projection_free(struct contrib_prepared_projection *prepared);
 
+// Writes what is in routes into `*arrays`. Nothing is copied: the pointers are valid until the routes are freed.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`; `*arrays` is untouched then.
+//
+// # Safety
+// `routes` is null or alive. `arrays` is null or points to as many bytes as its `struct_size` says, which may be written.
+contrib_status contrib_routes_get_arrays(const struct contrib_routes *routes,
+                                         struct contrib_routes_arrays *arrays);
+
+// Finds the edges that only one of two results has, and those whose weight or flow differs by more than `tolerance`, 0 or more,
+// and puts them into `*out`. The results may be of different prompts of one length, of different targets, and of different
+// thresholds.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`; `_NUMBER` for a tolerance that cannot be; `_UNLIKE` where the models have different
+// numbers of layers or heads, the prompts different lengths, or heads are summed in one only; `_OUT_OF_MEMORY`. `*out` is
+// untouched then.
+//
+// # Safety
+// `before` and `after` are null or alive. `out` is null or may be written.
+contrib_status contrib_difference_new(const struct contrib_routes *before,
+                                      const struct contrib_routes *after,
+                                      double tolerance,
+                                      struct contrib_difference **out);
+
+// The changes, in the order of edges, and how many they are. They are valid until the difference is freed. NULL and 0 for NULL;
+// `n_changes` may be NULL.
+//
+// # Safety
+// `difference` is null or alive; `n_changes` is null or may be written.
+const struct contrib_change *contrib_difference_changes(const struct contrib_difference *difference,
+                                                        size_t *n_changes);
+
+// Frees a difference. NULL is allowed. No call may be using it.
+//
+// # Safety
+// `difference` is null, or comes from `contrib_difference_new` and was not freed.
+void contrib_difference_free(struct contrib_difference *difference);
+
+// Finds the routes to the last layer's stream at the targets, and puts them into `*out`: all edges that are reached from there,
+// backwards, over edges whose weight is greater than the threshold.
+//
+// `targets` are `n_targets` positions, in any order; one that comes twice counts once. NULL with `CONTRIB_ALL_TARGETS`: all
+// positions. The prediction after a prompt is that of its last position.
+//
+// Only what is reached is computed, a layer at a time from the last one. Memory beside the recording and the result is some
+// megabytes for each thread. The calling thread needs a stack of 128 KiB, and further threads 64 KiB as in every call. Weights
+// depend on neither blocks, threads nor targets.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_FLAGS`, `_NORM`, `_THRESHOLD`, `_NUMBER`, `_TARGET`,
+// `_TOO_LARGE`, `_OUT_OF_MEMORY`; `_NOT_FINITE` or `_NOT_A_NUMBER` where contributions are NaN; `_STOPPED` by the progress
+// callback. With layers that are handed in: `_CALLBACK`, `_MISSING`, `_CONFLICT`, `_SHAPE`, `_HEADS`, and those of tensors. `*out`
+// is untouched then: there is never a part of a result.
+//
+// # Safety
+// `recording` is null or alive. `targets` is null or has `n_targets` numbers. `options` is null or points to as many bytes as its
+// `struct_size` says, and its context is null or alive. `out` is null or may be written.
+contrib_status contrib_routes_find(const struct contrib_recording *recording,
+                                   const size_t *targets,
+                                   size_t n_targets,
+                                   const struct contrib_routes_options *options,
+                                   struct contrib_routes **out);
+
+// Takes the routes to some of the targets out of routes that have them, or to any position where all were computed, over
+// edges above a threshold, and puts them into `*out`. It is what `contrib_routes_find` finds for these targets and this
+// threshold, in less time. A threshold that is less than that of the routes has no more edges than these.
+//
+// `targets` are as in `contrib_routes_find`; `CONTRIB_ALL_TARGETS` are all that the routes have.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_TARGET`, `_THRESHOLD` (NaN), `_OUT_OF_MEMORY`; `*out` is untouched then.
+//
+// # Safety
+// `routes` is null or alive. `targets` is null or has `n_targets` numbers. `out` is null or may be written.
+contrib_status contrib_routes_to(const struct contrib_routes *routes,
+                                 const size_t *targets,
+                                 size_t n_targets,
+                                 double threshold,
+                                 struct contrib_routes **out);
+
+// Frees routes. NULL is allowed. No call may be using them.
+//
+// # Safety
+// `routes` is null, or comes from a function that makes routes and was not freed.
+void contrib_routes_free(struct contrib_routes *routes);
+
+// Hands in the layer that a callback was asked for. Structs, shapes and strides are read during this call; what they
+// describe, the elements, must stay as they are until the callback is called again by the same `contrib_routes_find`, or that
+// returns. A second call replaces the layer of the first.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_CONFLICT`, `_FLAGS`, `_NUMBER`, and those of
+// tensors. `contrib_routes_find` fails with the same, whatever the callback returns. Shapes are compared after the callback.
+//
+// # Safety
+// `receiver` is null, or that of the callback that runs. `layer` is null or points to as many bytes as its `struct_size`
+// says; its tensors are as for any operation.
+contrib_status contrib_hand_in_layer(struct contrib_layer_receiver *receiver,
+                                     const struct contrib_layer *layer);
+
+// Opens a recording in a safetensors file, checks everything about it but the numbers, and puts it into `*out`. The file is
+// mapped into memory: of one that is larger than memory only what a layer needs is read. It must not change for as long as
+// the recording exists; one that is made shorter meanwhile ends the process, as with every memory map.
+//
+// | tensor, for each layer `i` | shape |
+// |---|---|
+// | `resid_pre.i`, `mlp_out.i`, and `resid_mid.i` unless blocks are parallel | `[pos, d_model]` |
+// | `resid_post`, of the last layer only | `[pos, d_model]` |
+// | `pattern.i`, | `[head, pos, key_pos]` |
+// | or `queries.i` and | `[pos, head, d_head]` |
+// | `keys.i` | `[key_pos, kv_head, d_head]` |
+// | `values.i` and | `[key_pos, kv_head, d_head]` |
+// | `w_o.i`, | `[head, d_head, d_model]` |
+// | or `value_output.i` | `[key_pos, head, d_model]` |
+// | `attn_bias.i`, `mlp_bias.i`, where they are parts of their own | `[d_model]` or `[pos, d_model]` |
+// | `attn_scale.i`, where what attention adds is normalised | `[pos or 1, d_model or 1]` |
+//
+// Elements are F32, F64, F16 or BF16. Of metadata `n_layers` is needed; `n_heads`, `n_kv_heads`, `d_model` have to agree with
+// the tensors; `tokens` is a JSON list of strings, `next_tokens` one of pairs of a string and its probability; `model` and
+// `prompt` are texts; `scale`, `soft_cap`, `causal`, `window`, `slopes`, `sinks` say how scores are made, and `parallel` whether
+// blocks run attention and MLP in parallel.
+//
+// Memory: this is the one function in which its lack can end the process, since the readers of safetensors and JSON have no
+// error for it. It asks for 64 bytes for each byte of the file's header before it reads that (a header has some 100 bytes a
+// tensor, 100 MB at most), and gives them back; where they are not to be had, that is `CONTRIB_ERROR_OUT_OF_MEMORY`. Only
+// what others take in between can be missing then. What is done with an open recording cannot end the process.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_IO`, `_FILE`, `_METADATA`, `_MISSING`, `_SHAPE`, `_NDIM`, `_DTYPE`, `_MISALIGNED`,
+// `_HEADS`, `_NUMBER`, `_TOO_LARGE`, `_OUT_OF_MEMORY`; `*out` is untouched then.
+//
+// # Safety
+// `path` is null or a C string: the file's name in the bytes of the system, or on Windows in UTF-8. `out` is null or may be
+// written. The file does not change while the recording exists.
+contrib_status contrib_recording_open(const char *path,
+                                      struct contrib_recording **out);
+
+// Makes a recording of layers that a function hands in when they are needed, and puts it into `*out`. Nothing is asked for
+// before `contrib_routes_find`. What `user_data` points to must live as long as the recording.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_NUMBER` (no layers), `_OUT_OF_MEMORY`; `*out` is
+// untouched then.
+//
+// # Safety
+// `source` is null or points to as many bytes as its `struct_size` says, its labels are as for `contrib_routes_write`, and its
+// function does what `contrib_layer_callback` says until the recording is freed. `out` is null or may be written.
+contrib_status contrib_recording_new(const struct contrib_recording_source *source,
+                                     struct contrib_recording **out);
+
+// Frees a recording. NULL is allowed. No call may be using it.
+//
+// # Safety
+// `recording` is null, or comes from a function that makes recordings and was not freed.
+void contrib_recording_free(struct contrib_recording *recording);
+
+// The number of layers. For NULL: 0.
+//
+// # Safety
+// `recording` is null or alive.
+size_t contrib_recording_n_layers(const struct contrib_recording *recording);
+
+// The number of positions: of tokens of the prompt. For NULL: 0.
+//
+// # Safety
+// `recording` is null or alive.
+size_t contrib_recording_n_pos(const struct contrib_recording *recording);
+
+// The number of attention heads of a layer. For NULL: 0.
+//
+// # Safety
+// `recording` is null or alive.
+size_t contrib_recording_n_heads(const struct contrib_recording *recording);
+
+// The model's name, as the recording has it: UTF-8, `*len` bytes, without a NUL at its end. NULL where there is none. `len` may
+// be NULL. It is valid until the recording is freed. Texts of recordings are not trusted: they may hold anything, NULs too.
+//
+// # Safety
+// `recording` is null or alive; `len` is null or may be written.
+const char *contrib_recording_model(const struct contrib_recording *recording,
+                                    size_t *len);
+
+// The text that the tokens were made of, as `contrib_recording_model` gives the model's name.
+//
+// # Safety
+// `recording` is null or alive; `len` is null or may be written.
+const char *contrib_recording_prompt(const struct contrib_recording *recording, size_t *len);
+
+// The text of the token at a position, as `contrib_recording_model` gives the model's name. NULL where there is none.
+//
+// # Safety
+// `recording` is null or alive; `len` is null or may be written.
+const char *contrib_recording_token(const struct contrib_recording *recording, size_t position, size_t *len);
+
+// The text of a token that may follow the last position, as `contrib_recording_model` gives the model's name, and its
+// probability. The likeliest has the index 0. NULL where there is none. `len` and `probability` may be NULL.
+//
+// # Safety
+// `recording` is null or alive; `len` and `probability` are null or may be written.
+const char *contrib_recording_next_token(const struct contrib_recording *recording,
+                                         size_t index,
+                                         size_t *len,
+                                         double *probability);
+
+// Sums up the flow of routes, and puts the totals into `*out`.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_OUT_OF_MEMORY`; `*out` is untouched then.
+//
+// # Safety
+// `routes` is null or alive. `out` is null or may be written.
+contrib_status contrib_totals_new(const struct contrib_routes *routes, struct contrib_totals **out);
+
+// Adds the totals of other routes of the same model to `totals`: of another prompt, too, whose positions are then added one by
+// one. No other call may be using `totals`.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_OVERLAP` where both are the same, `_UNLIKE` where the number of layers or of heads is
+// another or heads are summed in one only, `_OUT_OF_MEMORY`; `totals` are untouched then.
+//
+// # Safety
+// Both are null or alive.
+contrib_status contrib_totals_add(struct contrib_totals *totals,
+                                  const struct contrib_totals *other);
+
+// Writes what is in totals into `*arrays`. Nothing is copied.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`; `*arrays` is untouched then.
+//
+// # Safety
+// `totals` is null or alive. `arrays` is null or points to as many bytes as its `struct_size` says, which may be written.
+contrib_status contrib_totals_get_arrays(const struct contrib_totals *totals,
+                                         struct contrib_totals_arrays *arrays);
+
+// Frees totals. NULL is allowed. No call may be using them.
+//
+// # Safety
+// `totals` is null, or comes from `contrib_totals_new` and was not freed.
+void contrib_totals_free(struct contrib_totals *totals);
+
+// Writes routes in a format, one of `CONTRIB_FORMAT_`, as UTF-8. `labels` may be NULL. Nothing is held that grows with the
+// number of edges.
+//
+// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_NUMBER` for a probability that is none, `_FORMAT`,
+// `_OUT_OF_MEMORY`; `_CALLBACK`, after which a part was written.
+//
+// # Safety
+// `routes` is null or alive. `labels` is null or points to as many bytes as its `struct_size` says, with arrays and texts as
+// long as they say. `write` is null or does what `contrib_write_callback` says.
+contrib_status contrib_routes_write(const struct contrib_routes *routes,
+                                    const struct contrib_labels *labels,
+                                    int32_t format,
+                                    contrib_write_callback write,
+                                    void *user_data);
+
+// `contrib_routes_write` with the texts that a recording has.
+//
+// Errors: as there.
+//
+// # Safety
+// `routes` and `recording` are null or alive. `write` is null or does what `contrib_write_callback` says.
+contrib_status contrib_routes_write_recorded(const struct contrib_routes *routes,
+                                             const struct contrib_recording *recording,
+                                             int32_t format,
+                                             contrib_write_callback write,
+                                             void *user_data);
+
 // The name of a status, such as "CONTRIB_ERROR_SHAPE"; "CONTRIB_ERROR_UNKNOWN" for any other number.
 // Never NULL; valid for as long as the library is loaded.
 const char *contrib_status_name(contrib_status status);
@@ -843,6 +1507,19 @@ const char *contrib_version(void);
     {sizeof(contrib_attention_results), NULL, NULL, NULL, NULL, 0.0, NULL, NULL, 0, 0}
 #define CONTRIB_NEURONS_INPUTS_INIT {sizeof(contrib_neurons_inputs), NULL, NULL, NULL, NULL}
 #define CONTRIB_NEURONS_RESULTS_INIT {sizeof(contrib_neurons_results), NULL, NULL, NULL, NULL, 0.0, NULL}
+#define CONTRIB_LAYER_INIT \
+    {sizeof(contrib_layer), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+#define CONTRIB_RECORDING_SOURCE_INIT {sizeof(contrib_recording_source), 0, 0, 0, NULL, NULL, NULL}
+#define CONTRIB_ROUTES_OPTIONS_INIT {sizeof(contrib_routes_options), 0.04, 0.0, 0, 1.0, NULL, 0, NULL, NULL}
+#define CONTRIB_ROUTES_ARRAYS_INIT \
+    {sizeof(contrib_routes_arrays), 0, 0, 0, 0, 0.0, 0, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, \
+     NULL, NULL}
+#define CONTRIB_TOTALS_ARRAYS_INIT \
+    {sizeof(contrib_totals_arrays), 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0.0}
+#define CONTRIB_LABELS_INIT {sizeof(contrib_labels), {NULL, 0}, {NULL, 0}, NULL, 0, NULL, NULL, 0}
+
+/* `n_targets` of `contrib_routes_find` and `contrib_routes_to`, where `targets` is NULL: all positions are targets. */
+#define CONTRIB_ALL_TARGETS SIZE_MAX
 
 /* A `contrib_dtype` of each kind, as an expression. */
 #if defined(__cplusplus) && __cplusplus >= 201103L
@@ -1000,6 +1677,99 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, counts) == 24);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, left_out) == 32);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, above) == 40);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, out_resid) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, resid_pre) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, resid_mid) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, resid_post) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, pattern) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, queries_and_keys) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, values) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, w_o) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, value_output) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, attn_scale) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, attn_bias) == 80);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, mlp_out) == 88);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, mlp_bias) == 96);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_layers) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_pos) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_heads) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, layer) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, user_data) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, labels) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, model) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, prompt) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, tokens) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, n_tokens) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, next_tokens) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, next_probabilities) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, n_next_tokens) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, threshold) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, renormalise) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, flags) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, norm) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, context) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, block) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, progress) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, user_data) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_layers) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_pos) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_heads) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, flags) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, threshold) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_targets) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, targets) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_nodes) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, node_layer) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, node_kind) == 80);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, node_position) == 88);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, node_flow) == 96);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, starts) == 104);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_edges) == 112);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_from) == 120);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_to) == 128);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_kind) == 136);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_head) == 144);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_weight) == 152);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_flow) == 160);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, n_layers) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, n_heads) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, n_pos) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, n_targets) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, heads) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, attention) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, mlps) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, biases) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, residual) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, tokens) == 80);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, lost) == 88);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_text, bytes) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_text, len) == 8);
+CONTRIB_STATIC_ASSERT(sizeof(contrib_text) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, layer) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, n_layers) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, stage) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, done) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, positions) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, edges) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, from_layer) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, from_position) == 4);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, to_layer) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, to_position) == 12);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, head) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, from_kind) == 20);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, to_kind) == 21);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, kind) == 22);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, reserved) == 23);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, before_weight) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, before_flow) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, after_weight) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, after_flow) == 48);
+CONTRIB_STATIC_ASSERT(sizeof(contrib_change) == 56);
 #undef CONTRIB_STATIC_ASSERT
 #endif
 

@@ -27,11 +27,12 @@ impl fmt::Display for ShownExtents<'_> {
 pub struct Shape(List<usize>);
 
 impl Shape {
-    /// The shape with these extents.
+    /// The shape with these extents, each of which may be [`ANY`].
     ///
     /// # Panics
     /// With more than [`MAX_NDIM`] extents.
-    pub(crate) fn new(extents: &[usize]) -> Self {
+    #[must_use]
+    pub fn new(extents: &[usize]) -> Self {
         Shape(List::new(extents))
     }
 
@@ -54,19 +55,27 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// The name of an argument, such as `resid_mid` or `groups[2].parts`.
+/// The name of an argument, such as `resid_mid`, `groups[2].parts` or, of a layer of a model, `resid_mid.3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
     name: &'static str,
-    /// The list it is in, and its place there.
-    list: Option<(&'static str, usize)>,
+    of: Of,
+}
+
+/// What an argument is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Call,
+    /// A list, and the index of the item that has it.
+    List(&'static str, usize),
+    Layer(usize),
 }
 
 impl Argument {
     /// An argument with a name of its own.
     #[must_use]
     pub const fn named(name: &'static str) -> Self {
-        Argument { name, list: None }
+        Argument { name, of: Of::Call }
     }
 
     /// The field `name` of the group with this index.
@@ -78,7 +87,13 @@ impl Argument {
     /// The field `name` of the item of `list` with this index.
     #[must_use]
     pub const fn of_list(list: &'static str, index: usize, name: &'static str) -> Self {
-        Argument { name, list: Some((list, index)) }
+        Argument { name, of: Of::List(list, index) }
+    }
+
+    /// The tensor `name` of the layer with this index.
+    #[must_use]
+    pub const fn of_layer(layer: usize, name: &'static str) -> Self {
+        Argument { name, of: Of::Layer(layer) }
     }
 }
 
@@ -90,9 +105,10 @@ impl From<&'static str> for Argument {
 
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.list {
-            None => f.write_str(self.name),
-            Some((list, index)) => write!(f, "{list}[{index}].{}", self.name),
+        match self.of {
+            Of::Call => f.write_str(self.name),
+            Of::List(list, index) => write!(f, "{list}[{index}].{}", self.name),
+            Of::Layer(layer) => write!(f, "{}.{layer}", self.name),
         }
     }
 }

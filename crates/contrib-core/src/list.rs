@@ -57,12 +57,6 @@ impl<T: Copy> List<T> {
         self.items[self.len].write(item);
         self.len += 1;
     }
-
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        let last = self.last().copied()?;
-        self.len -= 1;
-        Some(last)
-    }
 }
 
 impl<T: Copy> Deref for List<T> {

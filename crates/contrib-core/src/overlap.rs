@@ -19,7 +19,6 @@
 
 use crate::list::MAX_NDIM;
 use crate::tensor::Tensor;
-use smallvec::SmallVec;
 
 /// Steps after which a search gives up.
 const MAX_STEPS: usize = 100_000;
@@ -66,28 +65,25 @@ pub(crate) fn find_alias<'a>(
     inputs: &(impl Iterator<Item = &'a Tensor<'a>> + Clone),
     outputs: &(impl Iterator<Item = &'a Tensor<'a>> + Clone),
 ) -> Result<Option<Alias>, OutOfMemory> {
-    let [few_inputs, few_outputs] = [few(inputs.clone()), few(outputs.clone())];
-    if few_inputs.len() + few_outputs.len() <= FEW {
-        return Ok(find_among_few(&few_inputs, &few_outputs));
+    if inputs.clone().chain(outputs.clone()).nth(FEW).is_some() {
+        return find_among_many(inputs, outputs);
     }
-    find_among_many(inputs, outputs)
-}
-
-/// At most the first tensors, one more than are [`FEW`]. They take no heap.
-fn few<'a>(tensors: impl Iterator<Item = &'a Tensor<'a>>) -> SmallVec<[&'a Tensor<'a>; FEW + 1]> {
-    tensors.take(FEW + 1).collect()
+    Ok(find_among_few(inputs, outputs))
 }
 
 /// Compares all pairs.
-fn find_among_few(inputs: &[&Tensor<'_>], outputs: &[&Tensor<'_>]) -> Option<Alias> {
-    outputs.iter().enumerate().find_map(|(output, tensor)| {
-        let shares = |other: &&Tensor<'_>| overlap(tensor, other);
+fn find_among_few<'a>(
+    inputs: &(impl Iterator<Item = &'a Tensor<'a>> + Clone),
+    outputs: &(impl Iterator<Item = &'a Tensor<'a>> + Clone),
+) -> Option<Alias> {
+    outputs.clone().enumerate().find_map(|(output, tensor)| {
+        let shares = |other| overlap(tensor, other);
         let with = if overlaps_itself(tensor) {
             Some(Other::Itself)
-        } else if let Some(input) = inputs.iter().position(shares) {
+        } else if let Some(input) = inputs.clone().position(shares) {
             Some(Other::Input(input))
         } else {
-            outputs[..output].iter().position(shares).map(Other::Output)
+            outputs.clone().take(output).position(shares).map(Other::Output)
         };
         with.map(|with| Alias { output, with })
     })
@@ -393,7 +389,7 @@ fn overlaps_itself(tensor: &Tensor<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::DType;
-    use crate::axes::Axes;
+    use crate::axes::{Axes, Dim, Storage};
     use crate::list::List;
     use proptest::prelude::*;
     use std::cell::Cell;
@@ -412,9 +408,15 @@ mod tests {
     }
 
     fn addresses(tensor: &Tensor<'_>) -> Vec<isize> {
-        let mut walk = tensor.axes.walk_from(0);
         let base = (tensor.data().addr() / 4) as isize;
-        (0..tensor.axes.count()).map(|_| base + walk.next_offset()).collect()
+        offsets(tensor).map(|offset| base + offset).collect()
+    }
+
+    /// The offsets of all elements, one after the other.
+    fn offsets(tensor: &Tensor<'_>) -> impl Iterator<Item = isize> {
+        let mut storage = [Dim::default(); MAX_NDIM];
+        let mut walk = tensor.axes.merged(0..tensor.shape().len(), &mut Storage(&mut storage)).walk_from(0);
+        (0..tensor.axes.count()).map(|_| walk.next_offset()).collect::<Vec<_>>().into_iter()
     }
 
     fn some_axes() -> impl Strategy<Value = Vec<(usize, isize)>> {
@@ -471,10 +473,9 @@ mod tests {
 
     /// The addresses of the bytes of each element.
     fn elements(tensor: &Tensor<'_>) -> Vec<Vec<usize>> {
-        let mut walk = tensor.axes.walk_from(0);
         let size = tensor.dtype().size();
-        let mut element = || tensor.data().addr().wrapping_add_signed(walk.next_offset() * size as isize);
-        (0..tensor.axes.count()).map(|_| element()).map(|start| (start..start + size).collect()).collect()
+        let start = |offset| tensor.data().addr().wrapping_add_signed(offset * size as isize);
+        offsets(tensor).map(start).map(|start| (start..start + size).collect()).collect()
     }
 
     /// The first alias, from the addresses of all bytes.
@@ -504,7 +505,7 @@ mod tests {
         let comparisons = COMPARISONS.get() - before;
         if inputs.len() + outputs.len() < 200 {
             let [inputs, outputs] = [inputs, outputs].map(|tensors| tensors.iter().collect::<Vec<_>>());
-            assert_eq!(among_many, find_among_few(&inputs, &outputs));
+            assert_eq!(among_many, find_among_few(&inputs.iter().copied(), &outputs.iter().copied()));
         }
         assert_eq!(among_many, find_alias(&inputs.iter(), &outputs.iter()).unwrap());
         (among_many, comparisons)

@@ -1,10 +1,11 @@
 //! What depends on a projection alone, as a caller keeps it.
 
-use crate::axes::Axes;
+use crate::axes::{Axes, Dim, Dims, Storage};
 use crate::checks::expect_rank;
 use crate::driver::prepared::PreparedMatrices;
 use crate::dtype::DType;
 use crate::error::{Argument, Cause, Error};
+use crate::list::{List, MAX_NDIM};
 use crate::options::Options;
 use crate::tensor::Tensor;
 use std::fmt;
@@ -65,7 +66,7 @@ impl PreparedProjection {
         let matrices = if has_effect {
             // The argument is not one of a call.
             let named = |error: Error| Error::new(Argument::named("prepared"), *error.cause());
-            Some(PreparedMatrices::new(projection, &origin.starts, options).map_err(named)?)
+            Some(PreparedMatrices::new(projection, Dims(&origin.starts), options).map_err(named)?)
         } else {
             None
         };
@@ -100,7 +101,7 @@ struct Origin {
     address: usize,
     dtype: DType,
     /// The axes along which matrices begin at different elements.
-    starts: Axes,
+    starts: List<Dim>,
     extents: [usize; 2],
     strides: [isize; 2],
 }
@@ -111,15 +112,16 @@ impl Origin {
         let mut starts = Axes::none();
         for (&extent, &stride) in projection.shape().iter().zip(projection.strides()).take(part_axes) {
             if stride != 0 {
-                starts.extents.push(extent);
-                starts.strides.push(stride);
+                starts.push(extent, stride);
             }
         }
+        let mut storage = [Dim::default(); MAX_NDIM];
+        let starts = starts.merged(0..starts.extents.len(), &mut Storage(&mut storage));
         let last_two = |axis| part_axes + axis;
         Origin {
             address: projection.data().addr(),
             dtype: projection.dtype(),
-            starts: starts.merged(0..starts.extents.len()),
+            starts: List::new(starts.0),
             extents: [0, 1].map(|axis| projection.shape()[last_two(axis)]),
             strides: [0, 1].map(|axis| projection.strides()[last_two(axis)]),
         }

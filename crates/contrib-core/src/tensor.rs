@@ -1,9 +1,9 @@
 //! Views of tensors that somebody else owns, checked once when they are made.
 
-use crate::axes::Axes;
+use crate::axes::{Axes, Dim, Storage};
 use crate::dtype::{DType, Element, with_element};
 use crate::error::{Argument, Cause, Error, Shape};
-use crate::list::{List, MAX_NDIM};
+use crate::list::MAX_NDIM;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -134,16 +134,17 @@ impl<'a> Tensor<'a> {
     ) -> Result<Self, Error> {
         let error = |cause| Error::new(TENSOR, cause);
         check_lengths(shape, strides).map_err(error)?;
-        let axes = match strides {
-            None => Axes::row_major(shape),
-            Some(strides) => Axes { extents: List::new(shape), strides: List::new(strides) },
-        };
-        let mut addresses = (0, 0);
-        if let Some((min, max)) = axes.span(dtype.size()).map_err(error)? {
-            check_reach(min, max).map_err(error)?;
-            addresses = addresses_between(data, dtype, min, max).map_err(error)?;
+        let (data_of_view, axes) = (data.cast_mut().cast(), Axes::none());
+        let mut view = Tensor { data: data_of_view, dtype, axes, addresses: (0, 0), borrowed: PhantomData };
+        match strides {
+            None => view.axes.make_row_major(shape),
+            Some(strides) => shape.iter().zip(strides).for_each(|(&extent, &stride)| view.axes.push(extent, stride)),
         }
-        Ok(Tensor { data: data.cast_mut().cast(), dtype, axes, addresses, borrowed: PhantomData })
+        if let Some((min, max)) = view.axes.span(dtype.size()).map_err(error)? {
+            check_reach(min, max).map_err(error)?;
+            view.addresses = addresses_between(data, dtype, min, max).map_err(error)?;
+        }
+        Ok(view)
     }
 
     /// The extents of the axes.
@@ -198,6 +199,21 @@ impl<'a> Tensor<'a> {
         self.with_axes(&axes[..=ndim])
     }
 
+    /// The same elements without an axis of one element: of `[1, pos, d_model]`, for example, `[pos, d_model]`.
+    ///
+    /// # Panics
+    /// If there is no such axis, or it has not one element.
+    #[must_use]
+    pub fn without_axis(&self, at: usize) -> Self {
+        let ndim = self.shape().len();
+        assert!(at < ndim && self.shape()[at] == 1, "no axis of one element at {at} of {:?}", self.shape());
+        let mut axes = [Axis::Broadcast(1); MAX_NDIM];
+        for (left, own) in (0..ndim).filter(|&own| own != at).enumerate() {
+            axes[left] = Axis::Own(own);
+        }
+        self.with_axes(&axes[..ndim - 1])
+    }
+
     /// The elements whose index on `axis` is in `range`.
     ///
     /// ```
@@ -233,7 +249,8 @@ impl<'a> Tensor<'a> {
     /// Unless `out` has as many elements.
     pub fn copy_to<T: Element>(&self, out: &mut [T]) {
         assert_eq!(out.len(), self.axes.count(), "one element for each of the tensor's");
-        let mut walk = self.axes.walk_from(0);
+        let mut storage = [Dim::default(); MAX_NDIM];
+        let mut walk = self.axes.merged(0..self.shape().len(), &mut Storage(&mut storage)).walk_from(0);
         with_element!(self.dtype, Own => {
             for out in out {
                 let element = self.data.cast::<Own>().wrapping_offset(walk.next_offset());

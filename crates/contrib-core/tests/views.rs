@@ -50,6 +50,8 @@ fn an_axis_of_one_element_can_be_put_anywhere() {
         let with_axis = tensor.with_axis(at);
         assert_eq!(with_axis.shape(), shape);
         assert_eq!(copied(&with_axis), copied(&tensor));
+        assert_eq!(with_axis.without_axis(at).shape(), tensor.shape());
+        assert_eq!(copied(&with_axis.without_axis(at)), copied(&tensor));
     }
     let scalar = Tensor::new(&[5.0_f32], &[]).unwrap();
     assert_eq!(copied(&scalar.with_axis(0)), [5.0]);

@@ -1,7 +1,8 @@
 //! A caller's threads, and the memory that is kept for its calls.
 
+use crate::handle::{free, put};
 use crate::status::{Failure, contrib_status, guard};
-use contrib_core::{Argument, Cause, Context, InstructionSet, try_box};
+use contrib_core::{Argument, Context, InstructionSet};
 use std::ffi::c_void;
 
 /// The threads that calls may use: the library's own, kept ready between calls, or a host's. And working memory that calls
@@ -30,23 +31,7 @@ impl contrib_context {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_context_new(n_threads: usize, out: *mut *mut contrib_context) -> contrib_status {
     // SAFETY: `out` is null or may be written.
-    guard(|| unsafe { put(out, || Ok(Context::new(n_threads)?)) })
-}
-
-/// Puts what `make` makes into `*out`.
-///
-/// # Safety
-/// - `out` is null or may be written.
-unsafe fn put(out: *mut *mut contrib_context, make: impl FnOnce() -> Result<Context, Failure>) -> Result<(), Failure> {
-    if out.is_null() {
-        return Err(Failure::Null(Argument::named("out")));
-    }
-    let context = try_box(contrib_context(make()?));
-    let out_of_memory = Cause::OutOfMemory { bytes: size_of::<contrib_context>() };
-    let context = context.ok_or(Failure::of(Argument::named("out"), out_of_memory))?;
-    // SAFETY: `out` is not null, so that it may be written; it need not be aligned.
-    unsafe { out.write_unaligned(Box::into_raw(context)) };
-    Ok(())
+    guard(|| unsafe { put(out, || Ok(contrib_context(Context::new(n_threads)?))) })
 }
 
 /// What a `contrib_parallel_for` calls: `task(task_data, index)`. It may be called on any thread with 64 KiB of stack, and
@@ -107,7 +92,7 @@ pub unsafe extern "C" fn contrib_context_new_with_parallel_for(
     let make = || {
         let parallel_for = parallel_for.ok_or(Failure::Null(Argument::named("parallel_for")))?;
         let host = HostFunction { parallel_for, user_data };
-        Ok(Context::with_parallel_for(n_threads, move |tasks, task| host.call(tasks, task))?)
+        Ok(contrib_context(Context::with_parallel_for(n_threads, move |tasks, task| host.call(tasks, task))?))
     };
     // SAFETY: `out` is null or may be written.
     guard(|| unsafe { put(out, make) })
@@ -152,10 +137,8 @@ unsafe extern "C" fn run_task(task: *mut c_void, index: usize) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_context_free(context: *mut contrib_context) {
     guard(|| {
-        if !context.is_null() {
-            // SAFETY: it is not null, so that it comes from a function that takes it out of a box, and was not freed.
-            drop(unsafe { Box::from_raw(context) });
-        }
+        // SAFETY: this function's contract.
+        unsafe { free(context) };
         Ok(())
     });
 }

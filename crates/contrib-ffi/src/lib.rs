@@ -1,8 +1,8 @@
 //! The C API of contrib: `include/contrib.h` is generated from this crate, and every function is a thin wrapper over
-//! one of [`contrib_core`].
+//! one of [`contrib_core`] or [`contrib_routes`].
 //!
 //! A call goes through here once: the caller's pointers become checked views ([`tensor`], [`queries_and_keys`], [`groups`],
-//! [`attention`], [`neurons`], [`options`]), the operation runs inside a guard that no panic passes ([`status`]), and what
+//! [`attention`], [`neurons`], [`options`], [`routes`]), the operation runs inside a guard that no panic passes ([`status`]), and what
 //! went wrong comes back as a number and a sentence.
 
 #![allow(
@@ -14,11 +14,13 @@
 pub mod attention;
 pub mod context;
 pub mod groups;
+mod handle;
 pub mod neurons;
 pub mod operations;
 pub mod options;
 pub mod prepared_projection;
 pub mod queries_and_keys;
+pub mod routes;
 mod sized_struct;
 pub mod status;
 pub mod tensor;

@@ -1,9 +1,10 @@
 //! What depends on a projection alone, kept by a caller.
 
+use crate::handle::{free, put};
 use crate::options::{self, contrib_options};
-use crate::status::{Failure, contrib_status, guard};
+use crate::status::{contrib_status, guard};
 use crate::tensor::{contrib_tensor, input};
-use contrib_core::{Argument, Cause, PreparedProjection, try_box};
+use contrib_core::{Argument, PreparedProjection};
 
 /// What depends on a projection alone, such as attention's `w_o`: its matrices as the library reads them, the norms of
 /// their columns, and the products of their rows. Opaque. A call that is not given it prepares it again, which for one new
@@ -37,19 +38,12 @@ pub unsafe extern "C" fn contrib_prepared_projection_new(
     out: *mut *mut contrib_prepared_projection,
 ) -> contrib_status {
     guard(|| {
-        const OUT: Argument = Argument::named("out");
         // SAFETY: this function's contract.
         let (projection, options) =
             unsafe { (input(Argument::named("projection"), projection)?, options::read(options)?) };
-        if out.is_null() {
-            return Err(Failure::Null(OUT));
-        }
-        let prepared = try_box(contrib_prepared_projection(PreparedProjection::new(&projection, &options)?));
-        let out_of_memory = Cause::OutOfMemory { bytes: size_of::<contrib_prepared_projection>() };
-        let prepared = prepared.ok_or(Failure::of(OUT, out_of_memory))?;
-        // SAFETY: `out` is not null, so that it may be written; it need not be aligned.
-        unsafe { out.write_unaligned(Box::into_raw(prepared)) };
-        Ok(())
+        let make = || Ok(contrib_prepared_projection(PreparedProjection::new(&projection, &options)?));
+        // SAFETY: `out` is null or may be written.
+        unsafe { put(out, make) }
     })
 }
 
@@ -60,11 +54,8 @@ pub unsafe extern "C" fn contrib_prepared_projection_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_prepared_projection_free(prepared: *mut contrib_prepared_projection) {
     guard(|| {
-        if !prepared.is_null() {
-            // SAFETY: it is not null, so that it comes from `contrib_prepared_projection_new`, which takes it out of a box,
-            // and was not freed.
-            drop(unsafe { Box::from_raw(prepared) });
-        }
+        // SAFETY: this function's contract.
+        unsafe { free(prepared) };
         Ok(())
     });
 }

@@ -50,6 +50,30 @@ pub(crate) unsafe fn read<T: SizedStruct>(
     }
 }
 
+/// Writes a struct over a caller's, which says how much of it is to be written. Fields that this version does not know stay as
+/// they are.
+///
+/// # Safety
+/// - `out` is null or points to as many bytes as the `usize` there says, which may be written and need not be aligned.
+pub(crate) unsafe fn write<T: SizedStruct>(argument: Argument, out: *mut T, value: T) -> Result<(), Failure> {
+    if out.is_null() {
+        return Err(Failure::Null(argument));
+    }
+    // SAFETY: it is not null, so that it begins with its size.
+    let size = unsafe { out.cast::<usize>().read_unaligned() };
+    if !(T::FIRST_SIZE..=MAX_STRUCT_SIZE).contains(&size) {
+        return Err(Failure::StructSize { argument, expected: T::FIRST_SIZE, got: size });
+    }
+    let known = size.min(size_of::<T>());
+    let fields = size_of::<usize>()..known - known % size_of::<usize>();
+    // SAFETY: both have the bytes after the size up to `known`.
+    unsafe {
+        let from = (&raw const value).cast::<u8>().add(fields.start);
+        from.copy_to_nonoverlapping(out.cast::<u8>().add(fields.start), fields.len());
+    }
+    Ok(())
+}
+
 /// A struct that must be given, of the first version or later.
 ///
 /// # Safety

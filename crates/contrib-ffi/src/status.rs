@@ -2,6 +2,7 @@
 
 use crate::sized_struct::MAX_STRUCT_SIZE;
 use contrib_core::{Argument, Cause, Error, MAX_NDIM};
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::ffi::c_char;
 use std::fmt::{self, Write};
@@ -56,7 +57,7 @@ pub const CONTRIB_ERROR_TOP_K: contrib_status = 305;
 pub const CONTRIB_ERROR_PREPARED: contrib_status = 306;
 /// The norm is NaN or less than 1.
 pub const CONTRIB_ERROR_NORM: contrib_status = 400;
-/// A threshold is NaN.
+/// A threshold is NaN, or for finding routes less than 0 or infinite.
 pub const CONTRIB_ERROR_THRESHOLD: contrib_status = 401;
 /// More threads than a context can have.
 pub const CONTRIB_ERROR_TOO_MANY_THREADS: contrib_status = 402;
@@ -65,10 +66,34 @@ pub const CONTRIB_ERROR_INSTRUCTION_SET: contrib_status = 403;
 /// A flag that this version of the library does not know, or one that another field rules out.
 pub const CONTRIB_ERROR_FLAGS: contrib_status = 404;
 /// A number that a field or an argument cannot be: a scale of scores or a soft cap that is not finite, a negative soft cap, a
-/// first query below -1, sums over more part axes than there are, 0 threads of a host.
+/// first query below -1 (in a layer of a recording any but 0 and -1), sums over more part axes than there are, 0 threads of a host, no layers, a probability or tolerance that is none.
 pub const CONTRIB_ERROR_NUMBER: contrib_status = 405;
 /// Working memory could not be allocated.
 pub const CONTRIB_ERROR_OUT_OF_MEMORY: contrib_status = 500;
+/// A file that cannot be read; the sentence says why.
+pub const CONTRIB_ERROR_IO: contrib_status = 600;
+/// A file that is no safetensors file: truncated, with overlapping tensors, with a header that is too large or no JSON.
+pub const CONTRIB_ERROR_FILE: contrib_status = 601;
+/// A metadatum of a file that is missing or cannot be what it is.
+pub const CONTRIB_ERROR_METADATA: contrib_status = 602;
+/// A recording lacks a tensor, or a callback handed in no layer.
+pub const CONTRIB_ERROR_MISSING: contrib_status = 603;
+/// A tensor has a NaN or an infinity, because of which contributions are NaN.
+pub const CONTRIB_ERROR_NOT_FINITE: contrib_status = 604;
+/// Contributions are NaN although all that they are made of is finite: norms that are larger than any number.
+pub const CONTRIB_ERROR_NOT_A_NUMBER: contrib_status = 605;
+/// A target that is no position of the recording, or none that the routes have.
+pub const CONTRIB_ERROR_TARGET: contrib_status = 606;
+/// Results of models with other numbers of layers or heads, or of prompts of another length, or with heads summed in
+/// one only.
+pub const CONTRIB_ERROR_UNLIKE: contrib_status = 607;
+/// The progress callback stopped the work.
+pub const CONTRIB_ERROR_STOPPED: contrib_status = 608;
+/// A caller's function that hands in layers or takes what is written returned a number of its own, which is in the
+/// sentence.
+pub const CONTRIB_ERROR_CALLBACK: contrib_status = 609;
+/// A number that is not one of `CONTRIB_FORMAT_`.
+pub const CONTRIB_ERROR_FORMAT: contrib_status = 610;
 /// A bug in the library, caught before it could reach the caller. Outputs may have been written.
 pub const CONTRIB_ERROR_INTERNAL: contrib_status = 900;
 
@@ -114,6 +139,17 @@ pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
         CONTRIB_ERROR_FLAGS,
         CONTRIB_ERROR_NUMBER,
         CONTRIB_ERROR_OUT_OF_MEMORY,
+        CONTRIB_ERROR_IO,
+        CONTRIB_ERROR_FILE,
+        CONTRIB_ERROR_METADATA,
+        CONTRIB_ERROR_MISSING,
+        CONTRIB_ERROR_NOT_FINITE,
+        CONTRIB_ERROR_NOT_A_NUMBER,
+        CONTRIB_ERROR_TARGET,
+        CONTRIB_ERROR_UNLIKE,
+        CONTRIB_ERROR_STOPPED,
+        CONTRIB_ERROR_CALLBACK,
+        CONTRIB_ERROR_FORMAT,
         CONTRIB_ERROR_INTERNAL,
     )
     .as_ptr()
@@ -129,7 +165,6 @@ pub extern "C" fn contrib_last_error_message() -> *const c_char {
 }
 
 /// Why a call fails.
-#[expect(clippy::large_enum_variant, reason = "a failure lives until its sentence is written, and needs no heap")]
 pub(crate) enum Failure {
     /// What the core found.
     Core(Error),
@@ -157,6 +192,14 @@ pub(crate) enum Failure {
     Flags { argument: Argument, known: u64, got: u64 },
     /// A flag that another field rules out.
     FlagBeside { argument: Argument, flag: &'static str, other: Argument },
+    /// What recordings and routes say.
+    Routes(contrib_routes::Error),
+    /// A caller's function that returned something else than 0.
+    Callback { argument: Argument, got: i32 },
+    /// A caller's function that handed in no layer.
+    NothingHandedIn(Argument),
+    /// A number that is no format's.
+    Format { got: i32 },
 }
 
 impl Failure {
@@ -178,29 +221,69 @@ impl Failure {
             Failure::Dtype { .. } => CONTRIB_ERROR_DTYPE,
             Failure::InstructionSet { .. } => CONTRIB_ERROR_INSTRUCTION_SET,
             Failure::Flags { .. } | Failure::FlagBeside { .. } => CONTRIB_ERROR_FLAGS,
-            Failure::Core(error) => match error.cause() {
-                Cause::NullPointer => CONTRIB_ERROR_NULL_POINTER,
-                Cause::NdimOutOfRange { .. } => CONTRIB_ERROR_NDIM,
-                Cause::NegativeExtent { .. } => CONTRIB_ERROR_NEGATIVE_EXTENT,
-                Cause::SizeOverflow => CONTRIB_ERROR_SIZE_OVERFLOW,
-                Cause::Misaligned { .. } => CONTRIB_ERROR_MISALIGNED,
-                Cause::TooLarge { .. } => CONTRIB_ERROR_TOO_LARGE,
-                Cause::Rank { .. } => CONTRIB_ERROR_RANK,
-                Cause::ShapeMismatch { .. } => CONTRIB_ERROR_SHAPE,
-                Cause::Overlap { .. } => CONTRIB_ERROR_OVERLAP,
-                Cause::OverlapsItself => CONTRIB_ERROR_SELF_OVERLAP,
-                Cause::Heads { .. } => CONTRIB_ERROR_HEADS,
-                Cause::TopK { .. } | Cause::IndexType { .. } => CONTRIB_ERROR_TOP_K,
-                Cause::PreparedOfAnother { .. } => CONTRIB_ERROR_PREPARED,
-                Cause::InvalidNorm { .. } => CONTRIB_ERROR_NORM,
-                Cause::InvalidNumber { .. } => CONTRIB_ERROR_NUMBER,
-                Cause::InvalidThreshold => CONTRIB_ERROR_THRESHOLD,
-                Cause::TooManyThreads { .. } => CONTRIB_ERROR_TOO_MANY_THREADS,
-                Cause::OutOfMemory { .. } => CONTRIB_ERROR_OUT_OF_MEMORY,
-                // Slices and lists of strides are checked for Rust callers only.
-                _ => CONTRIB_ERROR_INTERNAL,
-            },
+            Failure::Callback { .. } => CONTRIB_ERROR_CALLBACK,
+            Failure::NothingHandedIn(_) => CONTRIB_ERROR_MISSING,
+            Failure::Format { .. } => CONTRIB_ERROR_FORMAT,
+            Failure::Routes(error) => status_of_routes(error),
+            Failure::Core(error) => status_of_core(error),
         }
+    }
+}
+
+fn status_of_core(error: &Error) -> contrib_status {
+    match error.cause() {
+        Cause::NullPointer => CONTRIB_ERROR_NULL_POINTER,
+        Cause::NdimOutOfRange { .. } => CONTRIB_ERROR_NDIM,
+        Cause::NegativeExtent { .. } => CONTRIB_ERROR_NEGATIVE_EXTENT,
+        Cause::SizeOverflow => CONTRIB_ERROR_SIZE_OVERFLOW,
+        Cause::Misaligned { .. } => CONTRIB_ERROR_MISALIGNED,
+        Cause::TooLarge { .. } => CONTRIB_ERROR_TOO_LARGE,
+        Cause::Rank { .. } => CONTRIB_ERROR_RANK,
+        Cause::ShapeMismatch { .. } => CONTRIB_ERROR_SHAPE,
+        Cause::Overlap { .. } => CONTRIB_ERROR_OVERLAP,
+        Cause::OverlapsItself => CONTRIB_ERROR_SELF_OVERLAP,
+        Cause::Heads { .. } => CONTRIB_ERROR_HEADS,
+        Cause::TopK { .. } | Cause::IndexType { .. } => CONTRIB_ERROR_TOP_K,
+        Cause::PreparedOfAnother { .. } => CONTRIB_ERROR_PREPARED,
+        Cause::InvalidNorm { .. } => CONTRIB_ERROR_NORM,
+        Cause::InvalidNumber { .. } => CONTRIB_ERROR_NUMBER,
+        Cause::InvalidThreshold => CONTRIB_ERROR_THRESHOLD,
+        Cause::TooManyThreads { .. } => CONTRIB_ERROR_TOO_MANY_THREADS,
+        Cause::OutOfMemory { .. } => CONTRIB_ERROR_OUT_OF_MEMORY,
+        // Slices and lists of strides are checked for Rust callers only.
+        _ => CONTRIB_ERROR_INTERNAL,
+    }
+}
+
+fn status_of_routes(error: &contrib_routes::Error) -> contrib_status {
+    use contrib_routes::Error;
+    match error {
+        Error::Io(_) => CONTRIB_ERROR_IO,
+        Error::Header(_) => CONTRIB_ERROR_FILE,
+        Error::Metadata { .. } => CONTRIB_ERROR_METADATA,
+        Error::Missing { .. } => CONTRIB_ERROR_MISSING,
+        Error::Shape { .. } => CONTRIB_ERROR_SHAPE,
+        Error::Heads { .. } => CONTRIB_ERROR_HEADS,
+        Error::ElementType { .. } => CONTRIB_ERROR_DTYPE,
+        Error::Misaligned { .. } => CONTRIB_ERROR_MISALIGNED,
+        Error::NotFinite { .. } => CONTRIB_ERROR_NOT_FINITE,
+        Error::NotANumber { .. } => CONTRIB_ERROR_NOT_A_NUMBER,
+        Error::Target { .. } => CONTRIB_ERROR_TARGET,
+        Error::TooLarge { .. } => CONTRIB_ERROR_TOO_LARGE,
+        Error::Choice { name: "threshold" | "renormalise", .. } => CONTRIB_ERROR_THRESHOLD,
+        Error::Number { .. } | Error::Choice { .. } => CONTRIB_ERROR_NUMBER,
+        Error::Unlike { .. } => CONTRIB_ERROR_UNLIKE,
+        Error::Stopped => CONTRIB_ERROR_STOPPED,
+        Error::OutOfMemory { .. } => CONTRIB_ERROR_OUT_OF_MEMORY,
+        Error::Core(error) => status_of_core(error),
+        // Recordings of this crate keep their own failures.
+        _ => CONTRIB_ERROR_INTERNAL,
+    }
+}
+
+impl From<contrib_routes::Error> for Failure {
+    fn from(error: contrib_routes::Error) -> Self {
+        Failure::Routes(error)
     }
 }
 
@@ -214,6 +297,13 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Core(error) => write!(f, "{error}"),
+            Failure::Routes(error @ contrib_routes::Error::Io(_)) => write!(f, "path: {error}"),
+            Failure::Routes(error) => write!(f, "{error}"),
+            Failure::Callback { argument, got } => write!(f, "{argument}: expected 0 from the callback, got {got}"),
+            Failure::NothingHandedIn(argument) => {
+                write!(f, "{argument}: expected a call of contrib_hand_in_layer, got none")
+            }
+            Failure::Format { got } => write!(f, "format: expected one of CONTRIB_FORMAT_ (1 to 5), got {got}"),
             Failure::Null(argument) => write!(f, "{argument}: expected a pointer, got NULL"),
             Failure::NullBeside { argument, with } => {
                 write!(f, "{argument}: expected a pointer, as there must be with {with}, got NULL")
@@ -292,10 +382,16 @@ impl Write for Message {
 
 /// Runs the body of an exported function: a failure becomes its status and message, and so does a panic.
 pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> contrib_status {
+    guard_borrowed(body)
+}
+
+/// The same for a failure that somebody else keeps, too.
+pub(crate) fn guard_borrowed<F: Borrow<Failure>>(body: impl FnOnce() -> Result<(), F>) -> contrib_status {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => CONTRIB_OK,
         Ok(Err(failure)) => {
-            remember(&failure);
+            let failure = failure.borrow();
+            remember(failure);
             failure.status()
         }
         Err(payload) => {

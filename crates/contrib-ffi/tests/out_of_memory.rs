@@ -6,6 +6,7 @@
 
 mod common;
 
+use common::recorded::{Choices, Model, Recording, default_options};
 use common::{Call, Function, Size, message};
 use contrib::attention::{CONTRIB_ATTENTION_LEAVE_OUT_MASKED, CONTRIB_ATTENTION_SUM_HEADS};
 use contrib::context::{
@@ -15,6 +16,22 @@ use contrib::context::{
 use contrib::groups::{CONTRIB_GROUP_LEAVE_OUT_ZEROS, CONTRIB_GROUP_SUM};
 use contrib::operations::contrib_contributions;
 use contrib::prepared_projection::{contrib_prepared_projection_free, contrib_prepared_projection_new};
+use contrib::routes::difference::{contrib_difference, contrib_difference_free, contrib_difference_new};
+use contrib::routes::find::{
+    CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_find, contrib_routes_free, contrib_routes_to,
+};
+use contrib::routes::labels::{contrib_labels, contrib_text};
+use contrib::routes::options::{
+    CONTRIB_ROUTES_ALL_POSITIONS, CONTRIB_ROUTES_RENORMALISE, CONTRIB_ROUTES_SUM_HEADS, contrib_routes_options,
+};
+use contrib::routes::recording::{
+    contrib_recording, contrib_recording_free, contrib_recording_new, contrib_recording_open,
+};
+use contrib::routes::totals::{contrib_totals, contrib_totals_add, contrib_totals_free, contrib_totals_new};
+use contrib::routes::write::{
+    CONTRIB_FORMAT_CSV, CONTRIB_FORMAT_DOT, CONTRIB_FORMAT_HTML, CONTRIB_FORMAT_JSON, CONTRIB_FORMAT_SVG,
+    contrib_routes_write,
+};
 use contrib::status::{
     CONTRIB_ERROR_NORM, CONTRIB_ERROR_NULL_POINTER, CONTRIB_ERROR_OUT_OF_MEMORY, CONTRIB_OK, contrib_status,
 };
@@ -23,12 +40,12 @@ use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ffi::c_void;
+use std::ffi::{CString, c_char, c_void};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{env, fmt, process, ptr, thread};
+use std::{env, fmt, process, ptr, slice, thread};
 
 /// The system's allocator, which refuses requests while it is told to.
 struct Refusing;
@@ -289,6 +306,8 @@ enum Case {
     HostContext { threads: usize },
     /// The matrices of heads are prepared on so many threads, and freed.
     Prepared { threads: usize },
+    /// Routes are found in a recording, taken apart, summed up, compared and written.
+    Routes { choices: Choices, flags: u64, from_file: bool, threads: usize },
 }
 
 impl Case {
@@ -297,6 +316,13 @@ impl Case {
         all.extend([0, 1, 2].map(|threads| Case::Context { threads }));
         all.extend([1, 2].map(|threads| Case::HostContext { threads }));
         all.extend([1, 2].map(|threads| Case::Prepared { threads }));
+        let every_flag = CONTRIB_ROUTES_RENORMALISE | CONTRIB_ROUTES_SUM_HEADS | CONTRIB_ROUTES_ALL_POSITIONS;
+        for choices in Choices::all() {
+            let case = |flags, from_file, threads| Case::Routes { choices, flags, from_file, threads };
+            all.extend([case(0, false, 1), case(every_flag, true, 1)]);
+        }
+        let choices = Choices::default();
+        all.push(Case::Routes { choices, flags: 0, from_file: false, threads: 2 });
         for function in Function::ALL {
             for (index, &form) in FORMS.iter().chain(own_forms(function)).enumerate() {
                 let mut add = |kind, size, threads| all.push(Case::Call { function, kind, size, threads, form });
@@ -318,7 +344,12 @@ impl Case {
 
     /// The refusals that differ: those of a call in one thread are the caller's.
     fn refusals(self) -> &'static [Refusal] {
-        let is_inline = matches!(self, Case::Call { size: Size::Small, .. } | Case::Call { threads: Some(1), .. });
+        let is_inline = matches!(
+            self,
+            Case::Call { size: Size::Small, .. }
+                | Case::Call { threads: Some(1), .. }
+                | Case::Routes { threads: 1, .. }
+        );
         if is_inline { &Refusal::ALL[..2] } else { &Refusal::ALL }
     }
 
@@ -363,6 +394,9 @@ impl Case {
                 unsafe { contrib_context_new_with_parallel_for(threads, function, data, context) }
             }),
             Case::Prepared { threads } => check_prepared(threads, refusal, first),
+            Case::Routes { choices, flags, from_file, threads } => {
+                check_routes(choices, flags, from_file, threads, refusal, first);
+            }
         }
     }
 }
@@ -381,6 +415,10 @@ impl fmt::Display for Case {
             Case::Context { threads } => write!(f, "a context of {threads} threads"),
             Case::HostContext { threads } => write!(f, "a context of {threads} threads of a host"),
             Case::Prepared { threads } => write!(f, "matrices prepared by {threads} threads"),
+            Case::Routes { choices, flags, from_file, threads } => {
+                let from = if *from_file { "a file" } else { "callbacks" };
+                write!(f, "routes from {from}, flags {flags}, {choices:?}, {threads} threads")
+            }
         }
     }
 }
@@ -576,6 +614,159 @@ fn check_prepared(threads: usize, refusal: Refusal, first: usize) {
         if EXPLAINS.load(Ordering::Relaxed) {
             break;
         }
+    }
+}
+
+/// A hash of all that is written, without memory of its own.
+unsafe extern "C" fn hash(user_data: *mut c_void, bytes: *const c_char, len: usize) -> i32 {
+    // SAFETY: it points to a number, and there are so many bytes.
+    let (hash, bytes) = unsafe { (&mut *user_data.cast::<u64>(), slice::from_raw_parts(bytes.cast::<u8>(), len)) };
+    for &byte in bytes {
+        *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    0
+}
+
+/// What one use of the functions of routes makes.
+struct Made {
+    recording: *mut contrib_recording,
+    routes: [*mut contrib_routes; 3],
+    totals: [*mut contrib_totals; 2],
+    difference: *mut contrib_difference,
+    /// Of all that is written, and of the number of changes.
+    hash: u64,
+}
+
+impl Made {
+    const NOTHING: Made = Made {
+        recording: ptr::null_mut(),
+        routes: [ptr::null_mut(); 3],
+        totals: [ptr::null_mut(); 2],
+        difference: ptr::null_mut(),
+        hash: 0,
+    };
+
+    /// Uses all functions of routes, until one fails. The recording is that of the model, where none is given.
+    fn fill(
+        &mut self,
+        model: &Model,
+        given: *const contrib_recording,
+        options: &contrib_routes_options,
+    ) -> contrib_status {
+        let (source, targets, token) =
+            (model.source(), [5_usize, 2], contrib_text { bytes: c"a\xFF".as_ptr(), len: 2 });
+        let next = 0.5;
+        let labels = contrib_labels {
+            struct_size: size_of::<contrib_labels>(),
+            model: token,
+            prompt: token,
+            tokens: &raw const token,
+            n_tokens: 1,
+            next_tokens: &raw const token,
+            next_probabilities: &raw const next,
+            n_next_tokens: 1,
+        };
+        let hash_data = (&raw mut self.hash).cast();
+        // SAFETY: what is made is alive, pointers may be written, and arrays are as long as is said.
+        unsafe {
+            let step = |status: contrib_status| if status == CONTRIB_OK { Ok(()) } else { Err(status) };
+            let mut all = || {
+                step(contrib_recording_new(&raw const source, &raw mut self.recording))?;
+                let recording = if given.is_null() { self.recording } else { given };
+                let all = CONTRIB_ALL_TARGETS;
+                step(contrib_routes_find(recording, ptr::null(), all, options, &raw mut self.routes[0]))?;
+                step(contrib_routes_find(recording, targets.as_ptr(), 2, options, &raw mut self.routes[1]))?;
+                step(contrib_routes_to(self.routes[0], targets.as_ptr(), 1, 0.1, &raw mut self.routes[2]))?;
+                step(contrib_totals_new(self.routes[0], &raw mut self.totals[0]))?;
+                step(contrib_totals_new(self.routes[1], &raw mut self.totals[1]))?;
+                step(contrib_totals_add(self.totals[0], self.totals[1]))?;
+                step(contrib_difference_new(self.routes[0], self.routes[1], 0.0, &raw mut self.difference))?;
+                for format in FORMATS {
+                    step(contrib_routes_write(self.routes[2], &raw const labels, format, Some(hash), hash_data))?;
+                }
+                Ok(())
+            };
+            all().err().unwrap_or(CONTRIB_OK)
+        }
+    }
+}
+
+/// What routes are written as.
+const FORMATS: [i32; 5] =
+    [CONTRIB_FORMAT_JSON, CONTRIB_FORMAT_CSV, CONTRIB_FORMAT_DOT, CONTRIB_FORMAT_SVG, CONTRIB_FORMAT_HTML];
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // SAFETY: null, or made and freed once.
+        unsafe {
+            contrib_difference_free(self.difference);
+            for totals in self.totals {
+                contrib_totals_free(totals);
+            }
+            for routes in self.routes {
+                contrib_routes_free(routes);
+            }
+            contrib_recording_free(self.recording);
+        }
+    }
+}
+
+fn check_routes(choices: Choices, flags: u64, from_file: bool, threads: usize, refusal: Refusal, first: usize) {
+    let (model, context) = (Model::new(choices, 1), common::Context::new(threads));
+    // With memory that is kept, nearly all requests are those of the routes; without it there are the core's, too.
+    if threads > 1 {
+        // SAFETY: the context is alive.
+        assert_eq!(unsafe { contrib_context_limit_kept_memory(context.get(), 0) }, CONTRIB_OK);
+    }
+    let file = from_file.then(|| Recording::of_file("memory", &model.file()));
+    let given = file.as_ref().map_or(ptr::null(), |file| file.0.cast_const());
+    let options = contrib_routes_options { flags, block: 4, context: context.get(), ..default_options() };
+    let whole = || {
+        let mut made = Made::NOTHING;
+        assert_eq!(made.fill(&model, given, &options), CONTRIB_OK, "{}", message());
+        made
+    };
+    let expected = whole().hash;
+    for request in first.. {
+        forget_message();
+        say(&Line::Try(request));
+        let mut made = Made::NOTHING;
+        let (status, is_refused) = refusal.of(request, || made.fill(&model, given, &options));
+        if is_refused {
+            say(&Line::Refused);
+        }
+        if status == CONTRIB_OK {
+            assert_eq!(made.hash, expected, "the results differ");
+        } else {
+            assert_eq!(status, CONTRIB_ERROR_OUT_OF_MEMORY, "{}", message());
+            assert!(message().ends_with("memory could not be allocated"), "{}", message());
+        }
+        if !is_refused {
+            assert_eq!(status, CONTRIB_OK, "no request was refused: {}", message());
+            break;
+        }
+        if request % 8 == 0 {
+            assert_eq!(whole().hash, expected, "the calls after it give other results");
+        }
+        if EXPLAINS.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_file_is_not_opened_without_the_memory_that_its_header_needs() {
+    let _alone = alone();
+    let path = CString::new(contrib_testing::routes::RECORDING).expect("no NUL");
+    for refuses_later in [false, true] {
+        let refusal = Refusal { counts_others: false, refuses_later };
+        let mut recording = ptr::null_mut();
+        // SAFETY: the path is a C string, and the pointer may be written.
+        let (status, is_refused) =
+            refusal.of(0, || unsafe { contrib_recording_open(path.as_ptr(), &raw mut recording) });
+        assert!(is_refused && recording.is_null());
+        assert_eq!(status, CONTRIB_ERROR_OUT_OF_MEMORY, "{}", message());
+        assert!(message().ends_with(" bytes of memory could not be allocated"), "{}", message());
     }
 }
 

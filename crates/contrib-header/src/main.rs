@@ -14,6 +14,8 @@ const ABOUT: &str = "\
  *
  *     contrib_tensor   a view of a tensor, the same as DLPack's DLTensor; CONTRIB_TENSOR makes one inside a call,
  *                      and in C++ contrib::Tensor
+ *     contrib_routes   the graph of contributions behind a prediction, found in a contrib_recording of a forward pass,
+ *                      which is a file or layers that a callback hands in
  *     contrib_options  the norm, the threads and a threshold; NULL: the defaults
  *     contrib_status   what every operation returns: CONTRIB_OK, or an error whose sentence
  *                      contrib_last_error_message() gives
@@ -39,6 +41,19 @@ const EPILOGUE: &str = r#"/* What each struct with a `struct_size` begins with: 
     {sizeof(contrib_attention_results), NULL, NULL, NULL, NULL, 0.0, NULL, NULL, 0, 0}
 #define CONTRIB_NEURONS_INPUTS_INIT {sizeof(contrib_neurons_inputs), NULL, NULL, NULL, NULL}
 #define CONTRIB_NEURONS_RESULTS_INIT {sizeof(contrib_neurons_results), NULL, NULL, NULL, NULL, 0.0, NULL}
+#define CONTRIB_LAYER_INIT \
+    {sizeof(contrib_layer), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+#define CONTRIB_RECORDING_SOURCE_INIT {sizeof(contrib_recording_source), 0, 0, 0, NULL, NULL, NULL}
+#define CONTRIB_ROUTES_OPTIONS_INIT {sizeof(contrib_routes_options), 0.04, 0.0, 0, 1.0, NULL, 0, NULL, NULL}
+#define CONTRIB_ROUTES_ARRAYS_INIT \
+    {sizeof(contrib_routes_arrays), 0, 0, 0, 0, 0.0, 0, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, \
+     NULL, NULL}
+#define CONTRIB_TOTALS_ARRAYS_INIT \
+    {sizeof(contrib_totals_arrays), 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, 0.0}
+#define CONTRIB_LABELS_INIT {sizeof(contrib_labels), {NULL, 0}, {NULL, 0}, NULL, 0, NULL, NULL, 0}
+
+/* `n_targets` of `contrib_routes_find` and `contrib_routes_to`, where `targets` is NULL: all positions are targets. */
+#define CONTRIB_ALL_TARGETS SIZE_MAX
 
 /* A `contrib_dtype` of each kind, as an expression. */
 #if defined(__cplusplus) && __cplusplus >= 201103L
@@ -196,6 +211,99 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, counts) == 24);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, left_out) == 32);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, above) == 40);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_neurons_results, out_resid) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, resid_pre) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, resid_mid) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, resid_post) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, pattern) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, queries_and_keys) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, values) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, w_o) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, value_output) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, attn_scale) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, attn_bias) == 80);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, mlp_out) == 88);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, mlp_bias) == 96);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_layers) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_pos) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_heads) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, layer) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, user_data) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, labels) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, model) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, prompt) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, tokens) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, n_tokens) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, next_tokens) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, next_probabilities) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_labels, n_next_tokens) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, threshold) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, renormalise) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, flags) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, norm) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, context) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, block) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, progress) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_options, user_data) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_layers) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_pos) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_heads) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, flags) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, threshold) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_targets) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, targets) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_nodes) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, node_layer) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, node_kind) == 80);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, node_position) == 88);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, node_flow) == 96);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, starts) == 104);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, n_edges) == 112);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_from) == 120);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_to) == 128);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_kind) == 136);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_head) == 144);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_weight) == 152);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_routes_arrays, edge_flow) == 160);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, struct_size) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, n_layers) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, n_heads) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, n_pos) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, n_targets) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, heads) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, attention) == 48);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, mlps) == 56);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, biases) == 64);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, residual) == 72);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, tokens) == 80);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_totals_arrays, lost) == 88);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_text, bytes) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_text, len) == 8);
+CONTRIB_STATIC_ASSERT(sizeof(contrib_text) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, layer) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, n_layers) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, stage) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, done) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, positions) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_progress, edges) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, from_layer) == 0);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, from_position) == 4);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, to_layer) == 8);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, to_position) == 12);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, head) == 16);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, from_kind) == 20);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, to_kind) == 21);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, kind) == 22);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, reserved) == 23);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, before_weight) == 24);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, before_flow) == 32);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, after_weight) == 40);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_change, after_flow) == 48);
+CONTRIB_STATIC_ASSERT(sizeof(contrib_change) == 56);
 #undef CONTRIB_STATIC_ASSERT
 #endif
 "#;

@@ -40,3 +40,15 @@ pub(crate) fn extend<T: Clone>(vec: &mut Vec<T>, elements: &[T]) -> Result<(), E
     vec.extend_from_slice(elements);
     Ok(())
 }
+
+/// What an iterator gives; all of it is counted before.
+pub(crate) fn collected<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, Error> {
+    let mut vec = with_capacity(items.len())?;
+    vec.extend(items);
+    Ok(vec)
+}
+
+/// An error where so many bytes are not to be had. They are given back at once: for what allocates them without an error.
+pub(crate) fn expect_available(bytes: usize) -> Result<(), Error> {
+    with_capacity::<u8>(bytes).map(drop)
+}

@@ -1,9 +1,12 @@
 //! What can go wrong, and the sentence that says so.
 
-use contrib_core::{DType, ShownExtents};
+use contrib_core::{Argument, DType, Shape};
 use std::fmt;
+use std::ops::Range;
 
 /// Why there is no result. There is never a part of one.
+///
+/// Tensors are named as in a file, such as `resid_mid.3`. Only what a file says of itself is kept on the heap.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,23 +24,23 @@ pub enum Error {
     /// A tensor that is missing.
     Missing {
         /// Its name.
-        tensor: String,
+        tensor: Argument,
     },
     /// A tensor whose shape does not agree with another's.
     Shape {
         /// Its name.
-        tensor: String,
-        /// The shape that would agree. [`usize::MAX`] is any extent.
-        expected: Vec<usize>,
+        tensor: Argument,
+        /// The shape that would agree. [`contrib_core::ANY`] is any extent.
+        expected: Shape,
         /// The shape that came.
-        got: Vec<usize>,
+        got: Shape,
         /// With what it has to agree.
-        like: String,
+        like: &'static str,
     },
     /// Key-value heads that cannot be shared by all heads alike.
     Heads {
         /// The tensor with the key-value heads.
-        tensor: String,
+        tensor: Argument,
         /// The number of heads.
         heads: usize,
         /// The number of key-value heads.
@@ -46,21 +49,28 @@ pub enum Error {
     /// A tensor in a file whose elements are no floating-point numbers that the library knows.
     ElementType {
         /// Its name.
-        tensor: String,
+        tensor: Argument,
         /// The type of its elements.
         got: String,
+    },
+    /// A tensor in a file that has no elements.
+    Empty {
+        /// Its name.
+        tensor: Argument,
+        /// Its shape.
+        got: Shape,
     },
     /// A tensor in a file that does not lie at a multiple of the size of its elements.
     Misaligned {
         /// Its name.
-        tensor: String,
+        tensor: Argument,
         /// The type of its elements.
         dtype: DType,
     },
     /// A number beside the tensors of a layer that cannot be what it is.
     Number {
         /// Which one, and of which layer.
-        name: String,
+        name: Argument,
         /// What it can be.
         expected: &'static str,
         /// The number that came.
@@ -69,9 +79,9 @@ pub enum Error {
     /// A tensor with a NaN or an infinity, because of which contributions are NaN.
     NotFinite {
         /// Its name.
-        tensor: String,
+        tensor: Argument,
         /// The first index at which it is not finite.
-        index: Vec<usize>,
+        index: Shape,
     },
     /// Contributions that are NaN although all that they are made of is finite: norms that are larger than any number.
     NotANumber {
@@ -85,6 +95,15 @@ pub enum Error {
         /// The position.
         got: usize,
         /// How many there are.
+        positions: usize,
+    },
+    /// A prompt of a batch whose positions the batch does not have.
+    Prompt {
+        /// The batch item.
+        item: usize,
+        /// Its positions.
+        got: Range<usize>,
+        /// How many positions each item of the batch has.
         positions: usize,
     },
     /// A recording with so many positions, layers or heads that they cannot be numbered.
@@ -129,22 +148,26 @@ impl fmt::Display for Error {
             Error::Metadata { key, problem } => write!(f, "metadata: {key}: {problem}"),
             Error::Missing { tensor } => write!(f, "{tensor}: missing"),
             Error::Shape { tensor, expected, got, like } => {
-                write!(f, "{tensor}: expected {} to match {like}, got {}", ShownExtents(expected), ShownExtents(got))
+                write!(f, "{tensor}: expected {expected} to match {like}, got {got}")
             }
             Error::Heads { tensor, heads, kv_heads } => {
                 write!(f, "{tensor}: expected a number of key-value heads that divides {heads} heads, got {kv_heads}")
             }
             Error::ElementType { tensor, got } => write!(f, "{tensor}: expected F32, F64, F16 or BF16, got {got}"),
+            Error::Empty { tensor, got } => write!(f, "{tensor}: expected elements, got {got}"),
             Error::Misaligned { tensor, dtype } => {
                 write!(f, "{tensor}: expected a place in the file that is a multiple of {} bytes", dtype.size())
             }
             Error::Number { name, expected, got } => write!(f, "{name}: expected {expected}, got {got}"),
-            Error::NotFinite { tensor, index } => write!(f, "{tensor}: not a finite number at {}", ShownExtents(index)),
+            Error::NotFinite { tensor, index } => write!(f, "{tensor}: not a finite number at {index}"),
             Error::NotANumber { layer, position } => {
                 write!(f, "contributions at layer {layer}, position {position} are too large to be calculated")
             }
             Error::Target { got, positions } => {
                 write!(f, "targets: expected positions below {positions}, got {got}")
+            }
+            Error::Prompt { item, got, positions } => {
+                write!(f, "prompts: expected positions below {positions} for item {item}, got {got:?}")
             }
             Error::TooLarge { what, got } => write!(f, "more {what} than can be numbered: {got}"),
             Error::Choice { name, expected, got } => write!(f, "{name}: expected {expected}, got {got}"),

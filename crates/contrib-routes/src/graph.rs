@@ -181,6 +181,12 @@ impl Routes {
         self.shape.targets.iter().map(|&position| position as usize)
     }
 
+    /// The same as an array.
+    #[must_use]
+    pub fn target_positions(&self) -> &[u32] {
+        &self.shape.targets
+    }
+
     /// How many nodes there are.
     #[must_use]
     pub fn n_nodes(&self) -> usize {

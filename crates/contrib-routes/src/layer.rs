@@ -1,6 +1,6 @@
 //! What the parts of some wholes of a layer contribute, as far as it is above the threshold.
 
-use crate::allocate::filled;
+use crate::allocate::{collected, filled, push, with_capacity};
 use crate::coefficients::CoefficientRows;
 use crate::contributions::Contributions;
 use crate::error::Error;
@@ -36,26 +36,32 @@ pub(crate) struct Wholes<'a> {
 
 impl<'a> Wholes<'a> {
     /// `resid_post`, of all parts of the layer where these run in parallel.
-    pub(crate) fn resid_post(layer: &'a Layer<'a>, index: usize, n_heads: usize) -> Self {
+    pub(crate) fn resid_post(layer: &'a Layer<'a>, index: usize, n_heads: usize) -> Result<Self, Error> {
         let residual = layer.resid_mid.unwrap_or(layer.resid_pre);
-        let mut dense = vec![(Part::Residual, residual), (Part::Mlp, layer.mlp_out)];
-        dense.extend(layer.mlp_bias.as_ref().map(|bias| (Part::MlpBias, as_rows(bias))));
-        let mut attention = None;
-        if layer.resid_mid.is_none() {
-            attention = Some(&layer.attention);
-            dense.extend(layer.attention.bias.as_ref().map(|bias| (Part::AttentionBias, as_rows(bias))));
+        let mut dense = with_capacity(4)?;
+        push(&mut dense, (Part::Residual, residual))?;
+        push(&mut dense, (Part::Mlp, layer.mlp_out))?;
+        if let Some(bias) = &layer.mlp_bias {
+            push(&mut dense, (Part::MlpBias, as_rows(bias)))?;
+        }
+        let attention = layer.resid_mid.is_none().then_some(&layer.attention);
+        if let Some(bias) = attention.and_then(|attention| attention.bias.as_ref()) {
+            push(&mut dense, (Part::AttentionBias, as_rows(bias)))?;
         }
         let (stage, whole) = (Stage::ResidPost, layer.resid_post);
-        Wholes { stage, layer, index, n_heads, whole, attention, dense, prepared: None }
+        Ok(Wholes { stage, layer, index, n_heads, whole, attention, dense, prepared: None })
     }
 
     /// `resid_mid`, where the layer has it.
-    pub(crate) fn resid_mid(layer: &'a Layer<'a>, index: usize, n_heads: usize) -> Option<Self> {
-        let whole = layer.resid_mid?;
-        let mut dense = vec![(Part::Residual, layer.resid_pre)];
-        dense.extend(layer.attention.bias.as_ref().map(|bias| (Part::AttentionBias, as_rows(bias))));
-        let attention = Some(&layer.attention);
-        Some(Wholes { stage: Stage::ResidMid, layer, index, n_heads, whole, attention, dense, prepared: None })
+    pub(crate) fn resid_mid(layer: &'a Layer<'a>, index: usize, n_heads: usize) -> Result<Option<Self>, Error> {
+        let Some(whole) = layer.resid_mid else { return Ok(None) };
+        let mut dense = with_capacity(2)?;
+        push(&mut dense, (Part::Residual, layer.resid_pre))?;
+        if let Some(bias) = &layer.attention.bias {
+            push(&mut dense, (Part::AttentionBias, as_rows(bias)))?;
+        }
+        let (stage, attention) = (Stage::ResidMid, Some(&layer.attention));
+        Ok(Some(Wholes { stage, layer, index, n_heads, whole, attention, dense, prepared: None }))
     }
 
     /// How many positions are computed in one call.
@@ -120,17 +126,18 @@ impl<'a> Wholes<'a> {
     ) -> Result<(), Error> {
         let n = positions.len();
         let whole = Rows::new(&self.whole, 0, positions)?;
-        let mut rows = Vec::new();
+        let mut rows = with_capacity(self.dense.len())?;
         for (_, tensor) in &self.dense {
-            rows.push(Rows::new(tensor, 0, positions)?);
+            push(&mut rows, Rows::new(tensor, 0, positions)?)?;
         }
         let whole = whole.tensor()?.with_axis(0);
-        let mut parts = Vec::new();
+        let mut parts = with_capacity(rows.len())?;
         for (rows, out) in rows.iter().zip(dense.chunks_exact_mut(n)) {
-            parts.push(OneOff { part: rows.tensor()?.with_axis(0), out: TensorMut::new(out, &[1, n])? });
+            let part = rows.tensor()?.with_axis(0);
+            push(&mut parts, OneOff { part, out: TensorMut::new(out, &[1, n])? })?;
         }
         let (Some(inputs), Some(attention)) = (self.attention, attention) else {
-            let mut groups: Vec<_> = parts.into_iter().map(|OneOff { part, out }| Group::dense(part, out)).collect();
+            let mut groups = collected(parts.into_iter().map(|OneOff { part, out }| Group::dense(part, out)))?;
             return Ok(group_contributions(&whole, &mut groups, &options.core())?);
         };
         let coefficients = CoefficientRows::new(&inputs.attends, positions)?;
@@ -156,7 +163,7 @@ impl<'a> Wholes<'a> {
         };
         let mut parts = parts.into_iter();
         let Some(OneOff { part: resid_pre, out: resid }) = parts.next() else { return Ok(()) };
-        let mut one_offs: Vec<_> = parts.collect();
+        let mut one_offs = collected(parts)?;
         let leave_out_masked = options.masked_keys == MaskedKeys::LeftOut;
         let inputs = FactoredAttention { resid_pre, resid_mid: whole, pattern, heads, scale, leave_out_masked };
         let results = AttentionResults { attn: attention.out(n)?, resid, one_offs: &mut one_offs };

@@ -10,6 +10,9 @@
 //! MLPs and tokens they lead through, and [`difference`] says how two of them differ. [`write()`] makes JSON, CSV, pictures and a
 //! page to explore of them.
 //!
+//! Memory that is missing is [`Error::OutOfMemory`]. It can end the process in one place only, of which [`File::open`] says how
+//! that is kept from happening.
+//!
 //! # Example
 //!
 //! A model with one layer, one head, one channel and two tokens. The second token attends to both alike.
@@ -50,6 +53,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod agreement;
 mod allocate;
 mod builder;
 mod coefficients;
@@ -69,7 +73,9 @@ mod totals;
 mod walk;
 mod write;
 
-pub use recording::{Attends, Attention, File, Layer, Memory, Moves, Recording, Scores};
+pub use recording::{Attends, Attention, Batch, File, Layer, Memory, Moves, Recording, Scores, StoredTensor};
+
+pub use agreement::{Agreement, check};
 
 pub use options::{Extent, HeadEdges, MaskedKeys, Options, Targets};
 pub use progress::{Progress, Stage};

@@ -15,7 +15,9 @@ pub(crate) enum Rows<'a> {
 /// The elements, row-major, with the axis of positions before all others.
 pub(crate) struct Copied<T> {
     elements: Vec<T>,
-    shape: Vec<usize>,
+    /// As many extents as the tensor has axes.
+    shape: [usize; MAX_NDIM],
+    ndim: usize,
     axis: usize,
 }
 
@@ -48,9 +50,11 @@ impl<'a> Rows<'a> {
 
 impl<T: Element> Copied<T> {
     fn new(tensor: &Tensor<'_>, axis: usize, positions: &[u32]) -> Result<Self, Error> {
-        let mut shape = tensor.shape().to_vec();
-        let extent = shape.remove(axis);
-        let row_len: usize = shape.iter().product();
+        let (extent, ndim) = (tensor.shape()[axis], tensor.shape().len());
+        let mut shape = [positions.len(); MAX_NDIM];
+        shape[1..=axis].copy_from_slice(&tensor.shape()[..axis]);
+        shape[axis + 1..ndim].copy_from_slice(&tensor.shape()[axis + 1..]);
+        let row_len: usize = shape[1..ndim].iter().product();
         let mut elements = filled(T::ZERO, positions.len().saturating_mul(row_len))?;
         if row_len > 0 {
             for (row, &position) in elements.chunks_exact_mut(row_len).zip(positions) {
@@ -58,14 +62,13 @@ impl<T: Element> Copied<T> {
                 tensor.narrowed(axis, index..index + 1).copy_to(row);
             }
         }
-        shape.insert(0, positions.len());
-        Ok(Copied { elements, shape, axis })
+        Ok(Copied { elements, shape, ndim, axis })
     }
 
     fn tensor(&self) -> Result<Tensor<'_>, Error> {
-        let tensor = Tensor::new(&self.elements, &self.shape)?;
+        let tensor = Tensor::new(&self.elements, &self.shape[..self.ndim])?;
         let mut order = [0; MAX_NDIM];
-        let order = &mut order[..self.shape.len()];
+        let order = &mut order[..self.ndim];
         for (axis, from) in order.iter_mut().enumerate() {
             *from = match axis {
                 axis if axis < self.axis => axis + 1,

@@ -65,10 +65,10 @@ impl Work<'_> {
     /// Adds what is reached of a layer from `resid_post`; gives what is reached before it.
     fn layer(&mut self, layer: &Layer<'_>, index: usize, resid_post: &Level) -> Result<Level, Error> {
         let n_heads = self.extents.heads;
-        let of_post = self.find(Wholes::resid_post(layer, index, n_heads), index, resid_post.positions())?;
+        let of_post = self.find(Wholes::resid_post(layer, index, n_heads)?, index, resid_post.positions())?;
         let mlp_bias = self.level(index, NodeKind::MlpBias, &of_post, &[Part::MlpBias], &[])?;
         let mlp = self.level(index, NodeKind::Mlp, &of_post, &[Part::Mlp], &[])?;
-        let Some(wholes) = Wholes::resid_mid(layer, index, n_heads) else {
+        let Some(wholes) = Wholes::resid_mid(layer, index, n_heads)? else {
             let attention_bias = self.level(index, NodeKind::AttentionBias, &of_post, &[Part::AttentionBias], &[])?;
             let resid_pre = self.resid_pre(index, &of_post)?;
             let parts = Parts {

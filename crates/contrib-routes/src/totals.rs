@@ -21,31 +21,44 @@ pub struct Totals {
     tokens: Vec<f64>,
     lost: f64,
     targets: usize,
+    prompts: usize,
 }
 
 impl Totals {
-    /// Those of these routes.
+    /// Those of no prompt, to which [`Totals::add`] adds others of a model with so many layers and heads; `heads` as in the
+    /// [`Options`](crate::Options) of their routes.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
-    pub fn new(routes: &Routes) -> Result<Self, Error> {
-        let (n_layers, n_heads) = (routes.n_layers(), routes.n_heads());
+    pub fn empty(n_layers: usize, n_heads: usize, heads: HeadEdges) -> Result<Self, Error> {
         let of_layers = || filled(0.0_f64, n_layers);
-        let heads = match routes.heads() {
+        let heads = match heads {
             HeadEdges::Each => Some(filled(0.0, n_layers.saturating_mul(n_heads))?),
             HeadEdges::Summed => None,
         };
-        let mut totals = Totals {
+        Ok(Totals {
             n_heads,
             heads,
             attention: of_layers()?,
             mlps: of_layers()?,
             biases: of_layers()?,
             residual: of_layers()?,
-            tokens: filled(0.0, routes.n_pos())?,
+            tokens: Vec::new(),
             lost: 0.0,
-            targets: routes.targets().len(),
-        };
+            targets: 0,
+            prompts: 0,
+        })
+    }
+
+    /// Those of these routes.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(routes: &Routes) -> Result<Self, Error> {
+        let mut totals = Totals::empty(routes.n_layers(), routes.n_heads(), routes.heads())?;
+        totals.tokens = filled(0.0, routes.n_pos())?;
+        totals.targets = routes.targets().len();
+        totals.prompts = 1;
         for node in 0..routes.n_nodes() {
             totals.add_node(routes, node);
         }
@@ -80,6 +93,12 @@ impl Totals {
             NodeKind::MlpBias | NodeKind::AttentionBias => {}
             NodeKind::ResidPost | NodeKind::ResidMid | NodeKind::Mlp => self.lost += flow_of_node - passed_on,
         }
+    }
+
+    /// The number of heads of a layer.
+    #[must_use]
+    pub fn n_heads(&self) -> usize {
+        self.n_heads
     }
 
     /// What each head brings, `[layer, head]`: the sum of the flows of its edges. `None` where heads are summed.
@@ -131,6 +150,18 @@ impl Totals {
         self.targets
     }
 
+    /// How many prompts the flow is that of: results that were added, those of one prompt as often as it was.
+    #[must_use]
+    pub fn prompts(&self) -> usize {
+        self.prompts
+    }
+
+    /// How many layers the model has.
+    #[must_use]
+    pub fn n_layers(&self) -> usize {
+        self.mlps.len()
+    }
+
     /// Adds those of other routes of the same model: of another prompt, too, whose positions are then added one by one.
     ///
     /// # Errors
@@ -156,6 +187,7 @@ impl Totals {
         add(&mut self.tokens, &other.tokens);
         self.lost += other.lost;
         self.targets += other.targets;
+        self.prompts += other.prompts;
         Ok(())
     }
 }

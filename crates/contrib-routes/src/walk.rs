@@ -1,6 +1,6 @@
 //! Takes the routes to some targets out of a graph that has them.
 
-use crate::allocate::{filled, push};
+use crate::allocate::{collected, filled, push};
 use crate::error::Error;
 use crate::flow;
 use crate::graph::{Edges, Nodes, Routes, Shape};
@@ -24,7 +24,7 @@ impl Routes {
             return Err(Error::Choice { name: "threshold", expected: "a number", got: threshold });
         }
         let targets = match targets {
-            Targets::All => shape.targets.clone(),
+            Targets::All => collected(shape.targets.iter().copied())?,
             Targets::At(_) => targets.positions(shape.n_pos)?,
         };
         let mut reached = filled(NOT_REACHED, nodes.kind.len())?;
@@ -50,7 +50,8 @@ impl Routes {
         for from in &mut left.1.from {
             *from = reached[*from as usize];
         }
-        let shape = Shape { threshold, targets, ..shape.clone() };
+        let Shape { n_layers, n_pos, n_heads, heads, .. } = *shape;
+        let shape = Shape { n_layers, n_pos, n_heads, heads, threshold, targets };
         flow::divided(shape, left.0, left.1)
     }
 

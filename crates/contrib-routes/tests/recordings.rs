@@ -382,3 +382,38 @@ fn a_file_says_what_its_texts_are() {
     );
     assert_eq!(wrong(r#""next_tokens":"[[\"Rome\", 2]]""#), "probability: expected a number from 0 to 1, got 2");
 }
+
+#[test]
+fn bytes_in_memory_are_the_same_recording_as_their_file() {
+    let bytes = Model::new(Choices { biases: [true; 2], ..Choices::PLAIN }).file();
+    let mut file = open("bytes", &bytes).unwrap();
+    let mut in_memory = File::from_bytes(bytes.clone()).unwrap();
+    assert_eq!(all(&mut in_memory).unwrap(), all(&mut file).unwrap());
+    assert_eq!(in_memory.all_metadata(), file.all_metadata());
+    assert!(in_memory.all_metadata().is_sorted());
+    let stored = in_memory.stored_tensors();
+    assert_eq!(stored, file.stored_tensors());
+    let header_len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    assert_eq!(stored.iter().map(|tensor| tensor.bytes).sum::<usize>(), bytes.len() - 8 - header_len);
+    let values = stored.iter().find(|tensor| tensor.name == "values.1").unwrap();
+    assert_eq!((values.dtype.as_str(), &values.shape[..], values.bytes), ("F32", &[5, 1, 3][..], 60));
+    for len in 0..bytes.len() {
+        assert!(File::from_bytes(bytes[..len].to_vec()).is_err());
+    }
+}
+
+#[test]
+fn a_tensor_without_elements_is_an_error_whatever_its_extents_are() {
+    let bytes = Model::new(Choices::PLAIN).file();
+    for extents in ["4000000000,0", "0,8", "0,18446744073709551615"] {
+        let empty = with_header(&bytes, |header| {
+            let header = header.replacen("\"mlp_out.0\"", "\"other\"", 1);
+            let entry = format!("{{\"mlp_out.0\":{{\"dtype\":\"F32\",\"shape\":[{extents}],\"data_offsets\":[0,0]}},");
+            header.replacen('{', &entry, 1)
+        });
+        match open("empty", &empty) {
+            Err(error @ Error::Empty { .. }) => assert!(error.to_string().starts_with("mlp_out.0: expected elements")),
+            other => panic!("{extents}: {other:?}"),
+        }
+    }
+}

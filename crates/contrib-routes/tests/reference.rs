@@ -1,57 +1,17 @@
-//! The routes that the reference finds in the recording of `examples/data`, in `f64`: 36 cases of renormalisation, threshold and
-//! target. `tests/data/compact.py` says how they are stored.
+//! The recording of `examples/data`: its routes are those of the reference.
 
 use contrib_routes::{EdgeKind, Extent, File, HeadEdges, MaskedKeys, Node, NodeKind, Options, Targets, routes};
-use std::collections::BTreeMap;
-
-const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/smollm2-135m-capitals.safetensors");
-const CASES: &str = include_str!("data/routes-capitals.txt");
-const TOLERANCE: f64 = 1e-6;
-
-/// Edges by the names of their nodes, with their weights.
-type Edges = BTreeMap<(String, String), f64>;
-
-struct Case {
-    renormalise: Option<f64>,
-    threshold: f64,
-    target: usize,
-    edges: Edges,
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    let (mut renormalise, mut all) = (None, Vec::new());
-    let mut lines = CASES.lines();
-    while let Some(line) = lines.next() {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words[..] {
-            ["renormalise", threshold] => (renormalise, all) = (threshold.parse().ok(), Vec::new()),
-            ["case", threshold, start] => {
-                let mut edges = Edges::new();
-                for run in lines.next().unwrap().split(' ') {
-                    let (first, last) = run.split_once('-').unwrap();
-                    let run = first.parse::<usize>().unwrap()..=last.parse().unwrap();
-                    edges.extend(all[run].iter().cloned());
-                }
-                let (threshold, target) = (threshold.parse().unwrap(), start.parse().unwrap());
-                cases.push(Case { renormalise, threshold, target, edges });
-            }
-            [from, to, weight] => all.push(((from.to_string(), to.to_string()), weight.parse().unwrap())),
-            _ => panic!("{line}"),
-        }
-    }
-    cases
-}
+use contrib_testing::routes::{Case, RECORDING, cases};
 
 fn name(node: Node) -> String {
     let kind = match node.kind {
-        NodeKind::Embedding => "X",
-        NodeKind::ResidMid => "A",
-        NodeKind::Mlp => "M",
-        NodeKind::ResidPost => "I",
+        NodeKind::Embedding => 'X',
+        NodeKind::ResidMid => 'A',
+        NodeKind::Mlp => 'M',
+        NodeKind::ResidPost => 'I',
         NodeKind::MlpBias | NodeKind::AttentionBias => panic!("the model has no biases"),
     };
-    format!("{kind}{}_{}", node.layer, node.position)
+    contrib_testing::routes::name(kind, node.layer, node.position)
 }
 
 /// The options of a case: the reference sums heads, and counts masked keys.
@@ -72,17 +32,7 @@ fn routes_are_those_of_the_reference() {
     assert_eq!(cases.len(), 36);
     for case in &cases {
         let found = routes(&mut recording, Targets::At(&[case.target]), &options(case)).unwrap();
-        let found: Edges = found.edges().map(|edge| ((name(edge.from), name(edge.to)), edge.weight)).collect();
-        let name = format!("renormalise {:?}, threshold {}, target {}", case.renormalise, case.threshold, case.target);
-        for (edge, weight) in &case.edges {
-            match found.get(edge) {
-                Some(found) => assert!((found - weight).abs() <= TOLERANCE, "{name}: {edge:?} {found}, not {weight}"),
-                None => assert!((weight - case.threshold).abs() <= TOLERANCE, "{name}: {edge:?} {weight} is missing"),
-            }
-        }
-        for (edge, weight) in found.iter().filter(|(edge, _)| !case.edges.contains_key(*edge)) {
-            assert!((weight - case.threshold).abs() <= TOLERANCE, "{name}: {edge:?} {weight} is not the reference's");
-        }
+        case.check(&found.edges().map(|edge| ((name(edge.from), name(edge.to)), edge.weight)).collect());
     }
 }
 

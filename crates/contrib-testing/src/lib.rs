@@ -1,5 +1,5 @@
 //! What the tests of contrib compare with, independent of contrib itself, so that the tests of its Rust and of its C
-//! interface can share it: an obviously right oracle ([`naive`]), the reference cases ([`cases`]), and tensors in
+//! interface can share it: an obviously right oracle ([`naive`]), the reference cases ([`cases`], [`routes`]), and tensors in
 //! memory of every element type and arrangement ([`numbers`], [`layout`], [`stored`]).
 
 pub mod cases;
@@ -7,6 +7,7 @@ pub mod layout;
 pub mod naive;
 pub mod numbers;
 pub mod random;
+pub mod routes;
 pub mod stored;
 
 pub use cases::{Case, Operation};

@@ -21,14 +21,14 @@ const STACK_PROXIMITIES: usize = 256;
 
 /// What is the same for every batch item.
 struct Call<'a> {
-    whole: &'a WholePlan,
+    whole: &'a WholePlan<'a>,
     normaliser: Normaliser<'a>,
     /// Whether a group is measured by distance reductions, which need the distance of the zero vector.
     has_reductions: bool,
 }
 
 /// Computes the contributions of dense groups to all wholes and writes them.
-pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
+pub(super) fn run(whole: &WholePlan<'_>, groups: &[GroupPlan<'_>], options: &Options<'_>) -> Result<(), Error> {
     let parts = count_parts(groups)?;
     let call = Call {
         whole,
@@ -123,7 +123,10 @@ impl Call<'_> {
     }
 
     /// The groups that have parts, with their slots in `proximities`. Strides of no parts may be anything.
-    fn groups<'b>(&self, proximities: &'b mut [f64]) -> impl Iterator<Item = (&GroupPlan, &DensePlan, &'b mut [f64])> {
+    fn groups<'b>(
+        &self,
+        proximities: &'b mut [f64],
+    ) -> impl Iterator<Item = (&GroupPlan<'_>, &DensePlan<'_>, &'b mut [f64])> {
         let mut rest = proximities;
         self.normaliser.groups.iter().filter_map(move |group| {
             let own = rest.split_off_mut(..group.count)?;
@@ -153,7 +156,7 @@ impl Call<'_> {
     fn proximities_of_task(
         &self,
         whole: (usize, &WholeNorm),
-        dense: &DensePlan,
+        dense: &DensePlan<'_>,
         precision: Precision,
         first: usize,
         proximities: &mut [f64],
@@ -166,7 +169,7 @@ impl Call<'_> {
 
 /// How many parts a task measures, where one whole has enough of them to share out: about as many as are worth it, and no
 /// fewer of those that are adjacent.
-fn parts_a_task(vectors: &Vectors) -> usize {
+fn parts_a_task(vectors: &Vectors<'_>) -> usize {
     let adjacent = vectors.adjacent(0);
     if adjacent < PARTS_A_TASK { PARTS_A_TASK / adjacent * adjacent } else { PARTS_A_TASK }
 }

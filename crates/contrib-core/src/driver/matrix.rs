@@ -52,7 +52,7 @@ impl<'m, N: Arithmetic> Matrix<'m, N> {
     pub(super) fn load(
         &mut self,
         pack_matrix: EntryPoint<PackPanelArguments<N>>,
-        projection: &Projection,
+        projection: &Projection<'_>,
         offset: isize,
     ) {
         let padded = lines(self.len) * LANES;

@@ -35,7 +35,7 @@ use plan::{GroupPlan, WholePlan};
 ///
 /// # Errors
 /// [`OutOfMemory`](crate::Cause::OutOfMemory), before anything is written.
-pub(crate) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
+pub(crate) fn run(whole: &WholePlan<'_>, groups: &[GroupPlan<'_>], options: &Options<'_>) -> Result<(), Error> {
     if whole.items == 0 {
         return Ok(());
     }

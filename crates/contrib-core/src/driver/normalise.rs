@@ -11,7 +11,7 @@ const BEYOND: f64 = 1.0 / (1_u128 << 64) as f64;
 /// How contributions are made and where they go, the same for every batch item.
 #[derive(Clone, Copy)]
 pub(super) struct Normaliser<'a> {
-    pub(super) groups: &'a [GroupPlan],
+    pub(super) groups: &'a [GroupPlan<'a>],
     /// Contributions that are not greater become 0.
     pub(super) threshold: f64,
     sum: EntryPoint<SharesArguments>,
@@ -20,7 +20,7 @@ pub(super) struct Normaliser<'a> {
 
 impl<'a> Normaliser<'a> {
     /// The normaliser of a call.
-    pub(super) fn new(groups: &'a [GroupPlan], options: &Options<'_>) -> Self {
+    pub(super) fn new(groups: &'a [GroupPlan<'a>], options: &Options<'_>) -> Self {
         let set = options.instruction_set();
         Normaliser {
             groups,

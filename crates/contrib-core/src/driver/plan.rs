@@ -5,7 +5,7 @@ use super::prepared::PreparedMatrices;
 use super::projection::Projection;
 use super::results::Results;
 use super::vectors::Vectors;
-use crate::axes::{Axes, count};
+use crate::axes::{Dims, Storage, count};
 use crate::dispatch::Arithmetic;
 use crate::dtype::DType;
 use crate::error::Error;
@@ -19,33 +19,31 @@ use std::ops::Range;
 
 /// A whole for each batch item.
 #[derive(Clone, Copy)]
-pub(crate) struct WholePlan {
-    pub(super) vectors: Vectors,
+pub(crate) struct WholePlan<'a> {
+    pub(super) vectors: Vectors<'a>,
     /// How many there are.
     pub(super) items: usize,
-    /// Measures the wholes' own norms.
+    /// Measures the wholes themselves.
     pub(super) to_norm: KernelSelection,
-    /// Measures the distances of zero vectors from the wholes, which are the norms of prepared wholes.
-    pub(super) of_prepared: KernelSelection,
 }
 
 /// One group of parts and where its results go.
-pub(crate) struct GroupPlan {
-    pub(super) parts: PartsPlan,
-    pub(super) results: Results,
+pub(crate) struct GroupPlan<'a> {
+    pub(super) parts: PartsPlan<'a>,
+    pub(super) results: Results<'a>,
     /// How many parts there are.
     pub(super) count: usize,
 }
 
 /// The parts of a group. Dense ones need no heap; factored ones take no stack where all are dense.
-pub(super) enum PartsPlan {
-    Dense(DensePlan),
-    Factored(Box<FactoredPlan>),
+pub(super) enum PartsPlan<'a> {
+    Dense(DensePlan<'a>),
+    Factored(Box<FactoredPlan<'a>>),
 }
 
 /// Parts that are given as vectors.
-pub(super) struct DensePlan {
-    pub(super) vectors: Vectors,
+pub(super) struct DensePlan<'a> {
+    pub(super) vectors: Vectors<'a>,
     /// Measures distances, in `f64`.
     pub(super) to_distances: KernelSelection,
     /// Measures distance reductions, in `f32`, where norm and types have them.
@@ -92,13 +90,13 @@ pub(crate) struct ScoreTensors<'a> {
 }
 
 /// Parts that are given as coefficients times directions.
-pub(super) struct FactoredPlan {
-    pub(super) coefficients: CoefficientsPlan,
+pub(super) struct FactoredPlan<'a> {
+    pub(super) coefficients: CoefficientsPlan<'a>,
     /// The directions, or the values that the projection makes directions of.
-    pub(super) directions: Vectors,
-    pub(super) projection: Option<Projection>,
+    pub(super) directions: Vectors<'a>,
+    pub(super) projection: Option<Projection<'a>>,
     prepared: Option<Prepared>,
-    pub(super) scale: Option<Vectors>,
+    pub(super) scale: Option<Vectors<'a>>,
     pub(super) leave_out_zeros: bool,
     /// What the elements of a part reduce; without it each part is materialised, in `f64`.
     pub(super) reduction: Option<Reduction>,
@@ -110,47 +108,47 @@ pub(super) struct FactoredPlan {
 }
 
 /// Where coefficients come from.
-pub(super) enum CoefficientsPlan {
-    Given(Numbers),
-    Softmax(ScoresPlan),
+pub(super) enum CoefficientsPlan<'a> {
+    Given(Numbers<'a>),
+    Softmax(ScoresPlan<'a>),
 }
 
 /// A number for each part and whole.
 #[derive(Clone, Copy)]
-pub(super) struct Numbers {
+pub(super) struct Numbers<'a> {
     pub(super) data: *const u8,
     pub(super) dtype: DType,
-    pub(super) parts: Axes,
-    pub(super) batch: Axes,
+    pub(super) parts: Dims<'a>,
+    pub(super) batch: Dims<'a>,
 }
 
 // SAFETY: the numbers are only read, as long as a call lasts, from any thread.
-unsafe impl Sync for Numbers {}
+unsafe impl Sync for Numbers<'_> {}
 
-impl Numbers {
+impl<'a> Numbers<'a> {
     /// Those of a tensor whose first axes are of parts.
-    fn new(tensor: &Tensor<'_>, part_axes: usize) -> Self {
+    fn new(tensor: &Tensor<'_>, part_axes: usize, storage: &mut Storage<'a>) -> Self {
         Numbers {
             data: tensor.data(),
             dtype: tensor.dtype(),
-            parts: tensor.axes.merged(0..part_axes),
-            batch: tensor.axes.merged(part_axes..tensor.shape().len()),
+            parts: tensor.axes.merged(0..part_axes, storage),
+            batch: tensor.axes.merged(part_axes..tensor.shape().len(), storage),
         }
     }
 }
 
 /// Scores, of which a softmax makes coefficients.
-pub(super) struct ScoresPlan {
-    pub(super) queries: Vectors,
-    pub(super) keys: Vectors,
+pub(super) struct ScoresPlan<'a> {
+    pub(super) queries: Vectors<'a>,
+    pub(super) keys: Vectors<'a>,
     /// Keys of a query.
     pub(super) count: usize,
     /// A number for each query of one batch item: [`Numbers`] whose parts are spans.
-    pub(super) slopes: Option<Numbers>,
-    pub(super) sinks: Option<Numbers>,
-    pub(super) mask: Option<Numbers>,
-    pub(super) query_positions: Positions,
-    pub(super) key_positions: Positions,
+    pub(super) slopes: Option<Numbers<'a>>,
+    pub(super) sinks: Option<Numbers<'a>>,
+    pub(super) mask: Option<Numbers<'a>>,
+    pub(super) query_positions: Positions<'a>,
+    pub(super) key_positions: Positions<'a>,
     pub(super) score_scale: f64,
     pub(super) soft_cap: Option<f64>,
     pub(super) causal: bool,
@@ -159,13 +157,13 @@ pub(super) struct ScoresPlan {
 }
 
 /// The positions of queries, of which each batch item is one; or of keys, of which it has some.
-pub(super) enum Positions {
+pub(super) enum Positions<'a> {
     /// The first, which the others follow one by one: for queries along the last batch axis, of this extent.
     Consecutive(i64, usize),
-    Given(IndexType, Numbers),
+    Given(IndexType, Numbers<'a>),
 }
 
-impl Positions {
+impl Positions<'_> {
     /// The position of the key with this index, of the batch item with that index; or of the query that it is.
     pub(super) fn get(&self, index: usize, item: usize) -> i64 {
         match self {
@@ -184,28 +182,28 @@ impl Positions {
     }
 }
 
-impl ScoresPlan {
-    fn new(tensors: &ScoreTensors<'_>, part_axes: usize) -> Self {
+impl<'a> ScoresPlan<'a> {
+    fn new(tensors: &ScoreTensors<'_>, part_axes: usize, storage: &mut Storage<'a>) -> Self {
         let shape = tensors.keys.shape();
         let (count, batch) = (shape[part_axes - 1], &shape[part_axes..shape.len() - 1]);
-        let positions = |given: &Option<Indices<'_>>, part_axes, first, extent| match given {
+        let mut positions = |given: &Option<Indices<'_>>, part_axes, first, extent| match given {
             None => Positions::Consecutive(first, extent),
-            Some(given) => Positions::Given(given.index_type(), Numbers::new(given.as_tensor(), part_axes)),
+            Some(given) => Positions::Given(given.index_type(), Numbers::new(given.as_tensor(), part_axes, storage)),
         };
+        let extent = batch.last().copied().unwrap_or(1).max(1);
+        let query_positions = positions(&tensors.query_positions, 0, tensors.first_query, extent);
+        let key_positions = positions(&tensors.key_positions, 1, 0, 1);
+        let mut numbers =
+            |given: &Option<Tensor<'_>>, part_axes| given.as_ref().map(|given| Numbers::new(given, part_axes, storage));
         ScoresPlan {
-            queries: Vectors::new(&tensors.queries, part_axes),
-            keys: Vectors::new(&tensors.keys, part_axes),
             count,
-            slopes: tensors.slopes.map(|slopes| Numbers::new(&slopes, part_axes - 1)),
-            sinks: tensors.sinks.map(|sinks| Numbers::new(&sinks, part_axes - 1)),
-            mask: tensors.mask.map(|mask| Numbers::new(&mask, part_axes)),
-            query_positions: positions(
-                &tensors.query_positions,
-                0,
-                tensors.first_query,
-                batch.last().copied().unwrap_or(1).max(1),
-            ),
-            key_positions: positions(&tensors.key_positions, 1, 0, 1),
+            slopes: numbers(&tensors.slopes, part_axes - 1),
+            sinks: numbers(&tensors.sinks, part_axes - 1),
+            mask: numbers(&tensors.mask, part_axes),
+            query_positions,
+            key_positions,
+            queries: Vectors::new(&tensors.queries, part_axes, storage),
+            keys: Vectors::new(&tensors.keys, part_axes, storage),
             score_scale: tensors.score_scale,
             soft_cap: tensors.soft_cap,
             causal: tensors.causal,
@@ -244,7 +242,7 @@ struct Prepared(*const PreparedMatrices);
 // SAFETY: the matrices are only read, as long as a call lasts, from any thread.
 unsafe impl Sync for Prepared {}
 
-impl FactoredPlan {
+impl FactoredPlan<'_> {
     /// The matrices of the projection, where the caller prepared them for calculation in `N`.
     pub(super) fn prepared<N: Arithmetic>(&self) -> Option<&PreparedMatrices<N>> {
         // SAFETY: the caller's object is borrowed as long as the call lasts, and the plan with it.
@@ -252,30 +250,30 @@ impl FactoredPlan {
     }
 }
 
-impl WholePlan {
+impl<'a> WholePlan<'a> {
     /// The wholes of a tensor `[v.., d]`.
-    pub(crate) fn new(whole: &Tensor<'_>, options: &Options<'_>) -> Self {
-        let vectors = Vectors::new(whole, 0);
+    pub(crate) fn new(whole: &Tensor<'_>, options: &Options<'_>, storage: &mut Storage<'a>) -> Self {
+        let vectors = Vectors::new(whole, 0, storage);
         let batch_axes = whole.shape().len() - 1;
         WholePlan {
             vectors,
             items: count(&whole.shape()[..batch_axes]),
             to_norm: KernelSelection::to_distances(options, vectors.dtype, vectors.dtype),
-            of_prepared: KernelSelection::to_distances(options, DType::F64, vectors.dtype),
         }
     }
 }
 
-impl GroupPlan {
+impl<'a> GroupPlan<'a> {
     /// The group of dense parts `[p.., v.., d]`, with so many part axes.
     pub(crate) fn dense(
         parts: &Tensor<'_>,
         part_axes: usize,
-        results: Results,
-        whole: &WholePlan,
+        results: Results<'a>,
+        whole: &WholePlan<'_>,
         options: &Options<'_>,
+        storage: &mut Storage<'a>,
     ) -> Self {
-        let vectors = Vectors::new(parts, part_axes);
+        let vectors = Vectors::new(parts, part_axes, storage);
         let plan = DensePlan {
             vectors,
             to_distances: KernelSelection::to_distances(options, vectors.dtype, whole.vectors.dtype),
@@ -289,18 +287,20 @@ impl GroupPlan {
     pub(crate) fn factored(
         tensors: &FactoredTensors<'_>,
         part_axes: usize,
-        results: Results,
-        whole: &WholePlan,
+        results: Results<'a>,
+        whole: &WholePlan<'_>,
         options: &Options<'_>,
+        storage: &mut Storage<'a>,
     ) -> Option<Self> {
         let FactoredTensors { coefficients, directions, projection, prepared, scale, leave_out_zeros } = *tensors;
         let (of_coefficients, coefficients) = match &coefficients {
             CoefficientTensors::Given(given) => {
-                ([Some(*given), None], CoefficientsPlan::Given(Numbers::new(given, part_axes)))
+                ([Some(*given), None], CoefficientsPlan::Given(Numbers::new(given, part_axes, storage)))
             }
-            CoefficientTensors::Softmax(given) => {
-                ([Some(given.queries), Some(given.keys)], CoefficientsPlan::Softmax(ScoresPlan::new(given, part_axes)))
-            }
+            CoefficientTensors::Softmax(given) => (
+                [Some(given.queries), Some(given.keys)],
+                CoefficientsPlan::Softmax(ScoresPlan::new(given, part_axes, storage)),
+            ),
         };
         let count = count(&directions.shape()[..part_axes]);
         let [first, second] = of_coefficients;
@@ -308,10 +308,10 @@ impl GroupPlan {
         let is_f64 = |tensor: &Tensor<'_>| tensor.dtype() == DType::F64;
         let plan = FactoredPlan {
             coefficients,
-            directions: Vectors::new(&directions, part_axes),
-            projection: projection.map(|tensor| Projection::new(&tensor, part_axes)),
+            directions: Vectors::new(&directions, part_axes, storage),
+            projection: projection.map(|tensor| Projection::new(&tensor, part_axes, storage)),
             prepared: prepared.map(|matrices| Prepared(&raw const *matrices)),
-            scale: scale.map(|tensor| Vectors::new(&tensor, 0)),
+            scale: scale.map(|tensor| Vectors::new(&tensor, 0, storage)),
             leave_out_zeros,
             reduction: options.norm.reduction().filter(|_| scale.is_none()),
             in_f64: whole.vectors.dtype == DType::F64 || all.iter().flatten().any(is_f64),
@@ -322,7 +322,7 @@ impl GroupPlan {
     }
 
     /// The plan of its parts, where they are dense.
-    pub(super) fn dense_parts(&self) -> Option<&DensePlan> {
+    pub(super) fn dense_parts(&self) -> Option<&DensePlan<'_>> {
         match &self.parts {
             PartsPlan::Dense(plan) => Some(plan),
             PartsPlan::Factored(_) => None,
@@ -330,7 +330,7 @@ impl GroupPlan {
     }
 
     /// The plan of its parts, where they are factored.
-    pub(super) fn factored_parts(&self) -> Option<&FactoredPlan> {
+    pub(super) fn factored_parts(&self) -> Option<&FactoredPlan<'_>> {
         match &self.parts {
             PartsPlan::Dense(_) => None,
             PartsPlan::Factored(plan) => Some(plan),
@@ -339,12 +339,12 @@ impl GroupPlan {
 }
 
 /// The parts of all groups, or an error where no memory could have a number for each.
-pub(super) fn count_parts(groups: &[GroupPlan]) -> Result<usize, Error> {
+pub(super) fn count_parts(groups: &[GroupPlan<'_>]) -> Result<usize, Error> {
     let parts = groups.iter().try_fold(0_usize, |parts, group| parts.checked_add(group.count));
     parts.ok_or_else(|| Error::out_of_memory(usize::MAX))
 }
 
 /// The most candidates that the results of a group need memory for, in each thread.
-pub(super) fn most_candidates(groups: &[GroupPlan]) -> usize {
+pub(super) fn most_candidates(groups: &[GroupPlan<'_>]) -> usize {
     groups.iter().map(|group| group.results.candidates()).max().unwrap_or(0)
 }

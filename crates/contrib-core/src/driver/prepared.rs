@@ -4,13 +4,14 @@ use super::gemm::Gemm;
 use super::matrix::Matrix;
 use super::memory::{Buffer, Shared, WorkingMemory, empty_list};
 use super::projection::Projection;
-use crate::axes::Axes;
+use crate::axes::{Dim, Dims, Storage};
 use crate::context::threads::Threads;
 use crate::dispatch::Arithmetic;
 use crate::error::Error;
 use crate::floating_point::DefaultSettings;
 use crate::kernels::gemm_microkernel::MR;
 use crate::lanes::{Line, lines};
+use crate::list::MAX_NDIM;
 use crate::norm::Reduction;
 use crate::options::Options;
 use crate::tensor::Tensor;
@@ -27,7 +28,7 @@ pub(crate) struct PreparedMatrices<N = f32> {
 
 impl PreparedMatrices {
     /// Those of a projection `[p.., r, d]` that has elements, none of which is `f64`. They begin at the offsets of `starts`.
-    pub(crate) fn new(projection: &Tensor<'_>, starts: &Axes, options: &Options<'_>) -> Result<Self, Error> {
+    pub(crate) fn new(projection: &Tensor<'_>, starts: Dims<'_>, options: &Options<'_>) -> Result<Self, Error> {
         let count = starts.count();
         let mut offsets = empty_list(count)?;
         let mut walk = starts.walk_from(0);
@@ -36,7 +37,8 @@ impl PreparedMatrices {
         offsets.sort_unstable();
         offsets.dedup();
 
-        let plan = Projection::new(projection, projection.shape().len() - 2);
+        let mut storage = [Dim::default(); MAX_NDIM];
+        let plan = Projection::new(projection, projection.shape().len() - 2, &mut Storage(&mut storage));
         let len = projection.shape()[projection.shape().len() - 1];
         let memory = WorkingMemory::ALLOCATOR;
         let mut matrices = empty_list(offsets.len())?;

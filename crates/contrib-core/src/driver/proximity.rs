@@ -6,7 +6,7 @@
 
 use super::kernel_selection::KernelSelection;
 use super::plan::{DensePlan, WholePlan};
-use super::totals::{Comparison, Origin, Workspace, total_of_prepared, totals};
+use super::totals::{Comparison, Origin, Workspace, totals};
 use super::vectors::Vectors;
 use crate::kernels::proximities::{CLOSE, LEAST_PROXIMITY};
 use std::slice;
@@ -23,23 +23,16 @@ const LEAST_SHARE_FOR_F32: f64 = 0.25;
 
 impl WholeNorm {
     /// Measures the whole with this index, and the distance of the zero vector where it `needs_zero`.
-    pub(super) fn measure(workspace: &mut Workspace<'_>, whole: &WholePlan, item: usize, needs_zero: bool) -> Self {
-        let WholePlan { vectors, to_norm, of_prepared, .. } = whole;
-        let start = vectors.start(item);
-        let mut norm = 0.0;
-        let own = Comparison { selection: to_norm, origin: Origin::Zero, vectors };
-        distances(workspace, &own, start, 0, slice::from_mut(&mut norm));
-        let mut of_zero = f64::NAN;
-        if needs_zero {
-            let origin = Origin::Whole(vectors, start);
-            let total = total_of_prepared(workspace, &Comparison { selection: of_prepared, origin, vectors });
-            of_zero = if of_prepared.measure.is_in_range(total) {
-                of_prepared.measure.norm(total)
-            } else {
-                let zero = Vectors::zero(vectors.len);
-                rescaled_distance(workspace, &Comparison { selection: of_prepared, origin, vectors: &zero }, zero.data)
-            };
-        }
+    pub(super) fn measure(workspace: &mut Workspace<'_>, whole: &WholePlan<'_>, item: usize, needs_zero: bool) -> Self {
+        let WholePlan { vectors, to_norm, .. } = whole;
+        let mut measured = |origin| {
+            let mut distance = 0.0;
+            let comparison = Comparison { selection: to_norm, origin, vectors };
+            distances(workspace, &comparison, vectors.start(item), 0, slice::from_mut(&mut distance));
+            distance
+        };
+        let norm = measured(Origin::Zero);
+        let of_zero = if needs_zero { measured(Origin::Epsilons) } else { f64::NAN };
         WholeNorm { norm, of_zero }
     }
 
@@ -100,9 +93,9 @@ pub(super) enum Precision {
 /// Puts into `proximities` those of the dense parts from `first` on to the whole with this index.
 pub(super) fn dense_proximities(
     workspace: &mut Workspace<'_>,
-    whole: &WholePlan,
+    whole: &WholePlan<'_>,
     (item, norm): (usize, &WholeNorm),
-    dense: &DensePlan,
+    dense: &DensePlan<'_>,
     precision: Precision,
     first: usize,
     proximities: &mut [f64],
@@ -133,7 +126,7 @@ pub(super) fn dense_proximities(
 /// The distance of a whole from one vector of `f64` that was materialised.
 pub(super) fn distance_of_materialised(
     workspace: &mut Workspace<'_>,
-    whole: &WholePlan,
+    whole: &WholePlan<'_>,
     item: usize,
     selection: &KernelSelection,
     numbers: &[f64],

@@ -1,81 +1,81 @@
 //! What is written of the contributions of a group, and where.
 
 use super::selection::{self, Selection, larger_first};
-use crate::axes::{Axes, count};
+use crate::axes::{Axes, Dim, Dims, Storage, count};
 use crate::dtype::{DType, Element, with_element};
 use crate::groups::{Sparse, TopK};
 use crate::indices::{IndexType, IndicesMut};
-use crate::list::List;
+use crate::list::{List, MAX_NDIM};
 use crate::memory::try_box;
 use crate::tensor::Tensor;
 use std::iter::repeat;
 use std::ops::Range;
 
 /// Where the results of a group go.
-pub(crate) struct Results {
-    contributions: Output,
+pub(crate) struct Results<'a> {
+    contributions: Output<'a>,
     /// So many numbers, of parts `kept` apart, are added for each of the `kept` numbers of which results are made.
     rows: usize,
     kept: usize,
-    form: Form,
+    form: Form<'a>,
 }
 
 /// What is written of the numbers of a batch item.
-enum Form {
+enum Form<'a> {
     /// All.
     All,
     /// The largest, and which they are.
-    TopK(Box<ToIndices>),
+    TopK(Box<ToIndices<'a>>),
     /// Those that are greater than a threshold, and the sum of the others.
-    Sparse(Box<ToSparse>),
+    Sparse(Box<ToSparse<'a>>),
 }
 
 /// Where indices go.
-struct ToIndices {
-    output: Output,
+struct ToIndices<'a> {
+    output: Output<'a>,
     index_type: IndexType,
     /// The part axes of the numbers, with strides that give the index of each.
-    order: Axes,
+    order: List<Dim>,
 }
 
 /// Where all but the contributions goes of those that are greater than a threshold.
-struct ToSparse {
+struct ToSparse<'a> {
     above: f64,
-    indices: ToIndices,
-    counts: ToIndices,
-    left_out: Output,
+    indices: ToIndices<'a>,
+    counts: ToIndices<'a>,
+    left_out: Output<'a>,
 }
 
 /// The elements of an output: some for each batch item.
-struct Output {
+struct Output<'a> {
     data: *mut u8,
     dtype: DType,
     /// All but the last of the axes of one batch item, and the last.
-    outer: Axes,
+    outer: Dims<'a>,
     extent: usize,
     stride: isize,
-    batch: Axes,
+    batch: Dims<'a>,
     /// Elements of one batch item.
     count: usize,
 }
 
 // SAFETY: the tasks of one call write disjoint elements.
-unsafe impl Sync for Output {}
+unsafe impl Sync for Output<'_> {}
 
-impl Output {
+impl<'a> Output<'a> {
     /// The elements of a tensor whose axes `own` are those of one batch item: the first or the last ones.
-    fn new(tensor: &Tensor<'_>, own: Range<usize>) -> Self {
+    fn new(tensor: &Tensor<'_>, own: Range<usize>, storage: &mut Storage<'a>) -> Self {
         let ndim = tensor.shape().len();
         let batch = if own.start == 0 { own.end..ndim } else { 0..own.start };
-        let mut outer = tensor.axes.merged(own.clone());
-        let (extent, stride) = outer.pop().unwrap_or((1, 0));
+        let dims = tensor.axes.merged(own.clone(), storage).0;
+        let (&Dim { extent, stride }, outer) = dims.split_last().unwrap_or((&Dim { extent: 1, stride: 0 }, &[]));
         Output {
             data: tensor.data(),
             dtype: tensor.dtype(),
-            outer,
+            outer: Dims(outer),
             extent,
             stride,
-            batch: tensor.axes.merged(batch),
+            batch: tensor.axes.merged(batch, storage),
             count: count(&tensor.shape()[own]),
         }
     }
@@ -96,8 +96,8 @@ impl Output {
     /// # Safety
     /// As [`Output::write`].
     unsafe fn write_all<N: Element>(&self, item: usize, numbers: &[N]) {
-        let rows = match (&*self.outer.extents, &*self.outer.strides) {
-            (&[rows], &[stride]) if stride.unsigned_abs() < self.stride.unsigned_abs() => Some((rows, stride)),
+        let rows = match *self.outer.0 {
+            [Dim { extent, stride }] if stride.unsigned_abs() < self.stride.unsigned_abs() => Some((extent, stride)),
             _ => None,
         };
         let Some((rows, row_stride)) = rows else {
@@ -134,10 +134,10 @@ impl Output {
     }
 }
 
-impl ToIndices {
+impl<'a> ToIndices<'a> {
     /// The indices of numbers with these part axes, in the order that they are said to have, go to the axes `own` of each
     /// batch item.
-    fn new(indices: &IndicesMut<'_>, own: Range<usize>, kept: &[usize]) -> Self {
+    fn new(indices: &IndicesMut<'_>, own: Range<usize>, kept: &[usize], storage: &mut Storage<'a>) -> Self {
         let order = match indices.order() {
             None => Axes::row_major(kept),
             Some(order) => {
@@ -149,13 +149,15 @@ impl ToIndices {
                 axes
             }
         };
-        let output = Output::new(indices.as_tensor(), own);
-        ToIndices { output, index_type: indices.index_type(), order: order.merged(0..kept.len()) }
+        let mut storage_of_order = [Dim::default(); MAX_NDIM];
+        let order = order.merged(0..kept.len(), &mut Storage(&mut storage_of_order));
+        let output = Output::new(indices.as_tensor(), own, storage);
+        ToIndices { output, index_type: indices.index_type(), order: List::new(order.0) }
     }
 
     /// The index of the number at this place in a row.
     fn index(&self, place: usize) -> usize {
-        self.order.offset(place) as usize
+        Dims(&self.order).offset(place) as usize
     }
 
     /// Writes indices to the elements of the batch item with this index.
@@ -173,36 +175,36 @@ impl ToIndices {
     }
 }
 
-impl Results {
+impl<'a> Results<'a> {
     /// A result for each part of a group with these part axes: `[p.., v..]`; or for each sum over the first `summed` axes,
     /// which the tensor lacks.
-    pub(crate) fn all(out: &Tensor<'_>, parts: &[usize], summed: usize) -> Self {
-        Self::new(Output::new(out, 0..parts.len() - summed), parts, summed, Form::All)
+    pub(crate) fn all(out: &Tensor<'_>, parts: &[usize], summed: usize, storage: &mut Storage<'a>) -> Self {
+        Self::new(Output::new(out, 0..parts.len() - summed, storage), parts, summed, Form::All)
     }
 
     /// The largest parts and their indices. `None` without memory.
-    pub(crate) fn top_k(out: &TopK<'_>, parts: &[usize]) -> Option<Self> {
+    pub(crate) fn top_k(out: &TopK<'_>, parts: &[usize], storage: &mut Storage<'a>) -> Option<Self> {
         let contributions = out.contributions.as_tensor();
         let k = contributions.shape().len() - 1;
-        let to_indices = ToIndices::new(&out.indices, k..k + 1, &parts[out.summed_axes..]);
+        let to_indices = ToIndices::new(&out.indices, k..k + 1, &parts[out.summed_axes..], storage);
         let form = Form::TopK(try_box(to_indices)?);
-        Some(Self::new(Output::new(contributions, k..k + 1), parts, out.summed_axes, form))
+        Some(Self::new(Output::new(contributions, k..k + 1, storage), parts, out.summed_axes, form))
     }
 
     /// The parts that are greater than a threshold, and what is to be known of the others. `None` without memory.
-    pub(crate) fn sparse(out: &Sparse<'_>, parts: &[usize]) -> Option<Self> {
+    pub(crate) fn sparse(out: &Sparse<'_>, parts: &[usize], storage: &mut Storage<'a>) -> Option<Self> {
         let contributions = out.contributions.as_tensor();
-        let room = contributions.shape().len() - 1;
+        let last = contributions.shape().len() - 1;
         let form = Form::Sparse(try_box(ToSparse {
             above: out.above,
-            indices: ToIndices::new(&out.indices, room..room + 1, &parts[out.summed_axes..]),
-            counts: ToIndices::new(&out.counts, 0..0, &[]),
-            left_out: Output::new(out.left_out.as_tensor(), 0..0),
+            indices: ToIndices::new(&out.indices, last..last + 1, &parts[out.summed_axes..], storage),
+            counts: ToIndices::new(&out.counts, 0..0, &[], storage),
+            left_out: Output::new(out.left_out.as_tensor(), 0..0, storage),
         })?);
-        Some(Self::new(Output::new(contributions, room..room + 1), parts, out.summed_axes, form))
+        Some(Self::new(Output::new(contributions, last..last + 1, storage), parts, out.summed_axes, form))
     }
 
-    fn new(contributions: Output, parts: &[usize], summed: usize, form: Form) -> Self {
+    fn new(contributions: Output<'a>, parts: &[usize], summed: usize, form: Form<'a>) -> Self {
         let (summed, kept) = parts.split_at(summed);
         Results { contributions, rows: count(summed), kept: count(kept), form }
     }

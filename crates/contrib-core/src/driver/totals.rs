@@ -5,8 +5,9 @@ use super::memory::Plain;
 use super::pack::pack;
 use super::vectors::Vectors;
 use crate::kernels::columns::{COLUMNS, ColumnAccumulators, ColumnTotals, ColumnsArguments};
-use crate::kernels::prepare::PrepareArguments;
+use crate::kernels::prepare::{DIFFERENCE_EPSILON, PrepareArguments};
 use crate::kernels::rows::{BLOCK, Piece, RowsArguments, Totals};
+use crate::lanes::LANES;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
@@ -33,6 +34,18 @@ const PACKED_BYTES: usize = 16 << 10;
 
 /// What the kernels subtract to measure a vector itself.
 static ZEROS: Aligned<[f64; PIECE]> = Aligned([0.0; PIECE]);
+
+/// What they subtract to measure how far the zero vector is from a whole, which is a prepared whole's norm. A piece has as
+/// many as its elements, the last ones, so that zeros follow them as they do its elements.
+static EPSILONS: Aligned<[f64; PIECE + LANES]> = {
+    let mut numbers = [DIFFERENCE_EPSILON; PIECE + LANES];
+    let mut zeros = numbers.split_at_mut(PIECE).1;
+    while let Some((first, rest)) = zeros.split_first_mut() {
+        *first = 0.0;
+        zeros = rest;
+    }
+    Aligned(numbers)
+};
 
 #[repr(align(64))]
 struct Aligned<T>(T);
@@ -114,12 +127,13 @@ impl<'a> Workspace<'a> {
     }
 }
 
-/// One whole, or the zero vector in its place.
+/// One whole, or what is in its place where a whole itself is measured.
 #[derive(Clone, Copy)]
 pub(super) enum Origin<'a> {
     Zero,
+    Epsilons,
     /// The vector of these wholes that begins here.
-    Whole(&'a Vectors, *const u8),
+    Whole(&'a Vectors<'a>, *const u8),
 }
 
 /// What is compared with what, and how.
@@ -128,7 +142,7 @@ pub(super) struct Comparison<'a> {
     pub(super) selection: &'a KernelSelection,
     pub(super) origin: Origin<'a>,
     /// The parts.
-    pub(super) vectors: &'a Vectors,
+    pub(super) vectors: &'a Vectors<'a>,
 }
 
 /// Puts into `totals` those of the parts from `first` on, of the batch item whose first part begins at `start`, and calls
@@ -255,37 +269,13 @@ fn totals_of(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, parts: 
     }
 }
 
-/// The total of the prepared whole itself, each of whose elements is a difference from zero.
-pub(super) fn total_of_prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>) -> f64 {
-    let Comparison { selection, vectors, .. } = *comparison;
-    let totals = workspace.totals();
-    let mut start = 0;
-    loop {
-        let len = PIECE.min(vectors.len - start);
-        let whole = prepared(workspace, comparison, start, len);
-        let piece = Piece { first: start == 0, last: start + len == vectors.len };
-        let parts = [whole];
-        // SAFETY: `whole` and the zeros have `len` numbers, rounded up to vectors; there are totals for a part.
-        unsafe {
-            (selection.kernels.rows)(RowsArguments {
-                parameters: selection.measure.parameters,
-                piece,
-                parts: &raw const parts,
-                whole: ZEROS.0.as_ptr().cast(),
-                len,
-                totals,
-            });
-            start += len;
-            if piece.last {
-                return totals.cast::<f64>().read();
-            }
-        }
-    }
-}
-
 /// The prepared numbers `start..start + len` of the origin.
 fn prepared(workspace: &mut Workspace<'_>, comparison: &Comparison<'_>, start: usize, len: usize) -> *const u8 {
-    let Origin::Whole(vectors, whole) = comparison.origin else { return ZEROS.0.as_ptr().cast() };
+    let (vectors, whole) = match comparison.origin {
+        Origin::Zero => return ZEROS.0.as_ptr().cast(),
+        Origin::Epsilons => return EPSILONS.0[PIECE - len..].as_ptr().cast(),
+        Origin::Whole(vectors, whole) => (vectors, whole),
+    };
     let size = vectors.dtype.size();
     let from = whole.wrapping_offset(start as isize * vectors.stride * size as isize);
     let prepared = workspace.prepared();

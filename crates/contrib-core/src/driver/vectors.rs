@@ -1,49 +1,43 @@
 //! Vectors of one length inside a tensor.
 
-use crate::axes::{Axes, Walk};
+use crate::axes::{Dim, Dims, Storage, Walk};
 use crate::dtype::DType;
 use crate::lanes::LANES;
 use crate::tensor::Tensor;
 
 /// Vectors of one length, with their axes of parts and of batch items.
 #[derive(Clone, Copy)]
-pub(super) struct Vectors {
+pub(super) struct Vectors<'a> {
     pub(super) data: *const u8,
     pub(super) dtype: DType,
-    pub(super) parts: Axes,
-    pub(super) batch: Axes,
+    pub(super) parts: Dims<'a>,
+    pub(super) batch: Dims<'a>,
     /// Elements of one vector, and the step between them.
     pub(super) len: usize,
     pub(super) stride: isize,
 }
 
 // SAFETY: vectors are only read, as long as a call lasts, from any thread.
-unsafe impl Sync for Vectors {}
+unsafe impl Sync for Vectors<'_> {}
 
-impl Vectors {
-    /// Splits the axes of `[p.., v.., d]` after the first `part_axes`.
-    pub(super) fn new(tensor: &Tensor<'_>, part_axes: usize) -> Self {
+impl<'a> Vectors<'a> {
+    /// Splits the axes of `[p.., v.., d]` after the first `part_axes`. The merged ones go to `storage`.
+    pub(super) fn new(tensor: &Tensor<'_>, part_axes: usize, storage: &mut Storage<'a>) -> Self {
         let last = tensor.shape().len() - 1;
         Vectors {
             data: tensor.data(),
             dtype: tensor.dtype(),
-            parts: tensor.axes.merged(0..part_axes),
-            batch: tensor.axes.merged(part_axes..last),
+            parts: tensor.axes.merged(0..part_axes, storage),
+            batch: tensor.axes.merged(part_axes..last, storage),
             len: tensor.shape()[last],
             stride: tensor.strides()[last],
         }
     }
 
-    /// One vector of zeros.
-    pub(super) fn zero(len: usize) -> Self {
-        static ZERO: f64 = 0.0;
-        let none = Axes::row_major(&[]);
-        Vectors { data: (&raw const ZERO).cast(), dtype: DType::F64, parts: none, batch: none, len, stride: 0 }
-    }
-
     /// One vector.
     pub(super) fn of_numbers(numbers: &[f64]) -> Self {
-        Vectors { data: numbers.as_ptr().cast(), len: numbers.len(), stride: 1, ..Self::zero(0) }
+        let (data, none) = (numbers.as_ptr().cast(), Dims::default());
+        Vectors { data, dtype: DType::F64, parts: none, batch: none, len: numbers.len(), stride: 1 }
     }
 
     /// Where the first vector of the batch item with this index begins.
@@ -58,8 +52,8 @@ impl Vectors {
 
     /// How many parts from `first` on are adjacent, element by element: at most as many as their last axis has.
     pub(super) fn adjacent(&self, first: usize) -> usize {
-        match (self.parts.extents.last(), self.parts.strides.last()) {
-            (Some(&extent), Some(1)) if extent > 0 => extent - first % extent,
+        match self.parts.0.last() {
+            Some(&Dim { extent, stride: 1 }) if extent > 0 => extent - first % extent,
             _ => 1,
         }
     }

@@ -1,12 +1,12 @@
 //! Contributions below a threshold become zero; the others are renormalised.
 
-use crate::axes::{Axes, count};
+use crate::axes::{Dim, Dims, Storage, count};
 use crate::checks::{check_no_alias, expect_shape};
 use crate::context::threads::Threads;
 use crate::dtype::{DType, Element, with_element};
 use crate::error::{ANY, Argument, Error};
 use crate::floating_point::DefaultSettings;
-use crate::list::List;
+use crate::list::{List, MAX_NDIM};
 use crate::options::{Options, check_threshold, kept};
 use crate::tensor::{Tensor, TensorMut};
 
@@ -54,11 +54,14 @@ pub fn threshold_and_renormalise(
     check_no_alias(&of_residual.chain(out_blocks), &[("out_residual", to_residual)].into_iter(), Argument::named)?;
 
     let representations = c_residual.axes.count();
+    let mut storage = [Dim::default(); 4 * MAX_NDIM];
+    let mut storage = Storage(&mut storage);
+    let mut elements = |tensor| Elements::new(tensor, representation_axes, &mut storage);
     let renormalise = Renormalise {
-        blocks: Elements::new(c_blocks, representation_axes),
-        residual: Elements::new(c_residual, representation_axes),
-        to_blocks: Elements::new(to_blocks, representation_axes),
-        to_residual: Elements::new(to_residual, representation_axes),
+        blocks: elements(c_blocks),
+        residual: elements(c_residual),
+        to_blocks: elements(to_blocks),
+        to_residual: elements(to_residual),
         threshold,
     };
     let work = representations.saturating_mul(renormalise.blocks.count.max(1));
@@ -87,23 +90,23 @@ fn same_tensor(a: &Tensor<'_>, b: &Tensor<'_>) -> bool {
 }
 
 /// The elements of a tensor `[r.., b..]`, as those of each representation.
-struct Elements {
+struct Elements<'a> {
     data: *mut u8,
     dtype: DType,
-    representations: Axes,
-    blocks: Axes,
+    representations: Dims<'a>,
+    blocks: Dims<'a>,
     /// Elements of one representation.
     count: usize,
 }
 
-impl Elements {
-    fn new(tensor: &Tensor<'_>, representation_axes: usize) -> Self {
+impl<'a> Elements<'a> {
+    fn new(tensor: &Tensor<'_>, representation_axes: usize, storage: &mut Storage<'a>) -> Self {
         let ndim = tensor.shape().len();
         Elements {
             data: tensor.data(),
             dtype: tensor.dtype(),
-            representations: tensor.axes.merged(0..representation_axes),
-            blocks: tensor.axes.merged(representation_axes..ndim),
+            representations: tensor.axes.merged(0..representation_axes, storage),
+            blocks: tensor.axes.merged(representation_axes..ndim, storage),
             count: count(&tensor.shape()[representation_axes..]),
         }
     }
@@ -117,19 +120,19 @@ impl Elements {
 }
 
 /// The tensors of one call.
-struct Renormalise {
-    blocks: Elements,
-    residual: Elements,
-    to_blocks: Elements,
-    to_residual: Elements,
+struct Renormalise<'a> {
+    blocks: Elements<'a>,
+    residual: Elements<'a>,
+    to_blocks: Elements<'a>,
+    to_residual: Elements<'a>,
     threshold: f64,
 }
 
 // SAFETY: the pointers come from views that may be read or written for as long as the call lasts, from any thread;
 // each task reads and writes the elements of one representation.
-unsafe impl Sync for Renormalise {}
+unsafe impl Sync for Renormalise<'_> {}
 
-impl Renormalise {
+impl Renormalise<'_> {
     fn representation(&self, index: usize) {
         let left = self.sum(&self.blocks, index) + self.sum(&self.residual, index);
         self.divide(&self.blocks, &self.to_blocks, index, left);
@@ -137,7 +140,7 @@ impl Renormalise {
     }
 
     /// The sum of what is left of the elements of the representation `index`.
-    fn sum(&self, elements: &Elements, index: usize) -> f64 {
+    fn sum(&self, elements: &Elements<'_>, index: usize) -> f64 {
         with_element!(elements.dtype, T => {
             // SAFETY: the elements belong to a tensor that may be read, and only this task writes to any of them.
             elements.pointers::<T>(index).map(|element| kept(unsafe { element.read() }.to_f64(), self.threshold)).sum()
@@ -145,7 +148,7 @@ impl Renormalise {
     }
 
     /// Writes what is left of the elements of the representation `index`, divided by the sum.
-    fn divide(&self, from: &Elements, to: &Elements, index: usize, sum: f64) {
+    fn divide(&self, from: &Elements<'_>, to: &Elements<'_>, index: usize, sum: f64) {
         with_element!(from.dtype, From => with_element!(to.dtype, To => {
             for (from, to) in from.pointers::<From>(index).zip(to.pointers::<To>(index)) {
                 // SAFETY: as in `sum`; an element that is written where another is read is the same element, and was

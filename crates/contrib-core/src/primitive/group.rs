@@ -1,7 +1,7 @@
 //! A group of parts, whose shapes are compared with those of its whole.
 
 use super::arguments::{Field, Place};
-use crate::axes;
+use crate::axes::{self, Storage};
 use crate::checks::{broadcast_to, expect_rank, expect_shape};
 use crate::driver::plan::{CoefficientTensors, FactoredTensors, GroupPlan, WholePlan};
 use crate::driver::results::Results;
@@ -28,11 +28,12 @@ impl CheckedGroup<'_> {
 
     /// Adds the plan of the group, once its shapes are found to agree. A plan that was returned would be copied more often.
     #[inline(never)]
-    pub(super) fn plan(
+    pub(super) fn plan<'a>(
         &self,
-        whole: &WholePlan,
+        whole: &WholePlan<'_>,
         options: &Options<'_>,
-        plans: &mut SmallVec<[GroupPlan; 2]>,
+        plans: &mut SmallVec<[GroupPlan<'a>; 2]>,
+        storage: &mut Storage<'a>,
     ) -> Result<(), Error> {
         match &self.group.parts {
             Parts::Dense(parts) => {
@@ -45,21 +46,22 @@ impl CheckedGroup<'_> {
                 }
                 let shape = &shape[..shape.len() - 1];
                 let part_axes = shape.len() + 1 - whole_shape.len();
-                let results = self.results(shape, part_axes, self.argument(Field::Parts))?;
-                plans.push(GroupPlan::dense(parts, part_axes, results, whole, options));
+                let results = self.results(shape, part_axes, self.argument(Field::Parts), storage)?;
+                plans.push(GroupPlan::dense(parts, part_axes, results, whole, options, storage));
             }
-            Parts::Factored(factored) => plans.push(self.plan_factored(factored, whole, options)?),
+            Parts::Factored(factored) => plans.push(self.plan_factored(factored, whole, options, storage)?),
         }
         Ok(())
     }
 
     #[inline(never)]
-    fn plan_factored(
+    fn plan_factored<'a>(
         &self,
         factored: &FactoredParts<'_>,
-        whole: &WholePlan,
+        whole: &WholePlan<'_>,
         options: &Options<'_>,
-    ) -> Result<GroupPlan, Error> {
+        storage: &mut Storage<'a>,
+    ) -> Result<GroupPlan<'a>, Error> {
         let (&d, batch) = self.whole.shape().split_last().expect("a whole has an axis");
         let (shape, coefficients, like) = match &factored.coefficients {
             Coefficients::Given(coefficients) => {
@@ -77,7 +79,7 @@ impl CheckedGroup<'_> {
         };
         let shape = &*shape;
         let part_axes = shape.len() - batch.len();
-        let results = self.results(shape, part_axes, like)?;
+        let results = self.results(shape, part_axes, like, storage)?;
         let (directions, projection, prepared) = match &factored.directions {
             Directions::Vectors(directions) => {
                 let expected = concatenated([shape, &[d]]);
@@ -117,23 +119,30 @@ impl CheckedGroup<'_> {
             scale,
             leave_out_zeros: factored.leave_out_zeros,
         };
-        GroupPlan::factored(&tensors, part_axes, results, whole, options).ok_or_else(|| out_of_memory::<GroupPlan>(1))
+        GroupPlan::factored(&tensors, part_axes, results, whole, options, storage)
+            .ok_or_else(|| out_of_memory::<GroupPlan<'_>>(1))
     }
 
     /// Where the results of the group go, whose parts and batch items have this shape.
-    fn results(&self, shape: &[usize], part_axes: usize, like: Argument) -> Result<Results, Error> {
+    fn results<'a>(
+        &self,
+        shape: &[usize],
+        part_axes: usize,
+        like: Argument,
+        storage: &mut Storage<'a>,
+    ) -> Result<Results<'a>, Error> {
         let (parts, batch) = shape.split_at(part_axes);
         let argument = self.argument(Field::Out);
         match &self.group.out {
             Out::Each(out) => {
                 expect_shape(argument, out.as_tensor(), shape, like)?;
-                Ok(Results::all(out.as_tensor(), parts, 0))
+                Ok(Results::all(out.as_tensor(), parts, 0, storage))
             }
             Out::Sums(out) => {
                 let out = out.as_tensor();
                 let kept = out.shape().len().saturating_sub(batch.len()).min(part_axes);
                 expect_shape(argument, out, &shape[part_axes - kept..], like)?;
-                Ok(Results::all(out, parts, part_axes - kept))
+                Ok(Results::all(out, parts, part_axes - kept, storage))
             }
             Out::TopK(top_k) => {
                 let TopK { contributions, indices, summed_axes } = top_k;
@@ -143,7 +152,7 @@ impl CheckedGroup<'_> {
                 if k > kept || kept as u64 > indices.index_type().largest() {
                     return Err(Error::new(argument, Cause::TopK { got: k, parts: kept }));
                 }
-                Results::top_k(top_k, parts).ok_or_else(|| out_of_memory::<Results>(1))
+                Results::top_k(top_k, parts, storage).ok_or_else(|| out_of_memory::<Results<'_>>(1))
             }
             Out::Sparse(sparse) => {
                 let Sparse { above, contributions, indices, counts, left_out, summed_axes } = sparse;
@@ -160,7 +169,7 @@ impl CheckedGroup<'_> {
                         return Err(Error::new(self.argument(field), Cause::IndexType { parts: kept, largest }));
                     }
                 }
-                Results::sparse(sparse, parts).ok_or_else(|| out_of_memory::<Results>(1))
+                Results::sparse(sparse, parts, storage).ok_or_else(|| out_of_memory::<Results<'_>>(1))
             }
         }
     }

@@ -6,6 +6,7 @@ mod scores;
 
 pub(crate) use arguments::{Field, Place};
 
+use crate::axes::{Dim, Storage};
 use crate::checks::{check_no_alias, expect_rank};
 use crate::driver;
 use crate::driver::plan::{GroupPlan, WholePlan};
@@ -75,10 +76,18 @@ pub(crate) fn compute(
         expect_rank(name(Place::Whole), whole, 1, "[.., d]")?;
     }
     check_len(whole, name)?;
-    let whole_plan = WholePlan::new(whole, options);
+    // The merged axes of all tensors; those of most operations need no heap.
+    let mut storage: SmallVec<[Dim; 64]> = SmallVec::new();
+    let axes = count_axes(whole, groups);
+    if storage.try_reserve_exact(axes).is_err() {
+        return Err(out_of_memory::<Dim>(axes));
+    }
+    storage.resize(axes, Dim::default());
+    let mut storage = Storage(&mut storage);
+    let whole_plan = WholePlan::new(whole, options, &mut storage);
     // Two groups, as most operations have, need no heap.
-    let mut plans: SmallVec<[GroupPlan; 2]> = SmallVec::new();
-    plan_groups(&mut plans, (whole, &whole_plan), groups, options, name)?;
+    let mut plans: SmallVec<[GroupPlan<'_>; 2]> = SmallVec::new();
+    plan_groups(&mut plans, (whole, &whole_plan), groups, options, name, &mut storage)?;
     check_memory(whole, groups, name)?;
     check_threshold(options.threshold)?;
     driver::run(&whole_plan, &plans, options)
@@ -87,20 +96,31 @@ pub(crate) fn compute(
 /// Adds the plans of all groups.
 // Out of line, as all of planning is, so that what it needs is not on the stack while the driver runs.
 #[inline(never)]
-fn plan_groups(
-    plans: &mut SmallVec<[GroupPlan; 2]>,
-    (whole, whole_plan): (&Tensor<'_>, &WholePlan),
+fn plan_groups<'a>(
+    plans: &mut SmallVec<[GroupPlan<'a>; 2]>,
+    (whole, whole_plan): (&Tensor<'_>, &WholePlan<'_>),
     groups: &[Group<'_>],
     options: &Options<'_>,
     name: &dyn Fn(Place) -> Argument,
+    storage: &mut Storage<'a>,
 ) -> Result<(), Error> {
     if plans.try_reserve_exact(groups.len()).is_err() {
-        return Err(out_of_memory::<GroupPlan>(groups.len()));
+        return Err(out_of_memory::<GroupPlan<'_>>(groups.len()));
     }
     for (index, group) in groups.iter().enumerate() {
-        CheckedGroup { index, group, whole, name }.plan(whole_plan, options, plans)?;
+        CheckedGroup { index, group, whole, name }.plan(whole_plan, options, plans, storage)?;
     }
     Ok(())
+}
+
+/// The axes of all tensors: their merged ones are no more.
+fn count_axes(whole: &Tensor<'_>, groups: &[Group<'_>]) -> usize {
+    let mut count = whole.shape().len();
+    for group in groups {
+        add_inputs(group, |_, tensor| count += tensor.shape().len());
+        add_outputs(group, |_, tensor| count += tensor.shape().len());
+    }
+    count
 }
 
 /// An error where elements of a vector cannot be numbered by a `u32`, as the kernels do.

@@ -74,6 +74,7 @@ for standard in c99 c11 c++11 c++17; do
     test_program header.c $standard
     test_program tensor.c $standard
     test_program factored.c $standard
+    test_program routes.c $standard
 done
 for standard in c11 c++17; do
     test_program dlpack.c $standard

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each of the tests uses a part of it")]
 
 pub mod harm;
+pub mod recorded;
 
 use contrib::attention::{
     CONTRIB_ATTENTION_SUM_HEADS, contrib_attention_inputs, contrib_attention_results, contrib_one_off,

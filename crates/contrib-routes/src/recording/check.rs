@@ -3,7 +3,7 @@
 use super::layer::{Attends, Layer, Moves};
 use crate::allocate::filled;
 use crate::error::Error;
-use contrib_core::{ANY, Tensor};
+use contrib_core::{ANY, Argument, MAX_NDIM, Shape, Tensor};
 
 /// What all layers of a recording have in common.
 #[derive(Clone, Copy, Debug)]
@@ -97,23 +97,29 @@ struct Named {
 }
 
 impl Named {
-    fn name(&self, tensor: &str) -> String {
-        format!("{tensor}.{}", self.index)
+    fn name(&self, tensor: &'static str) -> Argument {
+        Argument::of_layer(self.index, tensor)
     }
 
     /// An error where the tensor has another shape.
-    fn expect(&self, name: &str, tensor: &Tensor<'_>, expected: &[usize], like: &str) -> Result<(), Error> {
+    fn expect(
+        &self,
+        name: &'static str,
+        tensor: &Tensor<'_>,
+        expected: &[usize],
+        like: &'static str,
+    ) -> Result<(), Error> {
         let got = tensor.shape();
         let fits = |(&got, &expected): (&usize, &usize)| expected == ANY || got == expected;
         if got.len() == expected.len() && got.iter().zip(expected).all(fits) {
             return Ok(());
         }
         let tensor = self.name(name);
-        Err(Error::Shape { tensor, expected: expected.to_vec(), got: got.to_vec(), like: like.to_string() })
+        Err(Error::Shape { tensor, expected: Shape::new(expected), got: Shape::new(got), like })
     }
 
     /// An error where the middle axis of a tensor `[key_pos, kv_head, d]` cannot be shared by the heads.
-    fn expect_kv_heads(&self, name: &str, tensor: &Tensor<'_>, heads: usize) -> Result<(), Error> {
+    fn expect_kv_heads(&self, name: &'static str, tensor: &Tensor<'_>, heads: usize) -> Result<(), Error> {
         let kv_heads = tensor.shape()[1];
         let are_shared = if kv_heads == 0 { heads == 0 } else { heads >= kv_heads && heads.is_multiple_of(kv_heads) };
         if are_shared { Ok(()) } else { Err(Error::Heads { tensor: self.name(name), heads, kv_heads }) }
@@ -131,30 +137,26 @@ pub(crate) fn not_finite(layer: &Layer<'_>, index: usize, position: usize) -> Er
 }
 
 /// The first index at which a tensor is not finite, found row by row.
-fn first_not_finite(tensor: &Tensor<'_>) -> Option<Vec<usize>> {
+fn first_not_finite(tensor: &Tensor<'_>) -> Option<Shape> {
     let shape = tensor.shape();
     let (&row_len, outer) = shape.split_last()?;
     let rows: usize = if row_len == 0 { 0 } else { outer.iter().product() };
     let mut row = filled(0.0_f64, row_len).ok()?;
+    let mut index = [0; MAX_NDIM];
+    let index = &mut index[..shape.len()];
     for number in 0..rows {
-        let mut index = index_of(number, outer);
-        let view = index.iter().enumerate().fold(*tensor, |view, (axis, &at)| view.narrowed(axis, at..at + 1));
-        view.copy_to(&mut row);
+        // The index, on the outer axes, of the row with this number.
+        let mut rest = number;
+        for (index, &extent) in index[..outer.len()].iter_mut().zip(outer).rev() {
+            *index = rest % extent;
+            rest /= extent;
+        }
+        let outer = index[..outer.len()].iter().enumerate();
+        outer.fold(*tensor, |view, (axis, &at)| view.narrowed(axis, at..at + 1)).copy_to(&mut row);
         if let Some(place) = row.iter().position(|number| !number.is_finite()) {
-            index.push(place);
-            return Some(index);
+            index[shape.len() - 1] = place;
+            return Some(Shape::new(index));
         }
     }
     None
-}
-
-/// The index, on axes with these extents, of the element with this number in row-major order.
-fn index_of(number: usize, extents: &[usize]) -> Vec<usize> {
-    let mut rest = number;
-    let mut index = vec![0; extents.len()];
-    for (index, &extent) in index.iter_mut().zip(extents).rev() {
-        *index = rest % extent;
-        rest /= extent;
-    }
-    index
 }

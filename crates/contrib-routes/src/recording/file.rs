@@ -1,18 +1,30 @@
 //! A recording in a safetensors file that is mapped into memory.
 
 use super::Recording;
+use super::bytes::Bytes;
 use super::check::Extents;
 use super::layer::{Attends, Attention, Layer, Moves, Scores};
 use super::metadata::Facts;
+use super::name::Name;
+use crate::allocate::expect_available;
 use crate::error::Error;
-use contrib_core::{ANY, DType, Tensor};
+use contrib_core::{Argument, Cause, DType, Shape, Tensor};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Characters of what the reader of headers says that are passed on.
+const LONGEST_PROBLEM: usize = 200;
 /// The bytes before the header of a safetensors file, which say how long that is.
 const BYTES_BEFORE_HEADER: usize = 8;
+
+/// The longest header that is read.
+const MAX_HEADER: usize = 100_000_000;
+
+/// Bytes of memory that reading a byte of the header takes at most: a number in a list has two bytes there, and 32 in a buffer
+/// that is copied to one of twice its size when it is full.
+const BYTES_OF_HEADER_BYTE: usize = 64;
 
 /// A recording in a safetensors file. The file is mapped into memory: of one that is larger than memory, only what a layer
 /// needs is read.
@@ -48,7 +60,7 @@ const BYTES_BEFORE_HEADER: usize = 8;
 /// | `parallel` | whether blocks run attention and MLP in parallel: `true` or `false` (the default) |
 #[derive(Debug)]
 pub struct File {
-    map: Mmap,
+    bytes: Bytes,
     /// Where the bytes of tensors begin.
     start: usize,
     header: Metadata,
@@ -57,28 +69,66 @@ pub struct File {
     is_by_pattern: bool,
 }
 
+/// What a file says of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTensor {
+    /// Its name, such as `resid_mid.3`.
+    pub name: String,
+    /// The type of its elements, as the file names it, such as `F32`.
+    pub dtype: String,
+    /// The extents of its axes.
+    pub shape: Vec<usize>,
+    /// How many bytes it has.
+    pub bytes: usize,
+}
+
 impl File {
     /// Opens a file, and checks everything about it but the numbers.
+    ///
+    /// What reads the header, [`safetensors`] and [`serde_json`], ends the process where it has no memory. So this function asks
+    /// for 64 bytes for each byte of the header before, more than they need, and gives them back: where they are not to be had,
+    /// that is an error. Only a process whose memory is used up by others in the meantime ends. After this function, no lack of
+    /// memory ends the process.
     ///
     /// The file must not change for as long as the recording exists. One that is made shorter meanwhile ends the process, as
     /// with every memory map.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Header`], [`Error::Metadata`], [`Error::Missing`], [`Error::Shape`],
-    /// [`Error::ElementType`], [`Error::Misaligned`], [`Error::Heads`], [`Error::Number`], [`Error::TooLarge`].
+    /// [`Error::ElementType`], [`Error::Empty`], [`Error::Misaligned`], [`Error::Heads`], [`Error::Number`], [`Error::TooLarge`],
+    /// [`Error::OutOfMemory`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let file = std::fs::File::open(path)?;
         // SAFETY: the map is only read, and as bytes and floating-point numbers, for which all bits are valid. That the file
         // does not change while it is mapped is a condition of this function that its users are told.
         let map = unsafe { Mmap::map(&file)? };
+        File::new(Bytes::Mapped(map))
+    }
+
+    /// The recording in the bytes of a safetensors file, such as came over a network. Everything about it is checked but the
+    /// numbers.
+    ///
+    /// # Errors
+    /// As [`File::open`], without [`Error::Io`]; [`Error::OutOfMemory`] where the bytes have to be copied, which they are where
+    /// their address is no multiple of 8.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
+        File::new(Bytes::aligned(bytes)?)
+    }
+
+    fn new(bytes: Bytes) -> Result<Self, Error> {
+        if let Some((len, rest)) = bytes.split_first_chunk::<BYTES_BEFORE_HEADER>() {
+            // A header that is longer than the file is not read.
+            let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX).min(rest.len());
+            expect_available(len.min(MAX_HEADER).saturating_mul(BYTES_OF_HEADER_BYTE))?;
+        }
         let (header_len, header) =
-            SafeTensors::read_metadata(&map).map_err(|error| Error::Header(error.to_string()))?;
+            SafeTensors::read_metadata(&bytes).map_err(|error| Error::Header(shown(&error.to_string())))?;
         let none = HashMap::new();
         let facts = Facts::new(header.metadata().as_ref().unwrap_or(&none))?;
         let extents = Extents { layers: facts.n_layers, positions: 0, heads: 0 };
         let start = BYTES_BEFORE_HEADER + header_len;
-        let mut file = File { map, start, header, facts, extents, is_by_pattern: true };
-        file.is_by_pattern = file.tensor("pattern.0")?.is_some();
+        let mut file = File { bytes, start, header, facts, extents, is_by_pattern: true };
+        file.is_by_pattern = file.tensor(Argument::of_layer(0, "pattern"))?.is_some();
         file.measure()?;
         file.check()?;
         Ok(file)
@@ -114,14 +164,37 @@ impl File {
         self.header.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
+    /// All metadata, as they are in the file, ordered by their keys.
+    #[must_use]
+    pub fn all_metadata(&self) -> Vec<(&str, &str)> {
+        let all = self.header.metadata().iter().flatten();
+        let mut all: Vec<_> = all.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// What the file says of each tensor that it has, in the order of their bytes; those that are not read, too.
+    #[must_use]
+    pub fn stored_tensors(&self) -> Vec<StoredTensor> {
+        let stored = |(name, info): (String, &TensorInfo)| StoredTensor {
+            name,
+            dtype: info.dtype.to_string(),
+            shape: info.shape.clone(),
+            bytes: info.data_offsets.1 - info.data_offsets.0,
+        };
+        let mut tensors: Vec<_> = self.header.tensors().into_iter().collect();
+        tensors.sort_unstable_by(|one, other| (one.1.data_offsets, &one.0).cmp(&(other.1.data_offsets, &other.0)));
+        tensors.into_iter().map(stored).collect()
+    }
+
     /// Finds out how many positions and heads there are.
     fn measure(&mut self) -> Result<(), Error> {
         let extent = |tensor: Tensor<'_>, axis: usize| tensor.shape().get(axis).copied().unwrap_or_default();
-        let positions = extent(self.needed("resid_pre.0")?, 0);
+        let positions = extent(self.needed(Argument::of_layer(0, "resid_pre"))?, 0);
         let heads = if self.is_by_pattern {
-            extent(self.needed("pattern.0")?, 0)
+            extent(self.needed(Argument::of_layer(0, "pattern"))?, 0)
         } else {
-            extent(self.needed("queries.0")?, 1)
+            extent(self.needed(Argument::of_layer(0, "queries"))?, 1)
         };
         self.extents = Extents { positions, heads, ..self.extents };
         self.extents.check()
@@ -150,11 +223,10 @@ impl File {
 
     /// The tensors of a layer, whatever their shapes are.
     fn tensors(&self, index: usize) -> Result<Layer<'_>, Error> {
-        let name = |tensor: &str| format!("{tensor}.{index}");
-        let needed = |tensor: &str| self.needed(&name(tensor));
-        let given = |tensor: &str| self.tensor(&name(tensor));
+        let needed = |tensor| self.needed(Argument::of_layer(index, tensor));
+        let given = |tensor| self.tensor(Argument::of_layer(index, tensor));
         let is_last = index + 1 == self.extents.layers;
-        let after = if is_last { "resid_post".to_string() } else { format!("resid_pre.{}", index + 1) };
+        let after = if is_last { Argument::named("resid_post") } else { Argument::of_layer(index + 1, "resid_pre") };
         let attends = if self.is_by_pattern {
             Attends::Pattern(needed("pattern")?)
         } else {
@@ -177,7 +249,7 @@ impl File {
         Ok(Layer {
             resid_pre: needed("resid_pre")?,
             resid_mid: if self.facts.parallel { None } else { Some(needed("resid_mid")?) },
-            resid_post: self.needed(&after)?,
+            resid_post: self.needed(after)?,
             attention: Attention { attends, moves, scale: given("attn_scale")?, bias: given("attn_bias")? },
             mlp_out: needed("mlp_out")?,
             mlp_bias: given("mlp_bias")?,
@@ -185,27 +257,30 @@ impl File {
     }
 
     /// The tensor with this name; an error where there is none.
-    fn needed(&self, name: &str) -> Result<Tensor<'_>, Error> {
-        self.tensor(name)?.ok_or_else(|| Error::Missing { tensor: name.to_string() })
+    fn needed(&self, name: Argument) -> Result<Tensor<'_>, Error> {
+        self.tensor(name)?.ok_or(Error::Missing { tensor: name })
     }
 
     /// The tensor with this name, where there is one.
-    fn tensor(&self, name: &str) -> Result<Option<Tensor<'_>>, Error> {
-        self.header.info(name).map(|info| self.view(name, info)).transpose()
+    fn tensor(&self, name: Argument) -> Result<Option<Tensor<'_>>, Error> {
+        self.header.info(Name::new(name).text()).map(|info| self.view(name, info)).transpose()
     }
 
-    fn view(&self, name: &str, info: &TensorInfo) -> Result<Tensor<'_>, Error> {
-        let tensor = || name.to_string();
+    fn view(&self, name: Argument, info: &TensorInfo) -> Result<Tensor<'_>, Error> {
         let dtype = match info.dtype {
             Dtype::F32 => DType::F32,
             Dtype::F64 => DType::F64,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::Bf16,
-            other => return Err(Error::ElementType { tensor: tensor(), got: format!("{other:?}") }),
+            other => return Err(Error::ElementType { tensor: name, got: format!("{other:?}") }),
         };
+        // Without elements, extents could be any, and more than memory could hold results for.
+        if info.shape.contains(&0) {
+            return Err(Error::Empty { tensor: name, got: Shape::new(&info.shape) });
+        }
         let (begin, end) = info.data_offsets;
         let out_of_file = || Error::Header(format!("{name} is not in the file"));
-        let bytes = self.map[self.start..].get(begin..end).ok_or_else(out_of_file)?;
+        let bytes = self.bytes[self.start..].get(begin..end).ok_or_else(out_of_file)?;
         let elements = info.shape.iter().try_fold(1_usize, |count, &extent| count.checked_mul(extent));
         if elements.and_then(|elements| elements.checked_mul(dtype.size())) != Some(bytes.len()) {
             return Err(out_of_file());
@@ -213,16 +288,16 @@ impl File {
         // SAFETY: `bytes` has as many elements as the shape, row-major, and stays borrowed for as long as the view.
         let view = unsafe { Tensor::from_raw_parts(bytes.as_ptr().cast(), dtype, &info.shape, None) };
         view.map_err(|error| match error.cause() {
-            contrib_core::Cause::Misaligned { dtype } => Error::Misaligned { tensor: tensor(), dtype: *dtype },
-            contrib_core::Cause::NdimOutOfRange { .. } => Error::Shape {
-                tensor: tensor(),
-                expected: vec![ANY; 3],
-                got: info.shape.clone(),
-                like: "a recording".to_string(),
-            },
-            _ => Error::Core(error),
+            Cause::Misaligned { dtype } => Error::Misaligned { tensor: name, dtype: *dtype },
+            cause => Error::Core(contrib_core::Error::new(name, *cause)),
         })
     }
+}
+
+/// What the reader of headers says, which has names out of the file: cut, and without control characters.
+fn shown(problem: &str) -> String {
+    let visible = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    problem.chars().map(visible).take(LONGEST_PROBLEM).collect()
 }
 
 /// Numbers of heads as a tensor.
@@ -242,6 +317,25 @@ fn agrees(key: &'static str, said: Option<usize>, found: Option<usize>, layer: u
 }
 
 impl Recording for File {
+    fn n_layers(&self) -> usize {
+        self.extents.layers
+    }
+
+    fn n_pos(&self) -> usize {
+        self.extents.positions
+    }
+
+    fn n_heads(&self) -> usize {
+        self.extents.heads
+    }
+
+    fn layer(&mut self, index: usize) -> Result<Layer<'_>, Error> {
+        self.tensors(index)
+    }
+}
+
+/// One file for any number of threads at the same time.
+impl Recording for &File {
     fn n_layers(&self) -> usize {
         self.extents.layers
     }

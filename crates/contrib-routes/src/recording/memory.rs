@@ -4,6 +4,7 @@ use super::Recording;
 use super::check::Extents;
 use super::layer::{Attends, Layer};
 use crate::error::Error;
+use contrib_core::Argument;
 
 /// A recording whose tensors are all in memory, which somebody else owns.
 #[derive(Clone, Debug)]
@@ -18,7 +19,9 @@ impl<'a> Memory<'a> {
     /// # Errors
     /// [`Error::Shape`], [`Error::Heads`], [`Error::Number`], [`Error::TooLarge`]; [`Error::Missing`] without layers.
     pub fn new(layers: Vec<Layer<'a>>) -> Result<Self, Error> {
-        let Some(first) = layers.first() else { return Err(Error::Missing { tensor: "resid_pre.0".to_string() }) };
+        let Some(first) = layers.first() else {
+            return Err(Error::Missing { tensor: Argument::of_layer(0, "resid_pre") });
+        };
         let extent = |shape: &[usize], axis: usize| shape.get(axis).copied().unwrap_or_default();
         let heads = match &first.attention.attends {
             Attends::Pattern(pattern) => extent(pattern.shape(), 0),

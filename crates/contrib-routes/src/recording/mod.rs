@@ -1,12 +1,16 @@
 //! Where the tensors of a forward pass come from, layer by layer.
 
+mod batch;
+mod bytes;
 mod check;
 mod file;
 mod layer;
 mod memory;
 mod metadata;
+mod name;
 
-pub use file::File;
+pub use batch::Batch;
+pub use file::{File, StoredTensor};
 pub use layer::{Attends, Attention, Layer, Moves, Scores};
 pub use memory::Memory;
 

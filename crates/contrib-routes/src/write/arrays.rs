@@ -7,13 +7,11 @@ use std::io::{self, Write};
 /// Writes a JSON list of the name of a type and the base64 of numbers of this type, `bytes` of each. Nothing is allocated.
 fn array<const N: usize>(name: &str, bytes: impl Iterator<Item = [u8; N]>, output: &mut dyn Write) -> io::Result<()> {
     write!(output, "[\"{name}\", \"")?;
-    let mut encoder = EncoderWriter::new(&mut *output, &STANDARD);
+    let mut encoder = EncoderWriter::new(output, &STANDARD);
     for bytes in bytes {
         encoder.write_all(&bytes)?;
     }
-    encoder.finish()?;
-    drop(encoder);
-    output.write_all(b"\"]")
+    encoder.finish()?.write_all(b"\"]")
 }
 
 /// Writes numbers of which none is greater than `most`, in as few bytes as that needs.
@@ -38,7 +36,32 @@ pub(super) fn real(numbers: &[f64], output: &mut dyn Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::output::Output;
     use super::*;
+
+    /// Refuses all it is given, and counts how often it was asked.
+    struct Refusing(usize);
+
+    impl Write for Refusing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.0 += 1;
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_that_refused_is_not_asked_again() {
+        let mut refusing = Refusing(0);
+        let mut output = Output::new(&mut refusing).unwrap();
+        let error = real(&vec![0.1; 100_000], &mut output).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        drop(output);
+        assert_eq!(refusing.0, 1);
+    }
 
     #[test]
     fn numbers_take_as_few_bytes_as_they_need() {

@@ -9,8 +9,8 @@ use std::io::{self, Write};
 
 const PAGE: &str = include_str!("page/page.html");
 
-/// The page's script: a file for each job. Each declares classes, whose fields are private, or functions. Those that use others come
-/// after them, and `page.js`, which makes one of each, last.
+/// The page's script: a file for each job. Each declares classes, which keep what is theirs in private fields, or functions. Those
+/// that use others come after them, and `page.js`, which makes one of each, last.
 const SCRIPT: &str = concat!(
     include_str!("page/script/dom.js"),
     include_str!("page/script/graph.js"),
@@ -18,10 +18,10 @@ const SCRIPT: &str = concat!(
     include_str!("page/script/texts.js"),
     include_str!("page/script/state.js"),
     include_str!("page/script/theme.js"),
-    include_str!("page/script/layout.js"),
-    include_str!("page/script/nearest.js"),
     include_str!("page/script/strokes.js"),
     include_str!("page/script/curves.js"),
+    include_str!("page/script/layout.js"),
+    include_str!("page/script/nearest.js"),
     include_str!("page/script/labels.js"),
     include_str!("page/script/picture.js"),
     include_str!("page/script/tooltip.js"),

@@ -484,6 +484,7 @@ def lines_beyond_the_window_are_stubs_with_counts(driver):
     assert all(number > 0 for number in check_window(500, 2499))
     page["tokens-all"].click()
     same(check_window(0, 2499), (0, 0))
+    assert not page["stub-key"].is_displayed()
     # A window in the middle, so that lines leave on both sides.
     page.enter("token-first", 1000)
     page.enter("token-last", 2000)
@@ -496,6 +497,7 @@ def lines_beyond_the_window_are_stubs_with_counts(driver):
     # A stub is drawn, and says under the pointer what it stands for.
     page = Page(driver, "one.html")
     page.enter("token-first", 11)
+    assert page["stub-key"].is_displayed()
     stub = page.script("return layout.stubs.find((stub) => graph.layer[stub.node] === 18)")
     x1, y, x2, _ = page.script("return layout.stubEnds(layout.stubs.find((stub) => graph.layer[stub.node] === 18))")
     assert x2 < x1, (x1, x2)

@@ -24,7 +24,7 @@ impl Offsets {
     }
 }
 
-impl Numbers {
+impl Numbers<'_> {
     /// Where those of a panel are that can be read as they are: sixteen numbers of type `N`, side by side.
     pub(super) fn in_place<N: Number>(&self, base: isize, offsets: &Offsets) -> Option<*const N> {
         let is_in_place = self.dtype == N::DTYPE && offsets.are_contiguous;

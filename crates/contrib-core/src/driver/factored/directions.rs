@@ -32,7 +32,7 @@ const _: () = assert!(LANES.is_multiple_of(MISSING), "values are whole blocks of
 /// Where the values or directions of a panel come from.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    pub(super) vectors: &'a Vectors,
+    pub(super) vectors: &'a Vectors<'a>,
     /// The number of the panel in its span.
     pub(super) number: usize,
     /// Where the values or directions begin; the last once more for each that is missing.
@@ -70,7 +70,7 @@ impl<'m, N: Arithmetic> PanelDirections<'m, N> {
     /// Memory for a panel of directions of `len` elements, which are these vectors, or their projections where they
     /// `are_projected`. A span has at most so many panels.
     pub(super) fn new(
-        vectors: &Vectors,
+        vectors: &Vectors<'_>,
         len: usize,
         are_projected: bool,
         panels: usize,

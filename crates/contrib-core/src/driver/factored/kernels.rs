@@ -52,7 +52,7 @@ pub(super) struct ScoreKernels<N> {
 }
 
 impl<N: Arithmetic> Kernels<N> {
-    pub(super) fn new(plan: &FactoredPlan, whole: DType) -> Self {
+    pub(super) fn new(plan: &FactoredPlan<'_>, whole: DType) -> Self {
         let set = plan.set;
         Kernels {
             prepare: N::prepare(set, whole),

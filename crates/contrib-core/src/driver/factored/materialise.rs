@@ -44,8 +44,8 @@ impl<'m> Memory<'m> {
 
 /// A part that is measured against some wholes.
 pub(super) struct Materialised<'a, 'm> {
-    plan: &'a FactoredPlan,
-    whole: &'a WholePlan,
+    plan: &'a FactoredPlan<'a>,
+    whole: &'a WholePlan<'a>,
     memory: &'a mut Memory<'m>,
 }
 
@@ -53,8 +53,8 @@ impl<'a, 'm> Materialised<'a, 'm> {
     /// The direction of the part whose value or direction begins at `start`, and whose matrix begins at `offset` of the
     /// projection.
     pub(super) fn new(
-        plan: &'a FactoredPlan,
-        whole: &'a WholePlan,
+        plan: &'a FactoredPlan<'a>,
+        whole: &'a WholePlan<'a>,
         start: *const u8,
         offset: isize,
         memory: &'a mut Memory<'m>,

@@ -93,7 +93,7 @@ const BYTES_IN_F64: usize = 4 << 20;
 const WHOLES_A_READ: usize = 16;
 
 /// Computes the contributions of all groups to all wholes and writes them.
-pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>) -> Result<(), Error> {
+pub(super) fn run(whole: &WholePlan<'_>, groups: &[GroupPlan<'_>], options: &Options<'_>) -> Result<(), Error> {
     let mut factored = groups.iter().filter_map(GroupPlan::factored_parts);
     // Parts that are materialised are measured in `f64`.
     if factored.any(|plan| plan.in_f64 || plan.reduction.is_none()) {
@@ -106,7 +106,7 @@ pub(super) fn run(whole: &WholePlan, groups: &[GroupPlan], options: &Options<'_>
 
 /// A call that calculates in `N`.
 struct Blocks<'a, N> {
-    whole: &'a WholePlan,
+    whole: &'a WholePlan<'a>,
     normaliser: Normaliser<'a>,
     threads: Threads<'a>,
     /// Parts of all groups.
@@ -130,7 +130,7 @@ struct Blocks<'a, N> {
 }
 
 impl<'a, N: Arithmetic> Blocks<'a, N> {
-    fn new(whole: &'a WholePlan, groups: &'a [GroupPlan], options: &'a Options<'_>) -> Result<Self, Error> {
+    fn new(whole: &'a WholePlan<'a>, groups: &'a [GroupPlan<'a>], options: &'a Options<'_>) -> Result<Self, Error> {
         let parts = count_parts(groups)?;
         let work = parts.saturating_mul(whole.vectors.len.max(1)).saturating_mul((whole.items / WHOLES_A_READ).max(1));
         let threads = Threads::for_work(work, options.context);

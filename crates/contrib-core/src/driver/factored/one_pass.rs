@@ -9,6 +9,7 @@ use super::kernels::Kernels;
 use super::panels::PanelReader;
 use super::rows::{STRIP, Span};
 use super::task::{Tasks, Workspace};
+use crate::axes::Dim;
 use crate::context::threads::Threads;
 use crate::dispatch::{Arithmetic, EntryPoint};
 use crate::driver::memory::{Buffer, Shared, WorkingMemory};
@@ -46,7 +47,7 @@ impl<'m, N: Arithmetic> OnePass<'m, N> {
     /// Memory for at most so many wholes, where the group has vectors of this kind that few wholes are multiplied with.
     pub(super) fn new(
         kind: Kind,
-        plan: &FactoredPlan,
+        plan: &FactoredPlan<'_>,
         spans: &[Span],
         wholes: usize,
         slots: usize,
@@ -129,7 +130,7 @@ impl<'m, N: Arithmetic> OnePass<'m, N> {
 pub(super) struct Pass<'a, N> {
     kernels: &'a Kernels<N>,
     widen: EntryPoint<WidenArguments<N>>,
-    vectors: &'a Vectors,
+    vectors: &'a Vectors<'a>,
     /// The index of the first whole.
     item: usize,
     spans: &'a [Span],
@@ -168,20 +169,20 @@ impl<N: Arithmetic> Pass<'_, N> {
 
     /// The offsets of the vectors of a panel; the last once more for each that is missing.
     fn offsets_of_panel(&self, span: &Span, number: usize, offsets: &mut [isize; LANES]) {
-        let (axes, size) = (&self.vectors.parts, self.vectors.dtype.size() as isize);
+        let (dims, size) = (self.vectors.parts, self.vectors.dtype.size() as isize);
         let count = span.parts.len().saturating_sub(number * LANES).min(LANES);
         // Of a span that does not reach so far, the first vector stands for all.
         let first = span.parts.start + if count > 0 { number * LANES } else { 0 };
-        match (axes.extents.last(), axes.strides.last()) {
+        match dims.0.last() {
             // All lie along the last axis, which is faster than to walk.
-            (Some(&extent), Some(&stride)) if first % extent.max(1) + count <= extent => {
-                let start = axes.offset(first);
+            Some(&Dim { extent, stride }) if first % extent.max(1) + count <= extent => {
+                let start = dims.offset(first);
                 for (lane, offset) in offsets.iter_mut().enumerate() {
                     *offset = (start + lane.min(count.saturating_sub(1)) as isize * stride) * size;
                 }
             }
             _ => {
-                let mut walk = axes.walk_from(first);
+                let mut walk = dims.walk_from(first);
                 for lane in 0..LANES {
                     offsets[lane] = if lane < count.max(1) { walk.next_offset() * size } else { offsets[lane - 1] };
                 }

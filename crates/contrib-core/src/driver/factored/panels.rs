@@ -29,10 +29,10 @@ pub(super) struct PanelReader<'m, N> {
 
 impl<'m, N: Arithmetic> PanelReader<'m, N> {
     /// Memory to read these vectors, of which a span has at most so many panels.
-    pub(super) fn new(vectors: &Vectors, panels: usize, memory: WorkingMemory<'m>) -> Result<Self, Error> {
+    pub(super) fn new(vectors: &Vectors<'_>, panels: usize, memory: WorkingMemory<'m>) -> Result<Self, Error> {
         let (len, row_lines) = (vectors.len, lines(vectors.len));
         let bytes = row_lines * LANES * size_of::<Line<N>>();
-        let are_shared = vectors.parts.strides.contains(&0);
+        let are_shared = vectors.parts.0.iter().any(|dim| dim.stride == 0);
         let panels = if are_shared { panels.min(BYTES_OF_KEPT / bytes) + 1 } else { 1 };
         Ok(PanelReader {
             len,
@@ -57,7 +57,7 @@ impl<'m, N: Arithmetic> PanelReader<'m, N> {
         &mut self,
         widen: EntryPoint<WidenArguments<N>>,
         pack_rows: EntryPoint<PackPanelArguments<N>>,
-        vectors: &Vectors,
+        vectors: &Vectors<'_>,
         number: usize,
         starts: &[*const u8; LANES],
     ) {
@@ -90,7 +90,7 @@ pub(super) unsafe fn read<N: Arithmetic>(
     len: usize,
     widen: EntryPoint<WidenArguments<N>>,
     pack_rows: EntryPoint<PackPanelArguments<N>>,
-    vectors: &Vectors,
+    vectors: &Vectors<'_>,
     starts: &[*const u8; LANES],
     panel: &mut [Line<N>],
 ) {
@@ -114,7 +114,7 @@ pub(super) unsafe fn read<N: Arithmetic>(
 /// - The vector can be read, and has no more elements than there are numbers in `to`.
 pub(super) unsafe fn widen_row<N: Arithmetic>(
     widen: EntryPoint<WidenArguments<N>>,
-    vectors: &Vectors,
+    vectors: &Vectors<'_>,
     start: *const u8,
     to: &mut [Line<N>],
 ) {

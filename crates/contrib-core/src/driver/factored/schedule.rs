@@ -28,8 +28,8 @@ const TASKS_A_THREAD: usize = 3;
 
 /// One group of factored parts: how its parts are shared out, and what is selected for it.
 pub(super) struct Schedule<'a> {
-    plan: &'a FactoredPlan,
-    whole: &'a WholePlan,
+    plan: &'a FactoredPlan<'a>,
+    whole: &'a WholePlan<'a>,
     spans: Vec<Span>,
     panels: usize,
     lines_of_longest_row: usize,
@@ -37,7 +37,7 @@ pub(super) struct Schedule<'a> {
 
 impl<'a> Schedule<'a> {
     /// The schedule of a group of `count` parts.
-    pub(super) fn new(plan: &'a FactoredPlan, whole: &'a WholePlan, count: usize) -> Result<Self, Error> {
+    pub(super) fn new(plan: &'a FactoredPlan<'a>, whole: &'a WholePlan<'a>, count: usize) -> Result<Self, Error> {
         let spans = spans(plan, count)?;
         let panels = spans.last().map_or(0, |last| last.first_panel + last.panels());
         let mut schedule = Schedule { plan, whole, spans, panels, lines_of_longest_row: 0 };
@@ -245,7 +245,7 @@ impl<'a> Pieces<'a> {
 }
 
 /// The spans of a group.
-fn spans(plan: &FactoredPlan, count: usize) -> Result<Vec<Span>, Error> {
+fn spans(plan: &FactoredPlan<'_>, count: usize) -> Result<Vec<Span>, Error> {
     let mut spans: Vec<Span> = Vec::new();
     if count == 0 {
         return Ok(spans);

@@ -25,7 +25,7 @@ pub(super) struct Workspace<'m, N> {
 
 impl<'m, N: Arithmetic> Workspace<'m, N> {
     /// Memory for so many queries.
-    pub(super) fn new(plan: &ScoresPlan, queries: usize, memory: WorkingMemory<'m>) -> Result<Self, Error> {
+    pub(super) fn new(plan: &ScoresPlan<'_>, queries: usize, memory: WorkingMemory<'m>) -> Result<Self, Error> {
         // Few queries are multiplied with the keys of all spans in one pass, which needs each panel once.
         let panels = if queries <= FEW { 0 } else { plan.count.div_ceil(LANES) };
         Ok(Workspace {
@@ -35,14 +35,14 @@ impl<'m, N: Arithmetic> Workspace<'m, N> {
     }
 
     /// Bytes for each query.
-    pub(super) fn bytes_of_query(plan: &ScoresPlan) -> usize {
+    pub(super) fn bytes_of_query(plan: &ScoresPlan<'_>) -> usize {
         lines(plan.keys.len) * size_of::<Line<N>>()
     }
 }
 
 /// The scores of the parts of one span to some wholes, whose queries share keys.
 pub(super) struct Scores<'a, N> {
-    pub(super) plan: &'a ScoresPlan,
+    pub(super) plan: &'a ScoresPlan<'a>,
     pub(super) kernels: &'a Kernels<N>,
     pub(super) score_kernels: &'a ScoreKernels<N>,
     pub(super) span: (usize, &'a Span),
@@ -188,7 +188,7 @@ impl<N: Arithmetic> Scores<'_, N> {
     }
 
     /// The number that belongs to the span, of a batch item.
-    fn of_span(&self, numbers: Option<&Numbers>, item: usize) -> Option<f64> {
+    fn of_span(&self, numbers: Option<&Numbers<'_>>, item: usize) -> Option<f64> {
         let numbers = numbers?;
         let offset = numbers.parts.offset(self.span.0) + numbers.batch.offset(item);
         with_element!(numbers.dtype, T => {

@@ -47,7 +47,7 @@ pub(super) struct Workspace<'m, N> {
 impl<'m, N: Arithmetic> Workspace<'m, N> {
     /// Memory for tasks with so many wholes of `len` elements, and spans of at most so many panels.
     pub(super) fn new(
-        plan: &FactoredPlan,
+        plan: &FactoredPlan<'_>,
         len: usize,
         wholes: usize,
         panels: usize,
@@ -95,7 +95,7 @@ impl<'m, N: Arithmetic> Workspace<'m, N> {
     }
 
     /// Bytes for each whole.
-    pub(super) fn bytes_of_whole(plan: &FactoredPlan) -> usize {
+    pub(super) fn bytes_of_whole(plan: &FactoredPlan<'_>) -> usize {
         let projected = plan.projection.map_or(0, |projection| lines(projection.rows) * size_of::<Line<N>>());
         let queries = match &plan.coefficients {
             CoefficientsPlan::Given(_) => 0,
@@ -108,8 +108,8 @@ impl<'m, N: Arithmetic> Workspace<'m, N> {
 /// What the tasks of a group and a block of wholes have in common.
 #[derive(Clone, Copy)]
 pub(super) struct Tasks<'a, N> {
-    pub(super) plan: &'a FactoredPlan,
-    pub(super) whole: &'a WholePlan,
+    pub(super) plan: &'a FactoredPlan<'a>,
+    pub(super) whole: &'a WholePlan<'a>,
     pub(super) kernels: &'a Kernels<N>,
     /// Where distance reductions are measured.
     pub(super) wholes: Option<&'a Wholes<'a, N>>,
@@ -442,7 +442,7 @@ impl<N: Arithmetic> Tasks<'_, N> {
     }
 }
 
-impl FactoredPlan {
+impl FactoredPlan<'_> {
     /// The proximity of a part whose coefficient is 0.
     pub(super) fn of_zero(&self, norm: &WholeNorm) -> f64 {
         if self.leave_out_zeros { 0.0 } else { clamped(norm.of_zero_vector()) }

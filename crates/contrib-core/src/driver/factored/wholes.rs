@@ -38,7 +38,7 @@ impl<'m, N: Arithmetic> Wholes<'m, N> {
     /// Memory for `count` wholes of `len` elements.
     pub(super) fn new(
         reduction: Reduction,
-        vectors: &Vectors,
+        vectors: &Vectors<'_>,
         count: usize,
         threads: Threads<'_>,
         memory: WorkingMemory<'m>,
@@ -69,7 +69,7 @@ impl<'m, N: Arithmetic> Wholes<'m, N> {
     pub(super) fn prepare(
         &mut self,
         kernels: &Kernels<N>,
-        vectors: &Vectors,
+        vectors: &Vectors<'_>,
         (first, count): (usize, usize),
         threads: Threads<'_>,
     ) {

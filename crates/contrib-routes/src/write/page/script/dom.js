@@ -1,6 +1,6 @@
 'use strict';
 
-// Elements of the page. Texts come from strangers: they are only ever set as textContent.
+// Elements of the page, its canvases and its frames. Texts come from strangers: they are only ever set as textContent.
 
 const byId = (id) => document.getElementById(id);
 
@@ -47,5 +47,3 @@ function clear(canvas) {
   context.lineCap = 'round';
   return context;
 }
-
-const largest = (shares) => shares.reduce((most, share) => Math.max(most, share), 1e-9);

@@ -39,7 +39,8 @@ class Heading {
   #writeCounts(undrawn) {
     const { graph, routes } = this.#state;
     const { leaving, outside } = this.#layout;
-    const facts = [`${routes.edges.length.toLocaleString('en')} of ${count(graph.edges, 'edge')}, ${count(routes.reached, 'node')}`];
+    const edges = `${routes.edges.length.toLocaleString('en')} of ${count(graph.edges, 'edge')}`;
+    const facts = [`${edges}, ${count(routes.reached, 'node')}`];
     if (leaving) facts.push(`${count(leaving, 'line')} to tokens not shown`);
     if (outside) facts.push(`${count(outside, 'line')} between tokens not shown`);
     if (undrawn) facts.push(`the weakest ${count(undrawn, 'line')} not drawn`);

@@ -1,6 +1,6 @@
 // The texts in the picture: layers, heads beside their lines, and how many lines a stub stands for. None is over another.
 
-class PictureLabels {
+class Labels {
   static #MOST = 300;
   #layout;
   #theme;
@@ -19,8 +19,9 @@ class PictureLabels {
     context.fillStyle = this.#theme.colours.attention;
     context.textAlign = 'center';
     context.textBaseline = 'bottom';
-    if (column >= 22 && step >= 11) this.#drawStubs(context);
-    if (column >= 44 && step >= 11) this.#drawHeads(context);
+    if (column < 44 || step < 11) return;
+    this.#drawStubs(context);
+    this.#drawHeads(context);
   }
 
   #drawLayers(context) {
@@ -36,12 +37,12 @@ class PictureLabels {
     }
   }
 
+  // Beyond their ends.
   #drawStubs(context) {
-    const { routes, stubs } = this.#layout;
-    for (const stub of this.#strongest(stubs)) {
-      const [x1, y, x2] = this.#layout.stubEnds(stub);
+    for (const stub of this.#strongest(this.#layout.stubs)) {
+      const [, , x, y] = this.#layout.stubEnds(stub);
       const text = stub.side < 0 ? `‹ ${stub.count}` : `${stub.count} ›`;
-      this.#write(context, text, [(x1 + x2) / 2 + stub.side * 3], y - widthOf(routes.strength(stub.share)) / 2);
+      this.#write(context, text, [x + stub.side * (4 + context.measureText(text).width / 2)], y + 6);
     }
   }
 
@@ -62,7 +63,7 @@ class PictureLabels {
   // Lines or stubs that are not faint, the strongest first.
   #strongest(things) {
     const kept = things.filter(({ share }) => !this.#layout.routes.isFaint(share));
-    return kept.sort((one, other) => other.share - one.share).slice(0, PictureLabels.#MOST);
+    return kept.sort((one, other) => other.share - one.share).slice(0, Labels.#MOST);
   }
 
   // A text at the first of some places that is free.
@@ -70,7 +71,8 @@ class PictureLabels {
     const half = context.measureText(text).width / 2;
     for (const middle of middles) {
       const [left, top, right] = [middle - half, bottom - 10, middle + half];
-      if (this.#taken.some((other) => left < other.right && other.left < right && top < other.bottom && other.top < bottom)) continue;
+      const meets = (other) => left < other.right && other.left < right && top < other.bottom && other.top < bottom;
+      if (this.#taken.some(meets)) continue;
       this.#taken.push({ left, top, right, bottom });
       context.fillText(text, middle, bottom);
       return;

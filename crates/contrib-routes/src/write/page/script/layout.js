@@ -34,7 +34,7 @@ class Layout {
     this.step = Math.min(Layout.#HIGHEST_STEP, (height - margin.top - margin.bottom) / (last - first + 1));
     this.bottom = height - margin.bottom;
     this.scale = Math.min(1, Math.max(0.2, this.column / 40), this.step / 13);
-    this.stubLength = Math.min(24, Math.max(8, this.column * 0.4));
+    this.stubLength = Math.min(24, Math.max(8, this.column * 0.3));
     for (let node = 0; node < this.graph.nodes; node++) this.#placeNode(node);
     this.#findLines();
   }
@@ -48,8 +48,8 @@ class Layout {
     this.#ys[node] = this.yBefore(layer) - Layout.#UP[kind] * this.step;
   }
 
-  // Of attention's lines in the layers shown: `lines` in the picture; for those with one end beside the columns, `stubs`, one for each
-  // node and side, -1 or 1; and how many are `leaving` so, or `outside` with both ends.
+  // Of attention's lines in the layers shown: `lines` in the picture; `stubs`, one for each node and side (-1 or 1), for the lines
+  // with one end beside the columns, which are `leaving`; and how many are `outside` with both ends.
   #findLines() {
     const { position } = this.graph;
     const stubs = new Map();

@@ -35,7 +35,7 @@ class Nearest {
   }
 
   #line(x, y, layer) {
-    const { graph, routes, stubs, scale } = this.#layout;
+    const { routes, stubs, scale } = this.#layout;
     let [best, distance] = [null, Nearest.#NEAR];
     const consider = (found, apart, share) => {
       const beside = apart - (widthOf(routes.strength(share)) * scale) / 2;
@@ -46,7 +46,7 @@ class Nearest {
     }
     for (const stub of stubs) {
       const [x1, y1, x2] = this.#layout.stubEnds(stub);
-      if (Math.abs(graph.layer[stub.node] - layer) <= 1 && (x - x1) * (x - x2) < 0) consider({ stub }, Math.abs(y1 - y), stub.share);
+      if ((x - x1) * (x - x2) < 0) consider({ stub }, Math.abs(y1 - y), stub.share);
     }
     return best;
   }

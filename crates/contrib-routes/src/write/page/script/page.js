@@ -29,6 +29,7 @@ function showWindow() {
   tokens.makeRoom(columns.length);
   const { clientWidth, clientHeight } = byId('picture');
   layout.place(state.routes, columns, state.layers, clientWidth, clientHeight);
+  byId('stub-key').hidden = layout.leaving === 0;
   heading.show(picture.draw());
   tokens.show();
   overview.show();

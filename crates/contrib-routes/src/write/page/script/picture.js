@@ -9,7 +9,7 @@ class Picture {
   constructor(layout, theme) {
     this.#layout = layout;
     this.#theme = theme;
-    this.#labels = new PictureLabels(layout, theme);
+    this.#labels = new Labels(layout, theme);
   }
 
   // Gives how many lines were left out because others are stronger.

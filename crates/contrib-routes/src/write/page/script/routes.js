@@ -1,11 +1,15 @@
 // The routes to some targets: the edges among them, and the flow of the targets that passes them.
 
+// More than 0, so that others can be divided by it.
+const largest = (shares) => shares.reduce((most, share) => Math.max(most, share), 1e-9);
+
 class Routes {
   // Below this strength, things are faint.
   static #LEAST_STRENGTH = 0.005;
 
   // The routes to some positions over edges above a threshold, without the heads that are left out (by layer, then head): what
-  // Routes::routes_to finds. The whole of both edges of an MLP is resid_post, so all that arrives at an MLP goes on to what it reads.
+  // Routes::routes_to finds. The whole of both edges of an MLP is resid_post, so all that arrives at an MLP goes on to what it
+  // reads.
   constructor(graph, targets, threshold, leftOut) {
     Object.assign(this, { graph, targets: targets.length, reached: 0 });
     this.flow = new Float64Array(graph.nodes);

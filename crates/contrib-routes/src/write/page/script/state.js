@@ -9,7 +9,8 @@ class State {
   #possible;
   #changed;
 
-  // Calls one of `changed` after a change: `routes` of what the routes are, `window` of what is shown of them, `node` of the chosen one.
+  // Calls one of `changed` after a change: `routes` of what the routes are, `window` of what is shown of them, `node` of the node
+  // in the details.
   constructor(graph, changed) {
     this.graph = graph;
     this.#changed = changed;

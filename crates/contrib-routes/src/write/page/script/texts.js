@@ -44,7 +44,8 @@ class Texts {
     const flow = (share) => `${percent(share)} of the flow`;
     if (stub) {
       const where = stub.side < 0 ? 'before' : 'after';
-      return [this.token(graph.position[stub.node]), ` ${count(stub.count, 'line')} to tokens ${where} those shown, ${flow(stub.share)}`];
+      const lines = ` ${count(stub.count, 'line')} to tokens ${where} those shown`;
+      return [this.token(graph.position[stub.node]), `${lines}, ${flow(stub.share)}`];
     }
     if (line) {
       const weights = Array.from(routes.edgesOf(line), (edge) => `${this.edge(edge)} ${graph.weight[edge].toFixed(3)}`);

@@ -1,9 +1,9 @@
 // The row of tokens below the picture: a button for each column where there is room.
 
 class Tokens {
-  // How wide a token is in a row, and how wide and high where tokens are slanted, as in the style.
+  // How wide a token is, and how far apart slanted ones are.
   static #WIDTH = 62;
-  static #SLANTED = { width: 112, height: 17 };
+  static #APART = 17;
   #state;
   #layout;
   #texts;
@@ -45,7 +45,7 @@ class Tokens {
     const { columns, column: width } = this.#layout;
     const { routes, target } = this.#state;
     const all = columns.map((_, column) => column);
-    const apart = Math.ceil(Tokens.#SLANTED.height / width);
+    const apart = Math.ceil(Tokens.#APART / width);
     if (apart <= 1) return all;
     const strength = (column) => (columns[column] === target ? 2 : routes.tokenShares[columns[column]]);
     const taken = new Uint8Array(columns.length);
@@ -71,13 +71,8 @@ class Tokens {
       made.className = 'reached';
       if (share >= 0.001) made.append(element('span', ` ${percent(share)}`));
     }
-    const [x, width] = [this.#layout.x(position), this.#layout.column];
-    if (this.#row.classList.contains('slanted')) {
-      made.style.left = `${x - Tokens.#SLANTED.width + 4}px`;
-    } else {
-      made.style.width = `${width - 2}px`;
-      made.style.left = `${x - width / 2 + 1}px`;
-    }
+    made.style.left = `${this.#layout.x(position)}px`;
+    if (!this.#row.classList.contains('slanted')) made.style.width = `${this.#layout.column - 2}px`;
     return made;
   }
 

@@ -1,0 +1,9 @@
+//! The subcommands.
+
+pub mod diff;
+pub mod generate;
+pub mod inspect;
+mod recorded;
+pub mod routes;
+mod table;
+pub mod totals;
