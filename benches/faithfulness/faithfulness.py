@@ -52,7 +52,8 @@ def measure(model, path, kind, ids, arguments):
         state["scores"] = {name: [float(f"{number:.6g}") for number in of_tokens] for name, of_tokens in scores.items()}
     if not arguments.scores_only:
         singles = falls.singles()
-        falls.of(wanted_sets(state["scores"], singles, len(ids) - 1, arguments.explore))
+        state["explored"] = arguments.explore or state.get("explored", False)
+        falls.of(wanted_sets(state["scores"], singles, len(ids) - 1, state["explored"]))
         state["falls"] = {" ".join(map(str, sorted(hidden))): fall for hidden, fall in falls.known.items()}
     path.with_suffix(".new").write_text(json.dumps(state))
     path.with_suffix(".new").replace(path)

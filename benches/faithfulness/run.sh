@@ -1,7 +1,8 @@
 #!/bin/sh
 # Measures whether routes hold, with SmolLM2-135M: the tokens that they put first are hidden from later ones, and the prediction's
 # log-probability falls. Writes results.csv beside this file. Fetches and installs what recording needs (see tools/record/set_up.sh), and
-# unpacks Debian's bible-kjv under target/, unless it is installed. An hour on two cores; what is done is kept in target/faithfulness.
+# unpacks Debian's bible-kjv under target/, unless it is installed. Some 20 minutes of processor time; what is done is kept in
+# target/faithfulness, and a run that was ended goes on from there.
 #
 #   benches/faithfulness/run.sh                  all of it
 #   benches/faithfulness/run.sh --prompts 10     fewer prompts of each kind of text

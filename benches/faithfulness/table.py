@@ -6,6 +6,7 @@ import math
 import statistics
 
 from residual_routes.faithfulness import rank_correlation, strongest
+from variants import tops_of
 
 TOPS = [1, 3, 5]
 KINDS = ["licence", "bible"]
@@ -23,7 +24,9 @@ def of_prompt(state):
     singles = [falls[frozenset([position])] for position in range(n_sources)]
     found = {}
     for name, scores in state["scores"].items():
-        found[name] = [falls.get(frozenset(strongest(scores[:n_sources], top))) for top in TOPS]
+        # A set may be known because another ranking has it. To count it would choose prompts by what is found there.
+        tops = tops_of(name, state.get("explored", False))
+        found[name] = [falls[frozenset(strongest(scores[:n_sources], top))] if top in tops else None for top in TOPS]
         found[name].append(rank_correlation(scores[:n_sources], singles))
     found[BEST] = [max((fall for hidden, fall in falls.items() if len(hidden) == top), default=None) for top in TOPS] + [1.0]
     for numbers in found.values():
@@ -58,10 +61,10 @@ def shown(summary, sign=""):
     return "" if summary is None else f"{summary[0]:{sign}.2f} ± {summary[1]:.2f}"
 
 
-def markdown(found, names):
+def markdown(found, names, count):
     """The table of these rankings, the greatest fall at three tokens first."""
     by_name = {}
-    for name, kind, count, row in found:
+    for name, kind, _, row in found:
         by_name.setdefault(name, {})[kind] = row
     lines = ["| ranking | top 1 | top 3 | top 5 | licences, top 3 | Bible, top 3 | ranks | top 3, over the default |",
              "|---|---:|---:|---:|---:|---:|---:|---:|"]
@@ -71,7 +74,7 @@ def markdown(found, names):
         cells += [shown(rows[kind][TOP_3]) for kind in KINDS]
         cells += [shown(rows["all"][3]), "" if name == DEFAULT else shown(rows["all"][DIFFERENCE], "+")]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([f"Of {count} prompts:", "", *lines])
 
 
 def replaced(text, name, table):
@@ -94,7 +97,7 @@ def write_all(folder, here):
     most = max(counts.values())
     readme = here / "README.md"
     text = readme.read_text()
-    text = replaced(text, "table", markdown(found, [name for name, count in counts.items() if count == most]))
+    text = replaced(text, "table", markdown(found, [name for name, count in counts.items() if count == most], most))
     some = [name for name, count in counts.items() if count < most]
-    text = replaced(text, "tried", markdown(found, some) if some else "(None.)")
+    text = replaced(text, "tried", markdown(found, some, min(counts.values())) if some else "(None.)")
     readme.write_text(text)
