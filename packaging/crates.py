@@ -5,11 +5,15 @@ import pathlib
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# The systems whose libraries the list is of. (Crates for others, such as firmware, do not all carry their licence.)
+SYSTEMS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin", "x86_64-pc-windows-gnu"]
 
 
 def linked_crates():
-    """The packages whose code is in the libraries, on any system: neither build scripts' nor procedural macros'."""
+    """The packages whose code is in the libraries of any of SYSTEMS: neither build scripts' nor procedural macros'."""
     command = ["cargo", "metadata", "--format-version", "1", "--locked"]
+    for system in SYSTEMS:
+        command += ["--filter-platform", system]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
     packages = {package["id"]: package for package in metadata["packages"]}
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}

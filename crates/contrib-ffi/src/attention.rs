@@ -1,9 +1,9 @@
 //! What a caller gives to `contrib_attention_factored`, and what is wanted of it.
 
+use crate::failure::Failure;
 use crate::prepared_projection::{self, contrib_prepared_projection};
 use crate::queries_and_keys::contrib_queries_and_keys;
 use crate::sized_struct::{self, SizedStruct};
-use crate::status::Failure;
 use crate::tensor::{contrib_tensor, input, optional, output};
 use crate::wanted::Wanted;
 use contrib_core::{Argument, Cause, Coefficients, FactoredAttention, Heads, OneOff, Out, QueriesAndKeys, TensorMut};

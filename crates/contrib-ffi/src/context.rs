@@ -1,7 +1,8 @@
 //! A caller's threads, and the memory that is kept for its calls.
 
+use crate::failure::Failure;
 use crate::handle::{free, put};
-use crate::status::{Failure, contrib_status, guard};
+use crate::status::{contrib_status, guard};
 use contrib_core::{Argument, Context, InstructionSet};
 use std::ffi::c_void;
 

@@ -1,9 +1,9 @@
 //! A caller's groups of parts.
 
+use crate::failure::{Failure, with_names};
 use crate::prepared_projection::{self, contrib_prepared_projection};
 use crate::queries_and_keys::{self, contrib_queries_and_keys};
-use crate::sized_struct::{self, SizedStruct};
-use crate::status::{Failure, with_names};
+use crate::sized_struct::{self, MAX_STRUCT_SIZE, SizedStruct};
 use crate::tensor::{contrib_tensor, input, optional};
 use crate::wanted::Wanted;
 use contrib_core::{Argument, Cause, Coefficients, Directions, Error, FactoredParts, Group, Parts, QueriesAndKeys};
@@ -122,7 +122,7 @@ pub(crate) unsafe fn read_structs(
             sized_struct::read(argument, group, expected)?
         };
         if index > 0 && size != expected {
-            return Err(Failure::StructSize { argument, expected, got: size });
+            return Err(Failure::StructSize { argument, expected: expected..=MAX_STRUCT_SIZE, got: size });
         }
         expected = size;
         read.push(group);

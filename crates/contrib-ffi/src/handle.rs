@@ -1,6 +1,6 @@
 //! Opaque objects, which a caller holds by a pointer and frees.
 
-use crate::status::Failure;
+use crate::failure::Failure;
 use contrib_core::{Argument, Cause, try_box};
 
 /// Puts what `make` makes into `*out`.

@@ -3,7 +3,7 @@
 //!
 //! A call goes through here once: the caller's pointers become checked views ([`tensor`], [`queries_and_keys`], [`groups`],
 //! [`attention`], [`neurons`], [`options`], [`routes`]), the operation runs inside a guard that no panic passes ([`status`]), and what
-//! went wrong comes back as a number and a sentence.
+//! went wrong comes back as a number and a sentence ([`message`]).
 
 #![allow(
     clippy::doc_markdown,
@@ -13,8 +13,10 @@
 
 pub mod attention;
 pub mod context;
+mod failure;
 pub mod groups;
 mod handle;
+pub mod message;
 pub mod neurons;
 pub mod operations;
 pub mod options;

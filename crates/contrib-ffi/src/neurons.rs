@@ -1,7 +1,7 @@
 //! What a caller gives to `contrib_mlp_neurons`, and what is wanted of it.
 
+use crate::failure::Failure;
 use crate::sized_struct::{self, SizedStruct};
-use crate::status::Failure;
 use crate::tensor::{contrib_tensor, input, output};
 use crate::wanted::Wanted;
 use contrib_core::{Argument, MlpNeurons, NeuronResults};

@@ -1,8 +1,8 @@
 //! A caller's options.
 
 use crate::context::contrib_context;
+use crate::failure::Failure;
 use crate::sized_struct::{self, SizedStruct};
-use crate::status::Failure;
 use contrib_core::{Argument, Cause, Norm, Options};
 use std::mem::offset_of;
 

@@ -1,7 +1,7 @@
 //! What a caller's pattern is made of, where it is not in memory.
 
+use crate::failure::Failure;
 use crate::sized_struct::{self, SizedStruct};
-use crate::status::Failure;
 use crate::tensor::{contrib_tensor, input, optional, optional_positions};
 use contrib_core::{Argument, Cause, QueriesAndKeys};
 use std::mem::offset_of;

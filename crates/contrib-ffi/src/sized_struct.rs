@@ -1,6 +1,6 @@
 //! Structs that begin with their own size, so that they can grow.
 
-use crate::status::Failure;
+use crate::failure::Failure;
 use contrib_core::Argument;
 use std::mem::MaybeUninit;
 use std::slice;
@@ -31,8 +31,9 @@ pub(crate) unsafe fn read<T: SizedStruct>(
     let start = start.cast::<u8>();
     // SAFETY: there are as many bytes as the size says, and a size that says less than itself is not read further.
     let size = unsafe { start.cast::<usize>().read_unaligned() };
-    if !(least..=MAX_STRUCT_SIZE).contains(&size) {
-        return Err(Failure::StructSize { argument, expected: least, got: size });
+    let expected = least..=MAX_STRUCT_SIZE;
+    if !expected.contains(&size) {
+        return Err(Failure::StructSize { argument, expected, got: size });
     }
     // Half a pointer is none: bytes of a field that the size cuts in two count as unknown.
     let grown = size.min(size_of::<T>()) - T::FIRST_SIZE;
@@ -61,8 +62,9 @@ pub(crate) unsafe fn write<T: SizedStruct>(argument: Argument, out: *mut T, valu
     }
     // SAFETY: it is not null, so that it begins with its size.
     let size = unsafe { out.cast::<usize>().read_unaligned() };
-    if !(T::FIRST_SIZE..=MAX_STRUCT_SIZE).contains(&size) {
-        return Err(Failure::StructSize { argument, expected: T::FIRST_SIZE, got: size });
+    let expected = T::FIRST_SIZE..=MAX_STRUCT_SIZE;
+    if !expected.contains(&size) {
+        return Err(Failure::StructSize { argument, expected, got: size });
     }
     let known = size.min(size_of::<T>());
     let fields = size_of::<usize>()..known - known % size_of::<usize>();

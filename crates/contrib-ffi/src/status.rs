@@ -1,11 +1,10 @@
-//! What a call returns: a number that never changes its meaning, and for a failure a sentence kept for its thread.
+//! What a call returns: a number that never changes its meaning.
 
-use crate::sized_struct::MAX_STRUCT_SIZE;
-use contrib_core::{Argument, Cause, Error, MAX_NDIM};
+use crate::failure::Failure;
+use crate::message::remember;
+use contrib_core::{Cause, Error};
 use std::borrow::Borrow;
-use std::cell::RefCell;
 use std::ffi::c_char;
-use std::fmt::{self, Write};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -156,77 +155,49 @@ pub extern "C" fn contrib_status_name(status: contrib_status) -> *const c_char {
     .cast()
 }
 
-/// What went wrong in the last call of this thread that failed, as an English sentence that names the argument, what
-/// was expected and what came: "resid_pre: expected [2, 5, 768] to match resid_mid, got [2, 5, 64]". Empty where none
-/// has failed. Never NULL; valid until the next call of this thread that fails.
-#[unsafe(no_mangle)]
-pub extern "C" fn contrib_last_error_message() -> *const c_char {
-    MESSAGE.with(|message| message.borrow().bytes.as_ptr().cast())
+/// Runs the body of an exported function: a failure becomes its status and message, and so does a panic.
+pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> contrib_status {
+    guard_borrowed(body)
 }
 
-/// Why a call fails.
-pub(crate) enum Failure {
-    /// What the core found.
-    Core(Error),
-    /// A pointer that must not be null.
-    Null(Argument),
-    /// A pointer that must not be null where this other field or flag is given.
-    NullBeside { argument: Argument, with: &'static str },
-    /// A pointer that must not be null where this other field is.
-    NullWithout { argument: Argument, other: &'static str },
-    /// Two fields of which only one may be given.
-    Conflict { argument: Argument, other: Argument },
-    /// A tensor with axes but no extents.
-    NullShape(Argument),
-    /// A struct that says it is smaller than it can be, or than another that must have its size.
-    StructSize { argument: Argument, expected: usize, got: usize },
-    /// A struct with something set that this version does not know.
-    UnknownField { argument: Argument, known: usize },
-    /// A tensor on another device.
-    Device { argument: Argument, got: i32 },
-    /// A tensor of another type.
-    Dtype { argument: Argument, expected: &'static str, code: u8, bits: u8, lanes: u16 },
-    /// A number that is no instruction set's.
-    InstructionSet { got: i32 },
-    /// Flags that this version does not know.
-    Flags { argument: Argument, known: u64, got: u64 },
-    /// A flag that another field rules out.
-    FlagBeside { argument: Argument, flag: &'static str, other: Argument },
-    /// What recordings and routes say.
-    Routes(contrib_routes::Error),
-    /// A caller's function that returned something else than 0.
-    Callback { argument: Argument, got: i32 },
-    /// A caller's function that handed in no layer.
-    NothingHandedIn(Argument),
-    /// A number that is no format's.
-    Format { got: i32 },
-}
-
-impl Failure {
-    /// What the core would say of this argument.
-    #[expect(clippy::large_types_passed_by_value, reason = "a cause is made where it is passed")]
-    pub(crate) const fn of(argument: Argument, cause: Cause) -> Self {
-        Failure::Core(Error::new(argument, cause))
-    }
-
-    fn status(&self) -> contrib_status {
-        match self {
-            Failure::Null(_) | Failure::NullBeside { .. } | Failure::NullWithout { .. } | Failure::NullShape(_) => {
-                CONTRIB_ERROR_NULL_POINTER
-            }
-            Failure::Conflict { .. } => CONTRIB_ERROR_CONFLICT,
-            Failure::StructSize { .. } => CONTRIB_ERROR_STRUCT_SIZE,
-            Failure::UnknownField { .. } => CONTRIB_ERROR_UNKNOWN_FIELD,
-            Failure::Device { .. } => CONTRIB_ERROR_DEVICE,
-            Failure::Dtype { .. } => CONTRIB_ERROR_DTYPE,
-            Failure::InstructionSet { .. } => CONTRIB_ERROR_INSTRUCTION_SET,
-            Failure::Flags { .. } | Failure::FlagBeside { .. } => CONTRIB_ERROR_FLAGS,
-            Failure::Callback { .. } => CONTRIB_ERROR_CALLBACK,
-            Failure::NothingHandedIn(_) => CONTRIB_ERROR_MISSING,
-            Failure::Format { .. } => CONTRIB_ERROR_FORMAT,
-            Failure::Routes(error) => status_of_routes(error),
-            Failure::Core(error) => status_of_core(error),
+/// The same for a failure that somebody else keeps, too.
+pub(crate) fn guard_borrowed<F: Borrow<Failure>>(body: impl FnOnce() -> Result<(), F>) -> contrib_status {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => CONTRIB_OK,
+        Ok(Err(failure)) => {
+            let failure = failure.borrow();
+            remember(failure);
+            status_of(failure)
         }
+        Err(payload) => {
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            remember(&format_args!("contrib: a bug, please report it: {}", text.unwrap_or("no message")));
+            // Dropping what was thrown could throw again.
+            mem::forget(payload);
+            CONTRIB_ERROR_INTERNAL
+        }
+    }
+}
+
+/// The status of a failure.
+fn status_of(failure: &Failure) -> contrib_status {
+    match failure {
+        Failure::Null(_) | Failure::NullBeside { .. } | Failure::NullWithout { .. } | Failure::NullShape(_) => {
+            CONTRIB_ERROR_NULL_POINTER
+        }
+        Failure::Conflict { .. } => CONTRIB_ERROR_CONFLICT,
+        Failure::StructSize { .. } => CONTRIB_ERROR_STRUCT_SIZE,
+        Failure::UnknownField { .. } => CONTRIB_ERROR_UNKNOWN_FIELD,
+        Failure::Device { .. } => CONTRIB_ERROR_DEVICE,
+        Failure::Dtype { .. } => CONTRIB_ERROR_DTYPE,
+        Failure::InstructionSet { .. } => CONTRIB_ERROR_INSTRUCTION_SET,
+        Failure::Flags { .. } | Failure::FlagBeside { .. } => CONTRIB_ERROR_FLAGS,
+        Failure::Callback { .. } => CONTRIB_ERROR_CALLBACK,
+        Failure::NothingHandedIn(_) => CONTRIB_ERROR_MISSING,
+        Failure::Format { .. } => CONTRIB_ERROR_FORMAT,
+        Failure::Routes(error) => status_of_routes(error),
+        Failure::Core(error) => status_of_core(error),
     }
 }
 
@@ -262,7 +233,7 @@ fn status_of_routes(error: &contrib_routes::Error) -> contrib_status {
         Error::Header(_) => CONTRIB_ERROR_FILE,
         Error::Metadata { .. } => CONTRIB_ERROR_METADATA,
         Error::Missing { .. } => CONTRIB_ERROR_MISSING,
-        Error::Shape { .. } => CONTRIB_ERROR_SHAPE,
+        Error::Shape { .. } | Error::Empty { .. } => CONTRIB_ERROR_SHAPE,
         Error::Heads { .. } => CONTRIB_ERROR_HEADS,
         Error::ElementType { .. } => CONTRIB_ERROR_DTYPE,
         Error::Misaligned { .. } => CONTRIB_ERROR_MISALIGNED,
@@ -281,142 +252,10 @@ fn status_of_routes(error: &contrib_routes::Error) -> contrib_status {
     }
 }
 
-impl From<contrib_routes::Error> for Failure {
-    fn from(error: contrib_routes::Error) -> Self {
-        Failure::Routes(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Core(error)
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Core(error) => write!(f, "{error}"),
-            Failure::Routes(error @ contrib_routes::Error::Io(_)) => write!(f, "path: {error}"),
-            Failure::Routes(error) => write!(f, "{error}"),
-            Failure::Callback { argument, got } => write!(f, "{argument}: expected 0 from the callback, got {got}"),
-            Failure::NothingHandedIn(argument) => {
-                write!(f, "{argument}: expected a call of contrib_hand_in_layer, got none")
-            }
-            Failure::Format { got } => write!(f, "format: expected one of CONTRIB_FORMAT_ (1 to 5), got {got}"),
-            Failure::Null(argument) => write!(f, "{argument}: expected a pointer, got NULL"),
-            Failure::NullBeside { argument, with } => {
-                write!(f, "{argument}: expected a pointer, as there must be with {with}, got NULL")
-            }
-            Failure::NullWithout { argument, other } => {
-                write!(f, "{argument}: expected a pointer, as there must be without {other}, got NULL")
-            }
-            Failure::Conflict { argument, other } => {
-                write!(f, "{argument}: expected none where there is {other}, got both")
-            }
-            Failure::NullShape(argument) => write!(f, "{argument}: expected a shape for its axes, got NULL"),
-            Failure::StructSize { argument, expected, got } => {
-                write!(
-                    f,
-                    "{argument}: expected a struct_size from {expected} to {MAX_STRUCT_SIZE}, the same for all, got {got}"
-                )
-            }
-            Failure::UnknownField { argument, known } => {
-                write!(f, "{argument}: expected zeros after the {known} bytes that this version knows")
-            }
-            Failure::Device { argument, got } => {
-                write!(f, "{argument}: expected memory that the host can read (device_type 1, 3, 11 or 13), got {got}")
-            }
-            Failure::InstructionSet { got } => {
-                write!(f, "instruction_set: expected one of CONTRIB_INSTRUCTION_SET_ (1, 2 or 3), got {got}")
-            }
-            Failure::Flags { argument, known, got } => {
-                write!(f, "{argument}: expected none but the flags {known:#x} that this version knows, got {got:#x}")
-            }
-            Failure::FlagBeside { argument, flag, other } => {
-                write!(f, "{argument}: expected no {flag} where there is {other}, got both")
-            }
-            Failure::Dtype { argument, expected, code, bits, lanes } => {
-                write!(f, "{argument}: expected {expected} with one lane, got code {code}, {bits} bits, {lanes} lanes")
-            }
-        }
-    }
-}
-
-/// The same error with each argument as `name` calls it.
-pub(crate) fn with_names(error: &Error, name: impl Fn(Argument) -> Argument) -> Error {
-    let cause = match *error.cause() {
-        Cause::ShapeMismatch { expected, got, like } => Cause::ShapeMismatch { expected, got, like: name(like) },
-        Cause::Overlap { with } => Cause::Overlap { with: name(with) },
-        Cause::PreparedOfAnother { like } => Cause::PreparedOfAnother { like: name(like) },
-        cause => cause,
-    };
-    Error::new(name(error.argument()), cause)
-}
-
-/// The longest sentence: names of arguments and two shapes of `MAX_NDIM` extents of 20 digits.
-const MESSAGE_BYTES: usize = 256 + 2 * MAX_NDIM * 22;
-
-/// A C string of bounded length. Nothing needs to be freed, so that a thread may end after the library is unloaded.
-struct Message {
-    bytes: [u8; MESSAGE_BYTES],
-    len: usize,
-}
-
-thread_local! {
-    static MESSAGE: RefCell<Message> = const { RefCell::new(Message { bytes: [0; MESSAGE_BYTES], len: 0 }) };
-}
-
-impl Write for Message {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // The last byte stays zero; a sentence that does not fit is cut.
-        let mut len = text.len().min(MESSAGE_BYTES - 1 - self.len);
-        while !text.is_char_boundary(len) {
-            len -= 1;
-        }
-        self.bytes[self.len..self.len + len].copy_from_slice(&text.as_bytes()[..len]);
-        self.len += len;
-        Ok(())
-    }
-}
-
-/// Runs the body of an exported function: a failure becomes its status and message, and so does a panic.
-pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> contrib_status {
-    guard_borrowed(body)
-}
-
-/// The same for a failure that somebody else keeps, too.
-pub(crate) fn guard_borrowed<F: Borrow<Failure>>(body: impl FnOnce() -> Result<(), F>) -> contrib_status {
-    match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => CONTRIB_OK,
-        Ok(Err(failure)) => {
-            let failure = failure.borrow();
-            remember(failure);
-            failure.status()
-        }
-        Err(payload) => {
-            let text = payload.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-            remember(&format_args!("contrib: a bug, please report it: {}", text.unwrap_or("no message")));
-            // Dropping what was thrown could throw again.
-            mem::forget(payload);
-            CONTRIB_ERROR_INTERNAL
-        }
-    }
-}
-
-fn remember(sentence: &dyn fmt::Display) {
-    MESSAGE.with(|message| {
-        let message = &mut *message.borrow_mut();
-        *message = Message { bytes: [0; MESSAGE_BYTES], len: 0 };
-        // Writing into a message never fails.
-        let _ = write!(message, "{sentence}");
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::contrib_last_error_message;
     use std::ffi::CStr;
 
     fn message() -> String {
@@ -428,13 +267,5 @@ mod tests {
     fn a_panic_becomes_a_status_and_a_message() {
         assert_eq!(guard(|| panic!("it {}", "broke")), CONTRIB_ERROR_INTERNAL);
         assert_eq!(message(), "contrib: a bug, please report it: it broke");
-    }
-
-    #[test]
-    fn a_message_too_long_is_cut_between_characters() {
-        remember(&"ü".repeat(MESSAGE_BYTES));
-        assert_eq!(message(), "ü".repeat((MESSAGE_BYTES - 1) / 2));
-        remember(&"short");
-        assert_eq!(message(), "short");
     }
 }

@@ -1,6 +1,6 @@
 //! A caller's tensor, read field by field into a checked view.
 
-use crate::status::Failure;
+use crate::failure::Failure;
 use contrib_core::{Argument, Cause, DType, Error, IndexType, Indices, IndicesMut, MAX_NDIM, Tensor, TensorMut};
 use std::ffi::c_void;
 

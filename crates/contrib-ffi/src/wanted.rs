@@ -1,6 +1,6 @@
 //! What a caller wants of the contributions of a group: all of them, sums, the largest, or those above a number.
 
-use crate::status::Failure;
+use crate::failure::Failure;
 use crate::tensor::{contrib_tensor, indices, output};
 use contrib_core::{Argument, Out, Sparse, TopK};
 

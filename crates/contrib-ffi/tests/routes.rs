@@ -12,6 +12,7 @@ use contrib::routes::arrays::*;
 use contrib::routes::difference::{contrib_difference_changes, contrib_difference_free, contrib_difference_new};
 use contrib::routes::find::{CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_to};
 use contrib::routes::finder::{contrib_routes_finder_free, contrib_routes_finder_truncate};
+use contrib::routes::kinds::*;
 use contrib::routes::labels::{contrib_labels, contrib_text};
 use contrib::routes::options::*;
 use contrib::routes::recording::*;

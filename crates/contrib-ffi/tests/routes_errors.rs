@@ -496,6 +496,8 @@ fn files_that_are_no_recordings_are_refused() {
     let integers = "{\"__metadata__\":{\"n_layers\":\"1\"},\"resid_pre.0\":\
                     {\"dtype\":\"I32\",\"shape\":[0,4],\"data_offsets\":[0,0]}}";
     expect_file("integers", &of_header(integers), CONTRIB_ERROR_DTYPE, "resid_pre.0: expected F32, F64, F16 or BF16");
+    let hollow = integers.replace("I32", "F32");
+    expect_file("hollow", &of_header(&hollow), CONTRIB_ERROR_SHAPE, "resid_pre.0: expected elements, got [0, 4]");
     let axes = integers.replace("I32", "F32").replace("[0,4]", "[0,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]");
     expect_file("axes", &of_header(&axes), CONTRIB_ERROR_NDIM, "resid_pre.0: expected 0 to 16 axes, got 17");
     let recording = fs::read(RECORDING).unwrap();

@@ -22,7 +22,7 @@ impl Group {
 
 const GROUPS: [Group; 7] = [
     Group { name: "contrib_version", title: "Version", modules: &["version"] },
-    Group { name: "contrib_errors", title: "Errors", modules: &["status"] },
+    Group { name: "contrib_errors", title: "Errors", modules: &["status", "message"] },
     Group { name: "contrib_tensors", title: "Tensors", modules: &["tensor"] },
     Group { name: "contrib_contexts", title: "Contexts", modules: &["context"] },
     Group { name: "contrib_options", title: "Options", modules: &["options", "prepared_projection"] },

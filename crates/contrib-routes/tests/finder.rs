@@ -137,7 +137,7 @@ fn only_what_is_new_is_computed() {
     assert_eq!(positions(&mut finder, 8, &options), [6, 7]);
     finder.truncate(3);
     assert_eq!(positions(&mut finder, 6, &options), [3, 4, 5], "tokens that were taken back");
-    assert_eq!(positions(&mut finder, 4, &options), []);
+    assert_eq!(positions(&mut finder, 4, &options), Vec::<u32>::new());
     assert_eq!(positions(&mut finder, 6, &options), [4, 5], "a recording that had become shorter");
     let other = Options { threshold: 0.01, ..options };
     assert_eq!(positions(&mut finder, 3, &other), [0, 1, 2], "edges above another threshold");
@@ -148,7 +148,7 @@ fn tokens_that_were_taken_back_leave_no_trace() {
     let choices = Choices { n_pos: 6, ..Choices::PLAIN };
     let (one, other) = (Model::new(choices), Model::new(Choices { seed: 2, ..choices }));
     let mut finder = Finder::new();
-    let mut of = |finder: &mut Finder, model: &Model| {
+    let of = |finder: &mut Finder, model: &Model| {
         finder.routes(&mut model.recording(), Targets::All, &Options::default(), &mut go_on).unwrap()
     };
     let of_one = of(&mut finder, &one);

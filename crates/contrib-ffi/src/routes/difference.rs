@@ -1,9 +1,10 @@
 //! What differs between two results.
 
-use super::arrays::CONTRIB_NO_HEAD;
 use super::find::contrib_routes;
+use super::kinds::CONTRIB_NO_HEAD;
+use crate::failure::Failure;
 use crate::handle::{free, given, put};
-use crate::status::{Failure, contrib_status, guard};
+use crate::status::{contrib_status, guard};
 use ::contrib_routes::{Change, Strength, difference};
 use contrib_core::{Argument, Cause};
 use std::ptr;

@@ -3,8 +3,9 @@
 use super::options::{self, contrib_routes_options};
 use super::recording::{From, contrib_recording};
 use super::source::Calls;
+use crate::failure::Failure;
 use crate::handle::{free, given, put};
-use crate::status::{Failure, contrib_status, guard};
+use crate::status::{contrib_status, guard};
 use ::contrib_routes::{Error, Options, Progress, Recording, Routes, Targets, routes_with_progress};
 use contrib_core::{Argument, Cause};
 use std::ops::ControlFlow;

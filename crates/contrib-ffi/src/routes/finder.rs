@@ -3,8 +3,9 @@
 use super::find::{contrib_routes, find_by};
 use super::options::contrib_routes_options;
 use super::recording::contrib_recording;
+use crate::failure::Failure;
 use crate::handle::{free, put};
-use crate::status::{Failure, contrib_status, guard};
+use crate::status::{contrib_status, guard};
 use ::contrib_routes::Finder;
 use contrib_core::Argument;
 

@@ -1,7 +1,7 @@
 //! A caller's texts of tokens, and the name of the model.
 
+use crate::failure::Failure;
 use crate::sized_struct::{self, SizedStruct};
-use crate::status::Failure;
 use ::contrib_routes::Labels;
 use contrib_core::{Argument, Cause};
 use std::ffi::c_char;

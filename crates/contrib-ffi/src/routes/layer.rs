@@ -1,9 +1,10 @@
 //! The tensors of a layer, as a caller hands them in.
 
+use crate::failure::Failure;
 use crate::prepared_projection::{self, contrib_prepared_projection};
 use crate::queries_and_keys::{self, contrib_queries_and_keys};
 use crate::sized_struct::{self, SizedStruct};
-use crate::status::{Failure, contrib_status, guard, guard_borrowed};
+use crate::status::{contrib_status, guard, guard_borrowed};
 use crate::tensor::{contrib_tensor, input, optional};
 use ::contrib_routes::{Attends, Attention, Layer, Moves, Scores};
 use contrib_core::{Argument, Cause, QueriesAndKeys};

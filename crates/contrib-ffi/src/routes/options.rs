@@ -1,9 +1,9 @@
 //! A caller's choices of what routes are, and the function that hears of the progress.
 
-use super::arrays::{CONTRIB_NODE_RESID_MID, CONTRIB_NODE_RESID_POST};
+use super::kinds::{CONTRIB_NODE_RESID_MID, CONTRIB_NODE_RESID_POST};
 use crate::context::contrib_context;
+use crate::failure::Failure;
 use crate::sized_struct::{self, SizedStruct};
-use crate::status::Failure;
 use ::contrib_routes::{Extent, HeadEdges, MaskedKeys, Options, Progress, Stage};
 use contrib_core::{Argument, Cause, Norm};
 use std::ffi::c_void;

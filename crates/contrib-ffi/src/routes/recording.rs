@@ -2,9 +2,10 @@
 
 use super::labels;
 use super::source::{Callback, contrib_recording_source};
+use crate::failure::Failure;
 use crate::handle::{free, put};
 use crate::sized_struct;
-use crate::status::{Failure, contrib_status, guard};
+use crate::status::{contrib_status, guard};
 use ::contrib_routes::{File, Labels, Recording};
 use contrib_core::Argument;
 use std::ffi::{CStr, c_char};

@@ -2,8 +2,8 @@
 
 use super::labels::contrib_labels;
 use super::layer::contrib_layer_receiver;
+use crate::failure::Failure;
 use crate::sized_struct::SizedStruct;
-use crate::status::Failure;
 use ::contrib_routes::{Error, Layer, Recording};
 use contrib_core::Argument;
 use std::ffi::c_void;

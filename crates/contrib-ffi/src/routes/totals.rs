@@ -1,9 +1,10 @@
 //! Where the flow of routes comes from, summed up.
 
 use super::find::contrib_routes;
+use crate::failure::Failure;
 use crate::handle::{free, given, put};
 use crate::sized_struct::{self, SizedStruct};
-use crate::status::{Failure, contrib_status, guard};
+use crate::status::{contrib_status, guard};
 use ::contrib_routes::Totals;
 use contrib_core::{Argument, Cause};
 use std::mem::offset_of;

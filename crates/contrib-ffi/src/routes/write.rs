@@ -3,8 +3,9 @@
 use super::find::contrib_routes;
 use super::labels::{self, contrib_labels};
 use super::recording::contrib_recording;
+use crate::failure::Failure;
 use crate::handle::given;
-use crate::status::{Failure, contrib_status, guard};
+use crate::status::{contrib_status, guard};
 use ::contrib_routes::{Error, Format, Labels, Routes, write};
 use contrib_core::Argument;
 use std::ffi::{c_char, c_void};

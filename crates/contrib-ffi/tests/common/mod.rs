@@ -13,6 +13,7 @@ use contrib::context::{
     contrib_parallel_for,
 };
 use contrib::groups::contrib_group;
+use contrib::message::contrib_last_error_message;
 use contrib::neurons::{contrib_neurons_inputs, contrib_neurons_results};
 use contrib::operations::{
     contrib_attention, contrib_attention_factored, contrib_contributions, contrib_contributions_with_one_off,
@@ -21,7 +22,7 @@ use contrib::operations::{
 };
 use contrib::options::contrib_options;
 use contrib::queries_and_keys::{CONTRIB_CAUSAL, contrib_queries_and_keys};
-use contrib::status::{CONTRIB_OK, contrib_last_error_message, contrib_status};
+use contrib::status::{CONTRIB_OK, contrib_status};
 use contrib::tensor::{
     CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_BFLOAT, CONTRIB_DTYPE_FLOAT, CONTRIB_DTYPE_INT, contrib_dtype, contrib_tensor,
 };

@@ -8,7 +8,7 @@ use super::metadata::Facts;
 use super::name::Name;
 use crate::allocate::expect_available;
 use crate::error::Error;
-use contrib_core::{Argument, Cause, DType, Shape, Tensor};
+use contrib_core::{Argument, Cause, DType, MAX_NDIM, Shape, Tensor};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use std::collections::HashMap;
@@ -274,8 +274,8 @@ impl File {
             Dtype::BF16 => DType::Bf16,
             other => return Err(Error::ElementType { tensor: name, got: format!("{other:?}") }),
         };
-        // Without elements, extents could be any, and more than memory could hold results for.
-        if info.shape.contains(&0) {
+        // Without elements, extents could be any, and more than memory could hold results for. (Of too many axes, the view says so.)
+        if info.shape.len() <= MAX_NDIM && info.shape.contains(&0) {
             return Err(Error::Empty { tensor: name, got: Shape::new(&info.shape) });
         }
         let (begin, end) = info.data_offsets;
