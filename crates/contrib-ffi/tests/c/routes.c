@@ -19,7 +19,7 @@ struct told {
     size_t layers;
     size_t progress;
     size_t stop_after;
-    char written[1 << 16];
+    char written[1 << 20];
     size_t n_written;
 };
 

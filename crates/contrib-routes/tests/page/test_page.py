@@ -88,6 +88,14 @@ class Page:
             self["overlay"], round(x - box["width"] / 2), round(y - box["height"] / 2)
         ).perform()
 
+    def expect_tooltip(self, place, *texts):
+        """Moves the mouse to what is where `place` says, until the tooltip has these texts: fonts may come late, and move it."""
+        def is_shown(_):
+            self.point(*place())
+            return self["tooltip"].is_displayed() and all(text in self["tooltip"].text for text in texts)
+
+        WebDriverWait(self.driver, 10).until(is_shown, f"a tooltip with {texts}")
+
     def place(self, node):
         """Where a node is drawn: (layer, kind, position)."""
         return self.script("return layout.at(graph.find(%d, NODE.%s, %d))" % node)
@@ -290,13 +298,14 @@ def summed_heads_and_parallel_blocks_are_shown(driver):
 @check
 def the_pointer_shows_what_is_under_it(driver):
     page = Page(driver, "one.html")
-    page.point(*page.place((0, "embedding", 10)))
-    assert page["tooltip"].is_displayed() and "embedding: 41 %" in page["tooltip"].text, page["tooltip"].text
-    # A line, half way between its ends: layer 23, from Italy to is.
-    x1, y1 = page.place((22, "residPost", 10))
-    x2, y2 = page.place((23, "residMid", 11))
-    page.point((x1 + x2) / 2, (y1 + y2) / 2)
-    assert "h1 " in page["tooltip"].text and "h4 " in page["tooltip"].text, page["tooltip"].text
+    page.expect_tooltip(lambda: page.place((0, "embedding", 10)), "embedding: 41 %")
+
+    def between():
+        """A line, half way between its ends: layer 23, from Italy to is."""
+        (x1, y1), (x2, y2) = page.place((22, "residPost", 10)), page.place((23, "residMid", 11))
+        return (x1 + x2) / 2, (y1 + y2) / 2
+
+    page.expect_tooltip(between, "h1 ", "h4 ")
     ActionChains(driver).click().perform()
     assert "Italy" in page["details"].text and "Part of" in page["details"].text
     page.all("#details li button")[0].click()
