@@ -126,7 +126,7 @@ fn only_what_is_new_is_computed() {
     let model = Model::new(Choices { n_pos: 8, n_layers: 3, ..Choices::PLAIN });
     let options = Options { threshold: 0.0, ..Options::default() };
     let mut finder = Finder::new();
-    let mut positions = |finder: &mut Finder, len: usize, options: &Options<'_>| {
+    let positions = |finder: &mut Finder, len: usize, options: &Options<'_>| {
         let model = model.prefix(len);
         let mut noted = Noted::new(model.recording());
         finder.routes(&mut noted, Targets::All, options, &mut go_on).unwrap();
