@@ -986,6 +986,28 @@ typedef struct contrib_recording contrib_recording;
 /// It does not change, so that any number of threads may read one at the same time.
 typedef struct contrib_routes contrib_routes;
 
+/// Finds routes again and again in a recording that grows token by token, and keeps what it found: a call computes only positions
+/// that no call before it computed, so that routes to one new token cost little more than its own edges. Opaque. One call at a
+/// time may use it.
+///
+/// What is found at a position depends on the tokens up to it alone, and stays right for as long as these do:
+///
+/// All recordings that a finder is given are of one model, and of a prompt that begins as before. Where tokens were taken back,
+/// `contrib_routes_finder_truncate` says so; a recording with fewer positions than the one before says it by itself.
+///
+/// No token attends to those after it. Without `CONTRIB_CAUSAL`, and with `CONTRIB_ROUTES_COUNT_MASKED`, for which that does not
+/// hold, nothing is kept; where a pattern is given, it is up to the caller.
+///
+/// Other choices of what edges are (threshold, `renormalise`, the norm, flags) are noticed, and what was kept is forgotten. Targets,
+/// `CONTRIB_ROUTES_ALL_POSITIONS`, context, block and progress may differ from call to call.
+///
+/// Routes are those of `contrib_routes_find`, and weights equal to about 1e-12: in which order a row is added up depends on how
+/// many keys there are, and a row that is kept was computed when there were fewer. Where the recording did not grow in between
+/// they have the same bits. An edge whose weight is that near to the threshold may be there in one of both only.
+///
+/// What is kept is some 40 bytes for each edge that was found, and 32 for each whole that was reached.
+typedef struct contrib_routes_finder contrib_routes_finder;
+
 /// Sums of flows by head, MLP, bias, token and layer. Opaque. Those of several routes add up, so that they say which heads
 /// matter over many prompts.
 typedef struct contrib_totals contrib_totals;
@@ -1168,12 +1190,15 @@ typedef struct contrib_layer {
     const struct contrib_tensor *mlp_out;
     /// `[d_model]` or `[pos, d_model]`, or NULL: a further part that the MLP adds, as it is added.
     const struct contrib_tensor *mlp_bias;
+    /// What was prepared of this very `w_o`, or NULL. It makes routes to one new token faster, and changes no result. Not
+    /// together with `value_output`.
+    const struct contrib_prepared_projection *prepared;
 } contrib_layer;
 
 /// A caller's function that hands in the tensors of a layer with `contrib_hand_in_layer`, and returns 0; or it returns another
 /// number, its own, and `contrib_routes_find` fails with `CONTRIB_ERROR_CALLBACK`. `user_data` is what came with it.
 ///
-/// The last layer comes first, and none twice, in the thread of the call. Only one layer is needed at a time, so that the same
+/// The last layer comes first, and none twice in a call, in its thread. Only one layer is needed at a time, so that the same
 /// memory may serve for all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
 typedef int32_t (*contrib_layer_callback)(void *user_data, size_t layer, struct contrib_layer_receiver *receiver);
 
@@ -1355,17 +1380,59 @@ contrib_status contrib_routes_to(const struct contrib_routes *routes,
 /// \pre `routes` is NULL, or comes from a function that makes routes and was not freed.
 void contrib_routes_free(struct contrib_routes *routes);
 
+/// Makes a finder that has found nothing, and puts it into `*out`.
+///
+/// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_OUT_OF_MEMORY`; `*out` is untouched then.
+///
+/// \pre `out` is NULL or may be written.
+///
+/// \param[out] out Written.
+contrib_status contrib_routes_finder_new(struct contrib_routes_finder **out);
+
+/// `contrib_routes_find`, which computes only what the finder does not have. A source is asked for layers in which there is
+/// something to compute; `contrib_layer_receiver_positions` says where. The progress is that of positions that are computed.
+///
+/// Errors: as there. The finder has forgotten all then.
+///
+/// \pre `finder` is NULL, or alive and used by no other call; the others are as for `contrib_routes_find`.
+///
+/// \param[out] out Written.
+contrib_status contrib_routes_finder_find(struct contrib_routes_finder *finder,
+                                          const struct contrib_recording *recording,
+                                          const size_t *targets,
+                                          size_t n_targets,
+                                          const struct contrib_routes_options *options,
+                                          struct contrib_routes **out);
+
+/// Forgets what was found at this position and those after it, whose tokens were taken back. NULL is allowed.
+///
+/// \pre `finder` is NULL, or alive and used by no other call.
+void contrib_routes_finder_truncate(struct contrib_routes_finder *finder, size_t n_pos);
+
+/// Frees a finder. NULL is allowed. No call may be using it.
+///
+/// \pre `finder` is NULL, or comes from `contrib_routes_finder_new` and was not freed.
+void contrib_routes_finder_free(struct contrib_routes_finder *finder);
+
 /// Hands in the layer that a callback was asked for. Structs, shapes and strides are read during this call; what they
-/// describe, the elements, must stay as they are until the callback is called again by the same `contrib_routes_find`, or that
+/// describe, the elements, and what was prepared must stay as they are until the callback is called again by the same `contrib_routes_find`, or that
 /// returns. A second call replaces the layer of the first.
 ///
 /// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_CONFLICT`, `_FLAGS`, `_NUMBER`, and those of
 /// tensors. `contrib_routes_find` fails with the same, whatever the callback returns. Shapes are compared after the callback.
 ///
 /// \pre `receiver` is NULL, or that of the callback that runs. `layer` is NULL or points to as many bytes as its `struct_size`
-/// says; its tensors are as for any operation.
+/// says; its tensors and what was prepared are as for any operation.
 contrib_status contrib_hand_in_layer(struct contrib_layer_receiver *receiver,
                                      const struct contrib_layer *layer);
+
+/// The positions of the layer whose wholes are computed, in order, and how many they are. At other positions only `keys`,
+/// `values` and `value_output` are read, so that what a caller makes for the purpose need not be made there. They are valid until
+/// the callback returns. NULL and 0 for NULL; `n_positions` may be NULL.
+///
+/// \pre `receiver` is NULL, or that of the callback that runs. `n_positions` is NULL or may be written.
+const uint32_t *contrib_layer_receiver_positions(const struct contrib_layer_receiver *receiver,
+                                                 size_t *n_positions);
 
 /// Opens a recording in a safetensors file, checks everything about it but the numbers, and puts it into `*out`. The file is
 /// mapped into memory: of one that is larger than memory only what a layer needs is read. It must not change for as long as
@@ -1542,7 +1609,7 @@ contrib_status contrib_routes_write_recorded(const struct contrib_routes *routes
 #define CONTRIB_NEURONS_INPUTS_INIT {sizeof(contrib_neurons_inputs), NULL, NULL, NULL, NULL}
 #define CONTRIB_NEURONS_RESULTS_INIT {sizeof(contrib_neurons_results), NULL, NULL, NULL, NULL, 0.0, NULL}
 #define CONTRIB_LAYER_INIT \
-    {sizeof(contrib_layer), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+    {sizeof(contrib_layer), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 #define CONTRIB_RECORDING_SOURCE_INIT {sizeof(contrib_recording_source), 0, 0, 0, NULL, NULL, NULL}
 #define CONTRIB_ROUTES_OPTIONS_INIT {sizeof(contrib_routes_options), 0.04, 0.0, 0, 1.0, NULL, 0, NULL, NULL}
 #define CONTRIB_ROUTES_ARRAYS_INIT \
@@ -1726,6 +1793,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, attn_scale) == 72);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, attn_bias) == 80);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, mlp_out) == 88);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, mlp_bias) == 96);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, prepared) == 104);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, struct_size) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_layers) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_pos) == 16);

@@ -1,6 +1,7 @@
 #include "parts.hpp"
 
 #include "error.hpp"
+#include "tensors.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -53,9 +54,7 @@ void add_scaled(float *to, float factor, const float *from, size_t n) {
 // `[rows of positions]` of a tensor with several heads, widened.
 std::vector<float> widened(const Rows &rows, size_t n) {
     std::vector<float> all(n * rows.width);
-    for (size_t row = 0; row < n; row++) {
-        rows.widen_row(row, all.data() + row * rows.width);
-    }
+    widen(rows.type, rows.bytes.data(), all.size(), all.data());
     return all;
 }
 
@@ -73,11 +72,11 @@ struct Heads {
         std::vector<float> query(layer.queries.width);
         layer.queries.widen_row(position, query.data());
         const size_t first = layer.window && position + 1 > layer.window ? position + 1 - layer.window : 0;
-        std::vector<double> pattern(position + 1 - first);
+        std::vector<float> pattern(position + 1 - first);
         std::fill(out, out + layer.heads_out.width, 0.0f);
         for (size_t head = 0; head < layer.n_heads; head++) {
             const size_t kv_head = head / shared;
-            double largest = layer.sinks.empty() ? -std::numeric_limits<double>::infinity() : layer.sinks[head];
+            float largest = layer.sinks.empty() ? -std::numeric_limits<float>::infinity() : layer.sinks[head];
             for (size_t i = 0; i < pattern.size(); i++) {
                 const float *key = keys.data() + (first + i) * layer.keys.width + kv_head * d;
                 double score = layer.scale * dot(query.data() + head * d, key, d);
@@ -87,11 +86,11 @@ struct Heads {
                 if (!layer.slopes.empty()) {
                     score -= layer.slopes[head] * static_cast<double>(position - first - i);
                 }
-                pattern[i] = score;
-                largest = std::max(largest, score);
+                pattern[i] = static_cast<float>(score);
+                largest = std::max(largest, pattern[i]);
             }
             double sum = layer.sinks.empty() ? 0.0 : std::exp(layer.sinks[head] - largest);
-            for (double &score : pattern) {
+            for (float &score : pattern) {
                 score = std::exp(score - largest);
                 sum += score;
             }

@@ -12,9 +12,6 @@ namespace contrib_llama {
 
 namespace {
 
-// So many times, routes are found again with the rests of attention that they lead to.
-constexpr int MOST_ROUNDS = 8;
-
 Error contrib_error(const std::string &what) { return Error(what + ": " + contrib_last_error_message()); }
 
 contrib::Tensor stream(const Rows &rows, size_t n) { return {rows.bytes.data(), CONTRIB_F32, n, rows.width}; }
@@ -34,16 +31,19 @@ RouteFinder::RouteFinder(const Recording &recording, size_t n_threads) : recordi
     if (contrib_context_new(n_threads, &context_) != CONTRIB_OK) {
         throw contrib_error("no threads");
     }
-    rests_.resize(recording.layers.size());
-}
-
-RouteFinder::~RouteFinder() { contrib_context_free(context_); }
-
-void RouteFinder::truncate(size_t n_tokens) {
-    for (auto &rests : rests_) {
-        rests.erase(rests.lower_bound(n_tokens), rests.end());
+    if (contrib_routes_finder_new(&finder_) != CONTRIB_OK) {
+        contrib_context_free(context_);
+        throw contrib_error("no routes");
     }
+    prepared_.resize(recording.layers.size());
 }
+
+RouteFinder::~RouteFinder() {
+    contrib_routes_finder_free(finder_);
+    contrib_context_free(context_);
+}
+
+void RouteFinder::truncate(size_t n_tokens) { contrib_routes_finder_truncate(finder_, n_tokens); }
 
 int32_t RouteFinder::hand_in(void *self, size_t layer, contrib_layer_receiver *receiver) {
     RouteFinder &finder = *static_cast<RouteFinder *>(self);
@@ -55,35 +55,41 @@ int32_t RouteFinder::hand_in(void *self, size_t layer, contrib_layer_receiver *r
     }
 }
 
-// What attention of a layer adds beside its heads, for all positions.
-void RouteFinder::fill_rest(size_t index) {
-    const LayerRecord &layer = recording_.layers[index];
+// What attention of a layer adds beside its heads, at the positions that are computed.
+void RouteFinder::fill_rest(size_t index, const std::vector<size_t> &positions) {
     const size_t d_model = recording_.d_model;
-    // Where there is no bias, only what the layer before had is to be made zero again.
-    rest_.resize(recording_.n_tokens * d_model, 0.0f);
-    const auto row = [&](size_t position) { return rest_.begin() + static_cast<std::ptrdiff_t>(position * d_model); };
-    for (size_t position : filled_) {
-        if (position < recording_.n_tokens) {
-            std::fill_n(row(position), d_model, 0.0f);
+    rest_.resize(recording_.n_tokens * d_model);
+    const std::vector<float> rests = rest_of_attention(recording_, index, positions, n_threads_);
+    for (size_t i = 0; i < positions.size(); i++) {
+        const float *rest = rests.data() + i * d_model;
+        std::copy(rest, rest + d_model, rest_.begin() + static_cast<std::ptrdiff_t>(positions[i] * d_model));
+        const double rounding = rounding_at(recording_, index, positions[i], rest);
+        largest_rounding_ = rounding > largest_rounding_ ? rounding : largest_rounding_;
+    }
+}
+
+// What is prepared of a layer's w_o, which is the same for as long as the model is.
+const contrib_prepared_projection *RouteFinder::prepared(size_t index, const contrib_tensor &w_o) {
+    Prepared &prepared = prepared_[index];
+    if (prepared.of != w_o.data) {
+        contrib_options options = CONTRIB_OPTIONS_INIT;
+        options.context = context_;
+        contrib_prepared_projection *made = nullptr;
+        if (contrib_prepared_projection_new(&w_o, &options, &made) != CONTRIB_OK) {
+            throw contrib_error("w_o cannot be prepared");
         }
+        prepared.projection.reset(made);
+        prepared.of = w_o.data;
     }
-    filled_.clear();
-    for (size_t position = 0; !layer.attention_bias.empty() && position < recording_.n_tokens; position++) {
-        const float factor = layer.inverse_rms.width ? *layer.inverse_rms.floats(position) : 1.0f;
-        std::transform(layer.attention_bias.begin(), layer.attention_bias.end(), row(position),
-                       [factor](float bias) { return factor * bias; });
-        filled_.push_back(position);
-    }
-    for (const auto &[position, rest] : rests_[index]) {
-        std::copy(rest.begin(), rest.end(), row(position));
-        filled_.push_back(position);
-    }
+    return prepared.projection.get();
 }
 
 int32_t RouteFinder::hand_in(size_t index, contrib_layer_receiver *receiver) {
     const LayerRecord &layer = recording_.layers[index];
     const size_t n = recording_.n_tokens, d_model = recording_.d_model;
-    fill_rest(index);
+    size_t n_positions = 0;
+    const uint32_t *positions = contrib_layer_receiver_positions(receiver, &n_positions);
+    fill_rest(index, {positions, positions + n_positions});
     const contrib::Tensor resid_pre = stream(layer.resid_pre, n), resid_mid = stream(layer.resid_mid, n);
     const contrib::Tensor resid_post = stream(recording_.resid_post(index), n), mlp_out = stream(layer.mlp_out, n);
     const contrib::Tensor queries = heads(layer.queries, n, layer.n_heads), keys = heads(layer.keys, n, layer.n_kv_heads);
@@ -110,6 +116,8 @@ int32_t RouteFinder::hand_in(size_t index, contrib_layer_receiver *receiver) {
     given.queries_and_keys = &attends;
     given.values = values;
     given.w_o = w_o;
+    // Of a scaled product nothing can be prepared.
+    given.prepared = layer.inverse_rms.width ? nullptr : prepared(index, *static_cast<const contrib_tensor *>(w_o));
     given.attn_scale = layer.inverse_rms.width ? static_cast<const contrib_tensor *>(scale) : nullptr;
     given.attn_bias = bias;
     given.mlp_out = mlp_out;
@@ -118,7 +126,7 @@ int32_t RouteFinder::hand_in(size_t index, contrib_layer_receiver *receiver) {
     return 0;
 }
 
-Routes RouteFinder::find_once(size_t target, double threshold, const std::function<bool(double)> &progress) {
+Routes RouteFinder::find(size_t target, double threshold, const std::function<bool(double)> &progress) {
     contrib_recording_source source = CONTRIB_RECORDING_SOURCE_INIT;
     source.n_layers = recording_.layers.size();
     source.n_pos = recording_.n_tokens;
@@ -145,45 +153,10 @@ Routes RouteFinder::find_once(size_t target, double threshold, const std::functi
     };
     contrib_routes *found = nullptr;
     failure_.clear();
-    if (contrib_routes_find(recording, &target, 1, &options, &found) != CONTRIB_OK) {
+    if (contrib_routes_finder_find(finder_, recording, &target, 1, &options, &found) != CONTRIB_OK) {
         throw failure_.empty() ? contrib_error("no routes") : Error(failure_);
     }
     return Routes(found);
-}
-
-// Calculates what is not yet known of the wholes of attention that routes reach; gives whether there was any.
-bool RouteFinder::add_rests(const contrib_routes &routes) {
-    contrib_routes_arrays arrays = CONTRIB_ROUTES_ARRAYS_INIT;
-    contrib_routes_get_arrays(&routes, &arrays);
-    std::vector<std::vector<size_t>> missing(recording_.layers.size());
-    for (size_t node = 0; node < arrays.n_nodes; node++) {
-        const size_t layer = arrays.node_layer[node], position = arrays.node_position[node];
-        const auto whole = recording_.layers[layer].is_parallel ? CONTRIB_NODE_RESID_POST : CONTRIB_NODE_RESID_MID;
-        if (arrays.node_kind[node] == whole && !rests_[layer].count(position)) {
-            missing[layer].push_back(position);
-        }
-    }
-    const size_t d_model = recording_.d_model;
-    bool is_any = false;
-    for (size_t layer = 0; layer < missing.size(); layer++) {
-        const std::vector<float> rests = rest_of_attention(recording_, layer, missing[layer], n_threads_);
-        for (size_t i = 0; i < missing[layer].size(); i++) {
-            const auto begin = rests.begin() + static_cast<std::ptrdiff_t>(i * d_model);
-            rests_[layer][missing[layer][i]].assign(begin, begin + static_cast<std::ptrdiff_t>(d_model));
-            const double rounding = rounding_at(recording_, layer, missing[layer][i], &*begin);
-            largest_rounding_ = rounding > largest_rounding_ ? rounding : largest_rounding_;
-            is_any = true;
-        }
-    }
-    return is_any;
-}
-
-Routes RouteFinder::find(size_t target, double threshold, const std::function<bool(double)> &progress) {
-    Routes routes = find_once(target, threshold, progress);
-    for (int round = 0; round < MOST_ROUNDS && add_rests(*routes); round++) {
-        routes = find_once(target, threshold, progress);
-    }
-    return routes;
 }
 
 void write_routes(const std::string &path, int32_t format, const contrib_routes &routes, const Texts &texts) {

@@ -6,7 +6,6 @@
 #include <contrib.h>
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,6 +17,10 @@ struct RoutesDeleter {
     void operator()(contrib_routes *routes) const { contrib_routes_free(routes); }
 };
 using Routes = std::unique_ptr<contrib_routes, RoutesDeleter>;
+
+struct PreparedDeleter {
+    void operator()(contrib_prepared_projection *prepared) const { contrib_prepared_projection_free(prepared); }
+};
 
 // What texts say beside routes.
 struct Texts {
@@ -40,14 +43,14 @@ public:
     // ends the work where it returns false. Throws Error with contrib's reason.
     //
     // What attention adds beside its heads, a bias and the engine's rounding, is a part of its own; it is calculated where routes
-    // lead, and nowhere else.
+    // lead, and nowhere else. What was found for one token is kept for the next.
     Routes find(size_t target, double threshold, const std::function<bool(double)> &progress);
 
     // Contributions that are not greater than this are left out first, and the others of their whole divided by what is left. 0, the
     // default: nothing is.
     void set_renormalise(double threshold) { renormalise_ = threshold; }
 
-    // The largest rounding of the engine on the routes that were found, as a fraction of what attention adds.
+    // The largest rounding of the engine at positions that routes were found to reach, as a fraction of what attention adds.
     double largest_rounding() const { return largest_rounding_; }
 
     // To be called when tokens from this one on were removed from the recording.
@@ -56,19 +59,21 @@ public:
 private:
     static int32_t hand_in(void *self, size_t layer, contrib_layer_receiver *receiver);
     int32_t hand_in(size_t layer, contrib_layer_receiver *receiver);
-    void fill_rest(size_t layer);
-    Routes find_once(size_t target, double threshold, const std::function<bool(double)> &progress);
-    bool add_rests(const contrib_routes &routes);
+    void fill_rest(size_t layer, const std::vector<size_t> &positions);
+    const contrib_prepared_projection *prepared(size_t layer, const contrib_tensor &w_o);
 
     const Recording &recording_;
     size_t n_threads_;
     contrib_context *context_ = nullptr;
-    // What attention adds beside its heads, where it is known, for each layer.
-    std::vector<std::map<size_t, std::vector<float>>> rests_;
-    // The same for all positions of the layer that was handed in last; plain biases where it is not known.
+    contrib_routes_finder *finder_ = nullptr;
+    // What is prepared of each layer's w_o, once, and where that lies.
+    struct Prepared {
+        std::unique_ptr<contrib_prepared_projection, PreparedDeleter> projection;
+        const void *of = nullptr;
+    };
+    std::vector<Prepared> prepared_;
+    // `[pos, d_model]`: what attention of the layer that was handed in last adds beside its heads, where that is read.
     std::vector<float> rest_;
-    // The positions of which it is not zero.
-    std::vector<size_t> filled_;
     double renormalise_ = 0.0;
     std::string failure_;
     double largest_rounding_ = 0.0;

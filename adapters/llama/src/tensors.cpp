@@ -3,6 +3,7 @@
 #include "error.hpp"
 
 #include <ggml-backend.h>
+#include <ggml-cpu.h>
 
 #include <cstring>
 #include <string>
@@ -28,6 +29,11 @@ HostBytes::HostBytes(const ggml_tensor *tensor) : bytes_(static_cast<const uint8
 void widen(ggml_type type, const void *from, size_t n, float *to) {
     if (type == GGML_TYPE_F32) {
         std::memcpy(to, from, n * sizeof(float));
+        return;
+    }
+    if (type == GGML_TYPE_F16) {
+        // Many times faster than the portable function of the type's traits.
+        ggml_cpu_fp16_to_fp32(static_cast<const ggml_fp16_t *>(from), to, static_cast<int64_t>(n));
         return;
     }
     const ggml_to_float_t to_float = ggml_get_type_traits(type)->to_float;

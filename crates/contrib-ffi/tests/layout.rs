@@ -152,7 +152,8 @@ fn structs_of_recordings_and_routes_begin_with_their_size_and_keep_their_first_f
     assert_eq!(offset_of!(contrib_layer, attn_bias), 80);
     assert_eq!(offset_of!(contrib_layer, mlp_out), 88);
     assert_eq!(offset_of!(contrib_layer, mlp_bias), 96);
-    assert!(size_of::<contrib_layer>() >= 104 && align_of::<contrib_layer>() == 8);
+    assert_eq!(offset_of!(contrib_layer, prepared), 104);
+    assert!(size_of::<contrib_layer>() >= 112 && align_of::<contrib_layer>() == 8);
 
     assert_eq!(offset_of!(contrib_recording_source, struct_size), 0);
     assert_eq!(offset_of!(contrib_recording_source, n_layers), 8);

@@ -20,6 +20,10 @@ use contrib::routes::difference::{contrib_difference, contrib_difference_free, c
 use contrib::routes::find::{
     CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_find, contrib_routes_free, contrib_routes_to,
 };
+use contrib::routes::finder::{
+    contrib_routes_finder, contrib_routes_finder_find, contrib_routes_finder_free, contrib_routes_finder_new,
+    contrib_routes_finder_truncate,
+};
 use contrib::routes::labels::{contrib_labels, contrib_text};
 use contrib::routes::options::{
     CONTRIB_ROUTES_ALL_POSITIONS, CONTRIB_ROUTES_RENORMALISE, CONTRIB_ROUTES_SUM_HEADS, contrib_routes_options,
@@ -630,9 +634,10 @@ unsafe extern "C" fn hash(user_data: *mut c_void, bytes: *const c_char, len: usi
 /// What one use of the functions of routes makes.
 struct Made {
     recording: *mut contrib_recording,
-    routes: [*mut contrib_routes; 3],
+    routes: [*mut contrib_routes; 5],
     totals: [*mut contrib_totals; 2],
     difference: *mut contrib_difference,
+    finder: *mut contrib_routes_finder,
     /// Of all that is written, and of the number of changes.
     hash: u64,
 }
@@ -640,9 +645,10 @@ struct Made {
 impl Made {
     const NOTHING: Made = Made {
         recording: ptr::null_mut(),
-        routes: [ptr::null_mut(); 3],
+        routes: [ptr::null_mut(); 5],
         totals: [ptr::null_mut(); 2],
         difference: ptr::null_mut(),
+        finder: ptr::null_mut(),
         hash: 0,
     };
 
@@ -681,6 +687,12 @@ impl Made {
                 step(contrib_totals_new(self.routes[1], &raw mut self.totals[1]))?;
                 step(contrib_totals_add(self.totals[0], self.totals[1]))?;
                 step(contrib_difference_new(self.routes[0], self.routes[1], 0.0, &raw mut self.difference))?;
+                step(contrib_routes_finder_new(&raw mut self.finder))?;
+                for routes in &mut self.routes[3..] {
+                    step(contrib_routes_finder_find(self.finder, recording, targets.as_ptr(), 2, options, routes))?;
+                    contrib_routes_finder_truncate(self.finder, 4);
+                    step(contrib_routes_write(*routes, ptr::null(), CONTRIB_FORMAT_CSV, Some(hash), hash_data))?;
+                }
                 for format in FORMATS {
                     step(contrib_routes_write(self.routes[2], &raw const labels, format, Some(hash), hash_data))?;
                 }
@@ -700,6 +712,7 @@ impl Drop for Made {
         // SAFETY: null, or made and freed once.
         unsafe {
             contrib_difference_free(self.difference);
+            contrib_routes_finder_free(self.finder);
             for totals in self.totals {
                 contrib_totals_free(totals);
             }

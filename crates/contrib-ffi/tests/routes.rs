@@ -6,11 +6,12 @@ use ::contrib_routes::{
     Extent, File, Format, HeadEdges, Labels, MaskedKeys, Node, Options, Routes, Strength, Targets, Totals, difference,
     routes, write,
 };
-use common::recorded::{Choices, Found, LAYERS, Model, POSITIONS, Recording, default_options};
+use common::recorded::{Choices, Finder, Found, LAYERS, Model, POSITIONS, Recording, default_options};
 use common::{Context, message};
 use contrib::routes::arrays::*;
 use contrib::routes::difference::{contrib_difference_changes, contrib_difference_free, contrib_difference_new};
 use contrib::routes::find::{CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_to};
+use contrib::routes::finder::{contrib_routes_finder_free, contrib_routes_finder_truncate};
 use contrib::routes::kinds::*;
 use contrib::routes::labels::{contrib_labels, contrib_text};
 use contrib::routes::options::*;
@@ -160,6 +161,48 @@ fn routes_in_layers_that_are_handed_in_are_those_of_the_same_tensors_in_rust() {
                 expect_same(&found, &routes(&mut model.memory(), targets, &of_rust).unwrap());
             }
         }
+    }
+}
+
+#[test]
+fn a_finder_asks_for_what_it_does_not_have_and_finds_the_same() {
+    for (seed, choices) in (1..).zip(Choices::all()) {
+        let model = Model::new(choices, seed);
+        let (recording, finder) = (model.recording(), Finder::new());
+        for (of_c, of_rust) in many_options() {
+            finder.truncate(0);
+            for targets in [Some(&[4, 1][..]), Some(&[5]), Some(&[4, 1]), Some(&[5]), None, Some(&[2]), None] {
+                let found = finder.find(&recording, targets, &of_c).unwrap_or_else(|_| panic!("{}", message()));
+                let targets = targets.map_or(Targets::All, Targets::At);
+                expect_same(&found, &routes(&mut model.memory(), targets, &of_rust).unwrap());
+            }
+            // All is kept, where later keys do not count.
+            model.asked.set(0);
+            finder.find(&recording, None, &of_c).unwrap();
+            let is_kept = of_rust.masked_keys == MaskedKeys::LeftOut;
+            assert_eq!(model.asked.get(), if is_kept { 0 } else { LAYERS });
+            finder.truncate(4);
+            finder.find(&recording, None, &of_c).unwrap();
+            assert!(!is_kept || model.asked_at.borrow().iter().all(|&position| position >= 4));
+            model.asked.set(0);
+            finder.find(&recording, None, &contrib_routes_options { threshold: 0.2, ..of_c }).unwrap();
+            assert_eq!(model.asked.get(), LAYERS, "edges above another threshold are other edges");
+        }
+        // SAFETY: null is allowed.
+        unsafe {
+            contrib_routes_finder_truncate(ptr::null_mut(), 0);
+            contrib_routes_finder_free(ptr::null_mut());
+        }
+    }
+}
+
+#[test]
+fn what_is_prepared_of_layers_changes_no_bit() {
+    for (seed, choices) in (1..).zip(Choices::all()).filter(|(_, choices)| !choices.has_product) {
+        let mut model = Model::new(choices, seed);
+        model.prepare();
+        let found = model.recording().find(None, &default_options()).unwrap_or_else(|_| panic!("{}", message()));
+        expect_same(&found, &routes(&mut model.memory(), Targets::All, &Options::default()).unwrap());
     }
 }
 

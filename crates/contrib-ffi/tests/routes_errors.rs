@@ -129,6 +129,35 @@ fn each_failure_of_a_layer_that_is_handed_in_names_the_tensor() {
 }
 
 #[test]
+fn what_was_prepared_of_another_tensor_is_refused() {
+    let choices = Choices::default();
+    let mut model = Model::new(choices, 1);
+    model.prepare();
+    model.prepared.swap(0, 1);
+    expect(
+        model.recording().find(None, &default_options()).map(drop).unwrap_err(),
+        CONTRIB_ERROR_PREPARED,
+        "prepared.1: expected what was prepared of w_o.1, got what was prepared of a tensor elsewhere, or of another type, \
+         shape or strides",
+    );
+    let mut model = Model::new(Choices { has_product: true, ..choices }, 1);
+    model.prepare();
+    // It expects that layers are refused only where one is changed.
+    model.change = Some((2, |_: &mut Handed| ()));
+    let sentence = "prepared.2: expected none where there is value_output.2, got both";
+    let status = model.recording().find(None, &default_options()).map(drop).unwrap_err();
+    expect(status, CONTRIB_ERROR_CONFLICT, sentence);
+    // A caller that was compiled before there was the field.
+    let mut model = Model::new(choices, 1);
+    model.prepare();
+    model.prepared.swap(0, 1);
+    model.change = Some((1, |handed: &mut Handed| handed.layer.struct_size = 104));
+    assert!(model.recording().find(None, &default_options()).is_err(), "the other layers have it");
+    model.prepared.swap(0, 1);
+    assert!(model.recording().find(None, &default_options()).is_ok());
+}
+
+#[test]
 fn numbers_that_are_not_finite_have_a_status_of_their_own() {
     static NAN: [f32; 48] = [f32::NAN; 48];
     static HUGE: [f64; 48] = [1e308; 48];

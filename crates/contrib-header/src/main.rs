@@ -50,7 +50,7 @@ const EPILOGUE: &str = r#"/// \defgroup contrib_initialisers Structs and tensors
 #define CONTRIB_NEURONS_INPUTS_INIT {sizeof(contrib_neurons_inputs), NULL, NULL, NULL, NULL}
 #define CONTRIB_NEURONS_RESULTS_INIT {sizeof(contrib_neurons_results), NULL, NULL, NULL, NULL, 0.0, NULL}
 #define CONTRIB_LAYER_INIT \
-    {sizeof(contrib_layer), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+    {sizeof(contrib_layer), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 #define CONTRIB_RECORDING_SOURCE_INIT {sizeof(contrib_recording_source), 0, 0, 0, NULL, NULL, NULL}
 #define CONTRIB_ROUTES_OPTIONS_INIT {sizeof(contrib_routes_options), 0.04, 0.0, 0, 1.0, NULL, 0, NULL, NULL}
 #define CONTRIB_ROUTES_ARRAYS_INIT \
@@ -234,6 +234,7 @@ CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, attn_scale) == 72);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, attn_bias) == 80);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, mlp_out) == 88);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, mlp_bias) == 96);
+CONTRIB_STATIC_ASSERT(offsetof(contrib_layer, prepared) == 104);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, struct_size) == 0);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_layers) == 8);
 CONTRIB_STATIC_ASSERT(offsetof(contrib_recording_source, n_pos) == 16);

@@ -10,8 +10,8 @@ use crate::progress::Stage;
 use crate::recording::{Attention, Layer, Moves, not_finite};
 use crate::rows::Rows;
 use contrib_core::{
-    AttentionResults, Coefficients, FactoredAttention, Group, Heads, OneOff, PreparedProjection, Tensor, TensorMut,
-    attention_factored, group_contributions,
+    Argument, AttentionResults, Cause, Coefficients, FactoredAttention, Group, Heads, OneOff, PreparedProjection,
+    Tensor, TensorMut, attention_factored, group_contributions,
 };
 
 /// Bytes that the calculation of one block of positions may take.
@@ -31,6 +31,7 @@ pub(crate) struct Wholes<'a> {
     attention: Option<&'a Attention<'a>>,
     /// Parts that are one vector for each position; the first is [`Part::Residual`].
     dense: Vec<(Part, Tensor<'a>)>,
+    /// What was prepared for many blocks, where the recording has nothing prepared.
     prepared: Option<PreparedProjection>,
 }
 
@@ -82,7 +83,7 @@ impl<'a> Wholes<'a> {
 
     /// Prepares what many blocks share.
     pub(crate) fn prepare(&mut self, options: &Options<'_>) -> Result<(), Error> {
-        if let Some(Attention { moves: Moves::Values { w_o, .. }, scale: None, .. }) = self.attention {
+        if let Some(Attention { moves: Moves::Values { w_o, prepared: None, .. }, scale: None, .. }) = self.attention {
             self.prepared = Some(PreparedProjection::new(w_o, &options.core())?);
         }
         Ok(())
@@ -148,8 +149,9 @@ impl<'a> Wholes<'a> {
         };
         let heads = match &inputs.moves {
             Moves::ValueOutput(value_output) => Heads::ValueOutput(value_output.with_axis(0)),
-            Moves::Values { values, w_o } => {
-                Heads::Values { values: values.with_axis(0), w_o: *w_o, prepared: self.prepared.as_ref() }
+            Moves::Values { values, w_o, prepared } => {
+                let prepared = prepared.or(self.prepared.as_ref());
+                Heads::Values { values: values.with_axis(0), w_o: *w_o, prepared }
             }
         };
         let scale = match &inputs.scale {
@@ -167,7 +169,18 @@ impl<'a> Wholes<'a> {
         let leave_out_masked = options.masked_keys == MaskedKeys::LeftOut;
         let inputs = FactoredAttention { resid_pre, resid_mid: whole, pattern, heads, scale, leave_out_masked };
         let results = AttentionResults { attn: attention.out(n)?, resid, one_offs: &mut one_offs };
-        Ok(attention_factored(&inputs, results, &options.core())?)
+        attention_factored(&inputs, results, &options.core()).map_err(|error| self.named(&error))
+    }
+
+    /// An error of the core about what a recording hands in unchecked, which then has the name that it has in the layer.
+    fn named(&self, error: &contrib_core::Error) -> Error {
+        match *error.cause() {
+            Cause::PreparedOfAnother { .. } => {
+                let [prepared, like] = ["prepared", "w_o"].map(|name| Argument::of_layer(self.index, name));
+                contrib_core::Error::new(prepared, Cause::PreparedOfAnother { like }).into()
+            }
+            _ => (*error).into(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! 2403.00824).
 //!
 //! [`routes`] follows them from the top down through a [`Recording`] of one forward pass, and computes nothing that they do not
-//! reach. [`Routes`] are flat arrays: [`Routes::routes_to`] takes out those of one target, [`Totals`] sums up which heads,
+//! reach. A [`Finder`] does so for a recording that grows, token by token. [`Routes`] are flat arrays: [`Routes::routes_to`] takes out those of one target, [`Totals`] sums up which heads,
 //! MLPs and tokens they lead through, and [`difference`] says how two of them differ. [`write()`] makes JSON, CSV, pictures and a
 //! page to explore of them.
 //!
@@ -60,9 +60,11 @@ mod coefficients;
 mod contributions;
 mod difference;
 mod error;
+mod finder;
 mod flow;
 mod found;
 mod graph;
+mod kept;
 mod layer;
 mod options;
 mod progress;
@@ -77,6 +79,7 @@ pub use recording::{Attends, Attention, Batch, File, Layer, Memory, Moves, Recor
 
 pub use agreement::{Agreement, check};
 
+pub use finder::Finder;
 pub use options::{Extent, HeadEdges, MaskedKeys, Options, Targets};
 pub use progress::{Progress, Stage};
 pub use top_down::{routes, routes_with_progress};

@@ -5,9 +5,10 @@ use crate::builder::{Builder, Level, Parts, origins};
 use crate::error::Error;
 use crate::found::{Found, Part};
 use crate::graph::{NodeKind, Routes, Shape};
+use crate::kept::Kept;
 use crate::layer::Wholes;
 use crate::options::{Extent, Options, Targets};
-use crate::progress::Progress;
+use crate::progress::{Progress, Stage};
 use crate::recording::{Extents, Layer, Recording};
 use std::ops::ControlFlow;
 
@@ -36,17 +37,30 @@ pub fn routes_with_progress(
     options: &Options<'_>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Routes, Error> {
+    find(recording, targets, options, progress, None)
+}
+
+/// [`routes_with_progress`], which computes only what is not in `kept`, where that is given, and keeps it there. After an error it
+/// may have a part of a layer.
+pub(crate) fn find(
+    recording: &mut dyn Recording,
+    targets: Targets<'_>,
+    options: &Options<'_>,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    mut kept: Option<&mut Kept>,
+) -> Result<Routes, Error> {
     options.check()?;
     let (n_layers, n_pos, n_heads) = (recording.n_layers(), recording.n_pos(), recording.n_heads());
     let extents = Extents { layers: n_layers, positions: n_pos, heads: n_heads };
     extents.check()?;
     let targets = targets.positions(n_pos)?;
-    let mut work = Work { extents, options, progress, builder: Builder::new() };
+    if let Some(kept) = &mut kept {
+        kept.set_layers(n_layers)?;
+    }
+    let mut work = Work { extents, options, progress, builder: Builder::new(), kept };
     let mut reached = work.level(n_layers.saturating_sub(1), NodeKind::ResidPost, &[], &[], &targets)?;
     for index in (0..n_layers).rev() {
-        let layer = recording.layer(index)?;
-        extents.check_layer(&layer, index)?;
-        reached = work.layer(&layer, index, &reached)?;
+        reached = work.layer(recording, index, &reached)?;
     }
     work.builder.empty_rows(&reached)?;
     let Options { heads, threshold, .. } = *options;
@@ -59,16 +73,42 @@ struct Work<'a> {
     options: &'a Options<'a>,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     builder: Builder,
+    kept: Option<&'a mut Kept>,
 }
 
 impl Work<'_> {
-    /// Adds what is reached of a layer from `resid_post`; gives what is reached before it.
-    fn layer(&mut self, layer: &Layer<'_>, index: usize, resid_post: &Level) -> Result<Level, Error> {
-        let n_heads = self.extents.heads;
-        let of_post = self.find(Wholes::resid_post(layer, index, n_heads)?, index, resid_post.positions())?;
+    /// Adds what is reached of a layer from `resid_post`; gives what is reached before it. The layer is read where there is
+    /// something to compute.
+    fn layer(&mut self, recording: &mut dyn Recording, index: usize, resid_post: &Level) -> Result<Level, Error> {
+        let positions = resid_post.positions();
+        let missing = match &mut self.kept {
+            Some(kept) => {
+                let kept = kept.layer(index);
+                let missing = kept.missing(positions, self.options.extent == Extent::All)?;
+                if let (true, Some(is_parallel)) = (missing.is_empty(), kept.is_parallel) {
+                    return self.levels(None, is_parallel, index, resid_post);
+                }
+                Some(missing)
+            }
+            None => None,
+        };
+        let layer = recording.layer_at(index, missing.as_deref().unwrap_or(positions))?;
+        self.extents.check_layer(&layer, index)?;
+        self.levels(Some(&layer), layer.resid_mid.is_none(), index, resid_post)
+    }
+
+    /// The same of a layer that was read, or of which all is kept.
+    fn levels(
+        &mut self,
+        layer: Option<&Layer<'_>>,
+        is_parallel: bool,
+        index: usize,
+        resid_post: &Level,
+    ) -> Result<Level, Error> {
+        let of_post = self.found(layer, index, Stage::ResidPost, resid_post.positions())?;
         let mlp_bias = self.level(index, NodeKind::MlpBias, &of_post, &[Part::MlpBias], &[])?;
         let mlp = self.level(index, NodeKind::Mlp, &of_post, &[Part::Mlp], &[])?;
-        let Some(wholes) = Wholes::resid_mid(layer, index, n_heads)? else {
+        if is_parallel {
             let attention_bias = self.level(index, NodeKind::AttentionBias, &of_post, &[Part::AttentionBias], &[])?;
             let resid_pre = self.resid_pre(index, &of_post)?;
             let parts = Parts {
@@ -82,7 +122,7 @@ impl Work<'_> {
             self.builder.mlp_rows(&mlp, &of_post, &resid_pre)?;
             self.builder.empty_rows(&attention_bias)?;
             return Ok(resid_pre);
-        };
+        }
         let resid_mid = self.level(index, NodeKind::ResidMid, &of_post, &[Part::Residual, Part::Mlp], &[])?;
         let parts = Parts { stream: &resid_mid, mlp: Some(&mlp), mlp_bias: Some(&mlp_bias), attention_bias: None };
         self.builder.rows(resid_post, &of_post, &parts)?;
@@ -90,7 +130,7 @@ impl Work<'_> {
         self.builder.mlp_rows(&mlp, &of_post, &resid_mid)?;
         drop(of_post);
 
-        let of_mid = self.find(wholes, index, resid_mid.positions())?;
+        let of_mid = self.found(layer, index, Stage::ResidMid, resid_mid.positions())?;
         let attention_bias = self.level(index, NodeKind::AttentionBias, &of_mid, &[Part::AttentionBias], &[])?;
         let resid_pre = self.resid_pre(index, &of_mid)?;
         let parts = Parts { stream: &resid_pre, mlp: None, mlp_bias: None, attention_bias: Some(&attention_bias) };
@@ -130,8 +170,48 @@ impl Work<'_> {
         self.builder.level(layer, kind, positions)
     }
 
+    /// What the parts of wholes at these positions contribute above the threshold: what is kept of them, and the rest, which is
+    /// computed and kept. Without a layer all is kept.
+    fn found(
+        &mut self,
+        layer: Option<&Layer<'_>>,
+        index: usize,
+        stage: Stage,
+        positions: &[u32],
+    ) -> Result<Vec<Found>, Error> {
+        let n_heads = self.extents.heads;
+        let of_layer = |layer| match stage {
+            Stage::ResidPost => Wholes::resid_post(layer, index, n_heads).map(Some),
+            Stage::ResidMid => Wholes::resid_mid(layer, index, n_heads),
+        };
+        let mut missing = Vec::new();
+        if let Some(layer) = layer {
+            // What a token is made of must not depend on later ones.
+            let Some(kept) = self.kept.as_mut().filter(|_| layer.attention.attends.is_causal()) else {
+                return match of_layer(layer)? {
+                    Some(wholes) => self.compute(wholes, index, positions),
+                    None => Ok(Vec::new()),
+                };
+            };
+            missing = kept.layer(index).rows(stage).missing(positions)?;
+        }
+        let mut new = Vec::new();
+        if let Some(layer) = layer.filter(|_| !missing.is_empty())
+            && let Some(wholes) = of_layer(layer)?
+        {
+            new = self.compute(wholes, index, &missing)?;
+        }
+        let Some(kept) = &mut self.kept else { return Ok(new) };
+        let kept = kept.layer(index);
+        if let Some(layer) = layer {
+            kept.is_parallel = Some(layer.resid_mid.is_none());
+        }
+        kept.rows(stage).add(&missing, &new)?;
+        kept.rows(stage).at(positions)
+    }
+
     /// What the parts of wholes at these positions contribute above the threshold, block by block.
-    fn find(&mut self, mut wholes: Wholes<'_>, index: usize, positions: &[u32]) -> Result<Vec<Found>, Error> {
+    fn compute(&mut self, mut wholes: Wholes<'_>, index: usize, positions: &[u32]) -> Result<Vec<Found>, Error> {
         let block = wholes.block(self.options);
         if positions.len() > block {
             wholes.prepare(self.options)?;

@@ -91,7 +91,7 @@ impl BatchedLayer {
             }),
         };
         let moves = match like.attention.moves {
-            Moves::Values { .. } => Moves::Values { values: needed("values"), w_o: needed("w_o") },
+            Moves::Values { .. } => Moves::Values { values: needed("values"), w_o: needed("w_o"), prepared: None },
             Moves::ValueOutput(_) => Moves::ValueOutput(needed("value_output")),
         };
         Layer {
@@ -165,7 +165,7 @@ fn with<'a>(change: impl Fn(&mut Layer<'a>), prompts: &[Range<usize>]) -> Result
         resid_post: stream,
         attention: Attention {
             attends: Attends::Pattern(tensor(&[2, 1, 3, 3])),
-            moves: Moves::Values { values: tensor(&[2, 3, 1, 2]), w_o: tensor(&[1, 2, 4]) },
+            moves: Moves::Values { values: tensor(&[2, 3, 1, 2]), w_o: tensor(&[1, 2, 4]), prepared: None },
             scale: Some(tensor(&[1, 1, 4])),
             bias: Some(tensor(&[4])),
         },

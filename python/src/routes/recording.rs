@@ -236,8 +236,10 @@ impl<'py> Arrays<'_, 'py> {
         };
         let moves = match (self.given(&name("w_o"))?, self.given(&name("value_output"))?) {
             (None, Some(value_output)) => Moves::ValueOutput(value_output),
-            (Some(w_o), _) => Moves::Values { values: self.needed(&name("values"))?, w_o },
-            (None, None) => Moves::Values { values: self.needed(&name("values"))?, w_o: self.needed(&name("w_o"))? },
+            (Some(w_o), _) => Moves::Values { values: self.needed(&name("values"))?, w_o, prepared: None },
+            (None, None) => {
+                Moves::Values { values: self.needed(&name("values"))?, w_o: self.needed(&name("w_o"))?, prepared: None }
+            }
         };
         let after =
             if index + 1 == self.n_layers { "resid_post".to_string() } else { format!("resid_pre.{}", index + 1) };

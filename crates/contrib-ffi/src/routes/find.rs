@@ -6,8 +6,9 @@ use super::source::Calls;
 use crate::failure::Failure;
 use crate::handle::{free, given, put};
 use crate::status::{contrib_status, guard};
-use ::contrib_routes::{Routes, Targets, routes_with_progress};
+use ::contrib_routes::{Error, Options, Progress, Recording, Routes, Targets, routes_with_progress};
 use contrib_core::{Argument, Cause};
+use std::ops::ControlFlow;
 
 /// `n_targets`, where `targets` is NULL: all positions are targets. The header says it in C.
 ///
@@ -75,6 +76,27 @@ pub unsafe extern "C" fn contrib_routes_find(
     options: *const contrib_routes_options,
     out: *mut *mut contrib_routes,
 ) -> contrib_status {
+    // SAFETY: this function's contract.
+    guard(|| unsafe { find_by(recording, targets, n_targets, options, out, routes_with_progress) })
+}
+
+/// Puts into `*out` what `run` finds.
+///
+/// # Safety
+/// - The arguments are as for [`contrib_routes_find`].
+pub(super) unsafe fn find_by(
+    recording: *const contrib_recording,
+    targets: *const usize,
+    n_targets: usize,
+    options: *const contrib_routes_options,
+    out: *mut *mut contrib_routes,
+    run: impl FnOnce(
+        &mut dyn Recording,
+        Targets<'_>,
+        &Options<'_>,
+        &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Routes, Error>,
+) -> Result<(), Failure> {
     let find = || {
         // SAFETY: this function's contract.
         let (recording, read) = unsafe { (given("recording", recording)?, options::read(options)?) };
@@ -83,17 +105,17 @@ pub unsafe extern "C" fn contrib_routes_find(
         let targets = as_targets(targets.as_deref());
         let mut tell = |progress| read.tell(progress);
         let found = match &recording.from {
-            From::File(file) => routes_with_progress(&mut &*file, targets, &read.options, &mut tell)?,
+            From::File(file) => run(&mut &*file, targets, &read.options, &mut tell)?,
             From::Callback(callback) => {
                 let mut calls = Calls::new(callback);
-                let found = routes_with_progress(&mut calls, targets, &read.options, &mut tell);
+                let found = run(&mut calls, targets, &read.options, &mut tell);
                 found.map_err(|error| calls.failure(error))?
             }
         };
         Ok(contrib_routes(found))
     };
     // SAFETY: `out` is null or may be written.
-    guard(|| unsafe { put(out, find) })
+    unsafe { put(out, find) }
 }
 
 /// Takes the routes to some of the targets out of routes that have them, or to any position where all were computed, over

@@ -1,6 +1,7 @@
 //! The tensors of a layer, as a caller hands them in.
 
 use crate::failure::Failure;
+use crate::prepared_projection::{self, contrib_prepared_projection};
 use crate::queries_and_keys::{self, contrib_queries_and_keys};
 use crate::sized_struct::{self, SizedStruct};
 use crate::status::{contrib_status, guard, guard_borrowed};
@@ -52,6 +53,9 @@ pub struct contrib_layer {
     pub mlp_out: *const contrib_tensor,
     /// `[d_model]` or `[pos, d_model]`, or NULL: a further part that the MLP adds, as it is added.
     pub mlp_bias: *const contrib_tensor,
+    /// What was prepared of this very `w_o`, or NULL. It makes routes to one new token faster, and changes no result. Not
+    /// together with `value_output`.
+    pub prepared: *const contrib_prepared_projection,
 }
 
 // SAFETY: pointers after the size.
@@ -62,14 +66,16 @@ unsafe impl SizedStruct for contrib_layer {
 /// Where a callback of a `contrib_recording_source` hands in a layer. Opaque. It exists until the callback returns.
 pub struct contrib_layer_receiver {
     index: usize,
+    /// The positions of the wholes that are computed, until the callback returns.
+    positions: *const [u32],
     /// What was handed in last, or why that was refused.
     handed_in: Option<Result<Layer<'static>, Failure>>,
 }
 
 impl contrib_layer_receiver {
-    /// For the layer with this index.
-    pub(super) const fn new(index: usize) -> Self {
-        contrib_layer_receiver { index, handed_in: None }
+    /// For the layer with this index, of which wholes at these positions are computed.
+    pub(super) const fn new(index: usize, positions: &[u32]) -> Self {
+        contrib_layer_receiver { index, positions, handed_in: None }
     }
 
     /// What was handed in, if anything was.
@@ -79,7 +85,7 @@ impl contrib_layer_receiver {
 }
 
 /// Hands in the layer that a callback was asked for. Structs, shapes and strides are read during this call; what they
-/// describe, the elements, must stay as they are until the callback is called again by the same `contrib_routes_find`, or that
+/// describe, the elements, and what was prepared must stay as they are until the callback is called again by the same `contrib_routes_find`, or that
 /// returns. A second call replaces the layer of the first.
 ///
 /// Errors: `CONTRIB_ERROR_NULL_POINTER`, `_STRUCT_SIZE`, `_UNKNOWN_FIELD`, `_CONFLICT`, `_FLAGS`, `_NUMBER`, and those of
@@ -87,7 +93,7 @@ impl contrib_layer_receiver {
 ///
 /// # Safety
 /// `receiver` is null, or that of the callback that runs. `layer` is null or points to as many bytes as its `struct_size`
-/// says; its tensors are as for any operation.
+/// says; its tensors and what was prepared are as for any operation.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn contrib_hand_in_layer(
     receiver: *mut contrib_layer_receiver,
@@ -104,11 +110,32 @@ pub unsafe extern "C" fn contrib_hand_in_layer(
     })
 }
 
+/// The positions of the layer whose wholes are computed, in order, and how many they are. At other positions only `keys`,
+/// `values` and `value_output` are read, so that what a caller makes for the purpose need not be made there. They are valid until
+/// the callback returns. NULL and 0 for NULL; `n_positions` may be NULL.
+///
+/// # Safety
+/// `receiver` is null, or that of the callback that runs. `n_positions` is null or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn contrib_layer_receiver_positions(
+    receiver: *const contrib_layer_receiver,
+    n_positions: *mut usize,
+) -> *const u32 {
+    // SAFETY: this function's contract.
+    let positions = unsafe { receiver.as_ref() }.map(|receiver| receiver.positions);
+    if !n_positions.is_null() {
+        // SAFETY: it is not null, so that it may be written; it need not be aligned.
+        unsafe { n_positions.write_unaligned(positions.map_or(0, <*const [u32]>::len)) };
+    }
+    positions.map_or(std::ptr::null(), <*const [u32]>::cast)
+}
+
 /// The layer with this index.
 ///
 /// # Safety
 /// - `layer` is null or points to as many bytes as its `struct_size` says.
 /// - The tensors are as for [`input`].
+/// - `prepared` is null or alive for `'a`.
 unsafe fn read<'a>(index: usize, layer: *const contrib_layer) -> Result<Layer<'a>, Failure> {
     let named = |name| Argument::of_layer(index, name);
     // SAFETY: this function's contract.
@@ -124,7 +151,9 @@ unsafe fn read<'a>(index: usize, layer: *const contrib_layer) -> Result<Layer<'a
         None => Attends::Pattern(needed("pattern", layer.pattern)?),
     };
     let moves = if layer.value_output.is_null() {
-        Moves::Values { values: needed("values", layer.values)?, w_o: needed("w_o", layer.w_o)? }
+        // SAFETY: this function's contract.
+        let prepared = unsafe { prepared_projection::read(layer.prepared) };
+        Moves::Values { values: needed("values", layer.values)?, w_o: needed("w_o", layer.w_o)?, prepared }
     } else {
         Moves::ValueOutput(needed("value_output", layer.value_output)?)
     };
@@ -158,6 +187,9 @@ fn check(layer: &contrib_layer, named: impl Fn(&'static str) -> Argument) -> Res
         if !given && !other_given {
             return Err(Failure::NullWithout { argument, other });
         }
+    }
+    if has_product && !layer.prepared.is_null() {
+        return Err(Failure::Conflict { argument: named("prepared"), other: named("value_output") });
     }
     Ok(())
 }

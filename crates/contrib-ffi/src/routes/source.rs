@@ -13,7 +13,7 @@ use std::mem::offset_of;
 /// A caller's function that hands in the tensors of a layer with `contrib_hand_in_layer`, and returns 0; or it returns another
 /// number, its own, and `contrib_routes_find` fails with `CONTRIB_ERROR_CALLBACK`. `user_data` is what came with it.
 ///
-/// The last layer comes first, and none twice, in the thread of the call. Only one layer is needed at a time, so that the same
+/// The last layer comes first, and none twice in a call, in its thread. Only one layer is needed at a time, so that the same
 /// memory may serve for all. It may call any function of this library. No longjmp(), C++ exception or end of a thread may leave it.
 pub type contrib_layer_callback =
     Option<unsafe extern "C" fn(user_data: *mut c_void, layer: usize, receiver: *mut contrib_layer_receiver) -> i32>;
@@ -97,8 +97,15 @@ impl<'a> Calls<'a> {
         self.failure.unwrap_or(Failure::Routes(error))
     }
 
-    fn call(&self, index: usize) -> Result<Layer<'static>, Failure> {
-        let mut receiver = contrib_layer_receiver::new(index);
+    /// Keeps a failure, and stands for it.
+    fn kept(&mut self, failure: Failure) -> Error {
+        self.failure = Some(failure);
+        // A box of nothing needs no memory.
+        Error::Recording(Box::new(Kept))
+    }
+
+    fn call(&self, index: usize, positions: &[u32]) -> Result<Layer<'static>, Failure> {
+        let mut receiver = contrib_layer_receiver::new(index, positions);
         // SAFETY: the function does what its type says, and the receiver is there until it returns.
         let got = unsafe { (self.callback.layer)(self.callback.user_data, index, &raw mut receiver) };
         let argument = Argument::of_layer(index, "layer");
@@ -124,10 +131,10 @@ impl Recording for Calls<'_> {
     }
 
     fn layer(&mut self, index: usize) -> Result<Layer<'_>, Error> {
-        self.call(index).map_err(|failure| {
-            self.failure = Some(failure);
-            // A box of nothing needs no memory.
-            Error::Recording(Box::new(Kept))
-        })
+        self.call(index, &[]).map_err(|failure| self.kept(failure))
+    }
+
+    fn layer_at(&mut self, index: usize, positions: &[u32]) -> Result<Layer<'_>, Error> {
+        self.call(index, positions).map_err(|failure| self.kept(failure))
     }
 }

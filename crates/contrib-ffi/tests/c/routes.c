@@ -45,7 +45,7 @@ static int32_t hand_in(void *user_data, size_t index, contrib_layer_receiver *re
     contrib_layer layer = CONTRIB_LAYER_INIT;
 
     told->layers++;
-    if (index != 0 || layer.struct_size != sizeof layer || layer.mlp_bias != NULL) {
+    if (index != 0 || layer.struct_size != sizeof layer || layer.prepared != NULL) {
         return 99;
     }
     layer.resid_pre = &before;

@@ -1,9 +1,18 @@
 //! A small random model whose layers are handed in, by the C API and by the Rust API.
 
 use ::contrib_routes::{Attends, Attention, Layer, Memory, Moves, Scores};
+use contrib::prepared_projection::{
+    contrib_prepared_projection, contrib_prepared_projection_free, contrib_prepared_projection_new,
+};
 use contrib::queries_and_keys::{CONTRIB_CAUSAL, contrib_queries_and_keys};
 use contrib::routes::find::{CONTRIB_ALL_TARGETS, contrib_routes, contrib_routes_find, contrib_routes_free};
-use contrib::routes::layer::{contrib_hand_in_layer, contrib_layer, contrib_layer_receiver};
+use contrib::routes::finder::{
+    contrib_routes_finder, contrib_routes_finder_find, contrib_routes_finder_free, contrib_routes_finder_new,
+    contrib_routes_finder_truncate,
+};
+use contrib::routes::layer::{
+    contrib_hand_in_layer, contrib_layer, contrib_layer_receiver, contrib_layer_receiver_positions,
+};
 use contrib::routes::options::contrib_routes_options;
 use contrib::routes::recording::{
     contrib_recording, contrib_recording_free, contrib_recording_new, contrib_recording_open,
@@ -13,7 +22,7 @@ use contrib::status::{CONTRIB_OK, contrib_status};
 use contrib::tensor::{CONTRIB_DEVICE_CPU, CONTRIB_DTYPE_FLOAT, contrib_dtype, contrib_tensor};
 use contrib_core::Tensor;
 use contrib_testing::Random;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_void};
 use std::ptr;
 
@@ -106,6 +115,16 @@ pub struct Handed {
     pub layer: contrib_layer,
 }
 
+/// What was prepared of a `w_o`, which is freed.
+pub struct Prepared(*mut contrib_prepared_projection);
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // SAFETY: it is freed once.
+        unsafe { contrib_prepared_projection_free(self.0) };
+    }
+}
+
 /// What is changed of a layer before it is handed in.
 pub type Change = fn(&mut Handed);
 
@@ -113,12 +132,16 @@ pub type Change = fn(&mut Handed);
 pub struct Model {
     pub choices: Choices,
     layers: Vec<Arrays>,
+    /// What is handed in with each layer, if anything is.
+    pub prepared: Vec<Prepared>,
     /// Changes the layer with this index.
     pub change: Option<(usize, Change)>,
     /// At the layer with this index, this is returned; and whether the layer is handed in before.
     pub returns: Option<(usize, i32, bool)>,
     /// How many layers were asked for.
     pub asked: Cell<usize>,
+    /// At which positions the last one was.
+    pub asked_at: RefCell<Vec<u32>>,
 }
 
 impl Model {
@@ -152,7 +175,27 @@ impl Model {
                 arrays
             })
             .collect();
-        Model { choices, layers, change: None, returns: None, asked: Cell::new(0) }
+        Model {
+            choices,
+            layers,
+            prepared: Vec::new(),
+            change: None,
+            returns: None,
+            asked: Cell::new(0),
+            asked_at: RefCell::default(),
+        }
+    }
+
+    /// Hands in what is prepared of each layer's `w_o` from now on.
+    pub fn prepare(&mut self) {
+        let of_layer = |arrays: &Arrays| {
+            let (w_o, mut prepared) = (arrays.w_o.of_c(), ptr::null_mut());
+            // SAFETY: the tensor is right, and the pointer may be written.
+            let status = unsafe { contrib_prepared_projection_new(&raw const w_o, ptr::null(), &raw mut prepared) };
+            assert_eq!(status, CONTRIB_OK);
+            Prepared(prepared)
+        };
+        self.prepared = self.layers.iter().map(of_layer).collect();
     }
 
     /// The same by the Rust API.
@@ -183,7 +226,7 @@ impl Model {
                 moves: if has_product {
                     Moves::ValueOutput(arrays.value_output.of_rust())
                 } else {
-                    Moves::Values { values: arrays.values.of_rust(), w_o: arrays.w_o.of_rust() }
+                    Moves::Values { values: arrays.values.of_rust(), w_o: arrays.w_o.of_rust(), prepared: None }
                 },
                 scale: has_scale.then(|| arrays.attn_scale.of_rust()),
                 bias: has_biases.then(|| arrays.attn_bias.of_rust()),
@@ -280,6 +323,7 @@ impl Model {
             attn_bias: given(12, has_biases),
             mlp_out: given(13, true),
             mlp_bias: given(14, has_biases),
+            prepared: self.prepared.get(index).map_or(ptr::null(), |prepared| prepared.0),
         };
     }
 
@@ -320,6 +364,7 @@ pub const NO_LAYER: contrib_layer = contrib_layer {
     attn_bias: ptr::null(),
     mlp_out: ptr::null(),
     mlp_bias: ptr::null(),
+    prepared: ptr::null(),
 };
 
 /// Hands in a layer of the [`Model`] that `user_data` points to. Its structs do not outlive the call.
@@ -327,6 +372,13 @@ unsafe extern "C" fn hand_in(user_data: *mut c_void, index: usize, receiver: *mu
     // SAFETY: it points to a model that stays where it is.
     let model = unsafe { &*user_data.cast::<Model>() };
     model.asked.set(model.asked.get() + 1);
+    let mut n_positions = 0;
+    // SAFETY: the receiver is that of this callback, and has as many positions as it says.
+    let positions = unsafe {
+        let positions = contrib_layer_receiver_positions(receiver, &raw mut n_positions);
+        std::slice::from_raw_parts(positions, n_positions)
+    };
+    positions.clone_into(&mut model.asked_at.borrow_mut());
     let returns = model.returns.filter(|&(layer, ..)| layer == index);
     if let Some((_, got, false)) = returns {
         return got;
@@ -389,6 +441,44 @@ impl Drop for Found {
     fn drop(&mut self) {
         // SAFETY: they are freed once.
         unsafe { contrib_routes_free(self.0) };
+    }
+}
+
+/// A finder that is freed.
+pub struct Finder(pub *mut contrib_routes_finder);
+
+impl Drop for Finder {
+    fn drop(&mut self) {
+        // SAFETY: it is freed once.
+        unsafe { contrib_routes_finder_free(self.0) };
+    }
+}
+
+impl Finder {
+    pub fn new() -> Self {
+        let mut finder = ptr::null_mut();
+        // SAFETY: the pointer may be written.
+        assert_eq!(unsafe { contrib_routes_finder_new(&raw mut finder) }, CONTRIB_OK);
+        Finder(finder)
+    }
+
+    /// Finds routes to these targets; `None`: all.
+    pub fn find(
+        &self,
+        recording: &Recording,
+        targets: Option<&[usize]>,
+        options: &contrib_routes_options,
+    ) -> Result<Found, contrib_status> {
+        let (targets, n) = targets.map_or((ptr::null(), CONTRIB_ALL_TARGETS), |list| (list.as_ptr(), list.len()));
+        let mut routes = ptr::null_mut();
+        // SAFETY: finder and recording are alive, and the others say what is there.
+        let status = unsafe { contrib_routes_finder_find(self.0, recording.0, targets, n, options, &raw mut routes) };
+        if status == CONTRIB_OK { Ok(Found(routes)) } else { Err(status) }
+    }
+
+    pub fn truncate(&self, n_pos: usize) {
+        // SAFETY: it is alive.
+        unsafe { contrib_routes_finder_truncate(self.0, n_pos) };
     }
 }
 

@@ -44,7 +44,7 @@ impl<'a> Attended<'a> {
             }
             match &self.attention.moves {
                 Moves::ValueOutput(value_output) => self.add_moved(&one(value_output, 1, head), d_model, out)?,
-                Moves::Values { values, w_o } => {
+                Moves::Values { values, w_o, .. } => {
                     let d_head = values.shape()[2];
                     let mut moved = filled(0.0, n.saturating_mul(d_head))?;
                     let kv_head = head / (self.n_heads / values.shape()[1]);

@@ -203,7 +203,7 @@ fn map<'a>(
         }
     };
     let moves = match layer.attention.moves {
-        Moves::Values { values, w_o } => Moves::Values { values: replaced("values", values)?, w_o },
+        Moves::Values { values, w_o, prepared } => Moves::Values { values: replaced("values", values)?, w_o, prepared },
         Moves::ValueOutput(value_output) => Moves::ValueOutput(replaced("value_output", value_output)?),
     };
     Ok(Layer {

@@ -53,7 +53,7 @@ impl Extents {
             Moves::ValueOutput(value_output) => {
                 named.expect("value_output", value_output, &[n_pos, n_heads, d_model], "resid_pre and the heads")
             }
-            Moves::Values { values, w_o } => {
+            Moves::Values { values, w_o, .. } => {
                 named.expect("values", values, &[n_pos, of_keys.unwrap_or(ANY), ANY], "the positions and keys")?;
                 named.expect_kv_heads("values", values, n_heads)?;
                 let expected = [n_heads, values.shape()[2], d_model];

@@ -243,8 +243,8 @@ impl File {
         };
         let moves = match (given("w_o")?, given("value_output")?) {
             (None, Some(value_output)) => Moves::ValueOutput(value_output),
-            (Some(w_o), _) => Moves::Values { values: needed("values")?, w_o },
-            (None, None) => Moves::Values { values: needed("values")?, w_o: needed("w_o")? },
+            (Some(w_o), _) => Moves::Values { values: needed("values")?, w_o, prepared: None },
+            (None, None) => Moves::Values { values: needed("values")?, w_o: needed("w_o")?, prepared: None },
         };
         Ok(Layer {
             resid_pre: needed("resid_pre")?,

@@ -1,6 +1,6 @@
 //! The tensors of one layer.
 
-use contrib_core::Tensor;
+use contrib_core::{PreparedProjection, Tensor};
 
 /// The tensors of one layer, each of any element type and with any strides. `pos` and `key_pos` are all positions of the prompt.
 ///
@@ -76,9 +76,21 @@ pub enum Moves<'a> {
         values: Tensor<'a>,
         /// `[head, d_head, d_model]`.
         w_o: Tensor<'a>,
+        /// What was prepared of this very `w_o`. It makes calls that compute few positions faster, and changes no result.
+        prepared: Option<&'a PreparedProjection>,
     },
     /// The products of both: `[key_pos, head, d_model]`.
     ValueOutput(Tensor<'a>),
+}
+
+impl Attends<'_> {
+    /// Whether no query sees a key after it, as far as it is known. Where a pattern is given it may have anything there.
+    pub(crate) fn is_causal(&self) -> bool {
+        match self {
+            Attends::Pattern(_) => true,
+            Attends::Scores(scores) => scores.causal,
+        }
+    }
 }
 
 impl<'a> Scores<'a> {
@@ -101,7 +113,7 @@ impl<'a> Layer<'a> {
         all[5] = self.attention.bias.map(|tensor| ("attn_bias", tensor));
         all[6] = self.attention.scale.map(|tensor| ("attn_scale", tensor));
         match self.attention.moves {
-            Moves::Values { values, w_o } => {
+            Moves::Values { values, w_o, .. } => {
                 all[7] = Some(("values", values));
                 all[8] = Some(("w_o", w_o));
             }

@@ -22,7 +22,7 @@ use crate::error::Error;
 ///
 /// What implements it hands in a layer's tensors when they are needed: from memory ([`Memory`]), from a file
 /// ([`File`]), or from an engine that computes or loads them. Only one layer is held at a time, so that an engine may
-/// use the same memory for all. The last layer comes first, and none comes twice.
+/// use the same memory for all. The last layer comes first, and none comes twice in a call.
 ///
 /// The tensors of each layer are checked when they come; errors name them as [`File`] does, such as `resid_mid.3`.
 pub trait Recording {
@@ -40,4 +40,14 @@ pub trait Recording {
     /// # Errors
     /// Whatever keeps the layer from being had; [`Error::Recording`] carries errors of one's own.
     fn layer(&mut self, index: usize) -> Result<Layer<'_>, Error>;
+
+    /// The same, where only the wholes at `positions`, which ascend, are computed. At other positions only `keys`, `values` and
+    /// `value_output` are read, so that what is made for the purpose need not be made there.
+    ///
+    /// # Errors
+    /// As [`layer`](Recording::layer).
+    fn layer_at(&mut self, index: usize, positions: &[u32]) -> Result<Layer<'_>, Error> {
+        let _ = positions;
+        self.layer(index)
+    }
 }

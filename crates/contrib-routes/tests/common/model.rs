@@ -214,7 +214,11 @@ impl Model {
     }
 
     pub fn recording(&self) -> Memory<'_> {
-        Memory::new(self.layers.iter().map(|layer| layer.tensors(&self.choices)).collect()).unwrap()
+        Memory::new(self.tensors()).unwrap()
+    }
+
+    pub fn tensors(&self) -> Vec<Layer<'_>> {
+        self.layers.iter().map(|layer| layer.tensors(&self.choices)).collect()
     }
 
     /// The same as a safetensors file.
@@ -414,7 +418,7 @@ impl LayerOfModel {
         };
         let moves = match given("value_output") {
             Some(value_output) => Moves::ValueOutput(value_output),
-            None => Moves::Values { values: needed("values"), w_o: needed("w_o") },
+            None => Moves::Values { values: needed("values"), w_o: needed("w_o"), prepared: None },
         };
         Layer {
             resid_pre: needed("resid_pre"),
