@@ -16,7 +16,8 @@ Array = npt.NDArray[np.float64]
 
 def mean_attention(patterns: Iterable[Any]) -> Array:
     """How much the last token attends to each, the mean over layers and heads. `patterns`: `[head, pos, key_pos]` of each layer."""
-    return np.mean([np.asarray(pattern, np.float64)[:, -1].mean(axis=0) for pattern in patterns], axis=0)
+    mean: Array = np.mean([np.asarray(pattern, np.float64)[:, -1].mean(axis=0) for pattern in patterns], axis=0)
+    return mean
 
 
 def attention_rollout(patterns: Iterable[Any]) -> Array:
@@ -40,8 +41,8 @@ def gradient_times_input(model: Any, ids: Any, prediction: int) -> Array:
     with torch.enable_grad():
         logits = model(inputs_embeds=embeddings, use_cache=False).logits[0, -1]
         (gradient,) = torch.autograd.grad(torch.log_softmax(logits.float(), dim=-1)[prediction], embeddings)
-    products = (gradient * embeddings.detach()).sum(dim=-1)[0]
-    return np.abs(products.double().cpu().numpy())
+    products: Array = (gradient * embeddings.detach()).sum(dim=-1)[0].double().cpu().numpy()
+    return np.abs(products)
 
 
 def random_scores(n_pos: int, seed: int) -> Array:
@@ -55,4 +56,5 @@ def moved_by_attention(found: Routes) -> Array:
     edges, position = found.edges, found.nodes["position"]
     source = position[edges["from"]]
     moves = (edges["kind"] == EdgeKind.ATTENTION) & (source != position[edges["to"]])
-    return np.bincount(source[moves], edges["flow"][moves], minlength=found.n_pos)
+    # With weights they are sums of float64, which NumPy's types do not say.
+    return np.bincount(source[moves], edges["flow"][moves], minlength=found.n_pos).astype(np.float64, copy=False)
