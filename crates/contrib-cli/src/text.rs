@@ -1,8 +1,12 @@
 //! Texts of prompts, which nobody has checked, as they are shown.
 
+use contrib_routes::Labels;
+
 /// How many characters of a prompt, and of a token, are shown.
 const LONGEST_PROMPT: usize = 300;
 const LONGEST_TOKEN: usize = 40;
+/// How many tokens that may come next are named.
+const MOST_NEXT: usize = 5;
 
 /// A text in which what a terminal could take for more than text is escaped: control characters, and those that change the
 /// direction of what follows.
@@ -26,19 +30,42 @@ fn quoted(text: &str, longest: usize) -> String {
 }
 
 /// A prompt, as it is shown.
-pub fn prompt(text: &str) -> String {
+fn prompt(text: &str) -> String {
     quoted(text, LONGEST_PROMPT)
 }
 
 /// The token at a position, as it is shown: ` " Paris"@5`.
-pub fn token(labels: &contrib_routes::Labels, position: usize) -> String {
+pub fn token(labels: &Labels, position: usize) -> String {
     let text = labels.token(position).map(|text| quoted(text, LONGEST_TOKEN)).unwrap_or_default();
     format!("{text}@{position}")
 }
 
 /// A token that may come next.
-pub fn next_token(text: &str) -> String {
+fn next_token(text: &str) -> String {
     quoted(text, LONGEST_TOKEN)
+}
+
+/// The tokens that a model predicts, the likeliest first, with their probabilities; `None` where they are not known.
+pub fn next_tokens(labels: &Labels) -> Option<String> {
+    let next = labels.next_tokens().take(MOST_NEXT);
+    let next: Vec<_> = next.map(|(text, share)| format!("{} {}", next_token(text), percent(share))).collect();
+    (!next.is_empty()).then(|| next.join(", "))
+}
+
+/// The prompt, where it is known, and how long it is.
+pub fn prompt_and_length(labels: &Labels, n_pos: usize) -> String {
+    let of_prompt = labels.prompt().map(|text| format!("{} ", prompt(text))).unwrap_or_default();
+    format!("{of_prompt}({})", count(n_pos, "token"))
+}
+
+/// The name of a model, without quotation marks.
+pub fn model(labels: &Labels) -> Option<String> {
+    labels.model().map(plain)
+}
+
+/// A text of a file as it is shown, without quotation marks.
+pub fn plain(text: &str) -> String {
+    prompt(text).trim_matches('"').to_string()
 }
 
 /// A share as a percentage.

@@ -1,12 +1,13 @@
 //! `contrib diff`: which edges two recordings, or two targets of one, do not have alike.
 
 use super::recorded::{Found, Recorded};
+use super::strongest::{is_told, what};
 use super::table::{lines, table};
 use crate::arguments::Diff;
 use crate::output::{Writer, check_distinct, print, write_all};
 use crate::text::{count, token};
 use anyhow::Context;
-use contrib_routes::{Change, EdgeKind, Extent, Node, Strength, difference};
+use contrib_routes::{Change, Extent, Node, Strength, difference};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write;
@@ -72,17 +73,14 @@ fn report(
         arguments.tolerance
     )?;
     let mut shown = table(&["change", "before", "after", "layer", "what", "from", "to"], &[0, 1, 2, 3]);
-    // As in the report of routes: residual edges say the least, and both edges of an MLP the same.
-    let is_told = |change: &&Change| !matches!(change.kind, EdgeKind::Residual | EdgeKind::MlpInput);
-    for change in changes.iter().filter(is_told).take(arguments.top) {
-        let what = change.head.map_or(change.kind.name().to_string(), |head| format!("head {head}"));
+    for change in changes.iter().filter(|change| is_told(change.kind)).take(arguments.top) {
         let strength = |strength: Option<Strength>| strength.map_or("-".to_string(), |it| format!("{:.3}", it.flow));
         shown.add_row([
             format!("{:+.3}", change_of_flow(change)),
             strength(change.before),
             strength(change.after),
             change.to.layer.to_string(),
-            what,
+            what(change.kind, change.head),
             named(change.from, one, other),
             named(change.to, one, other),
         ]);

@@ -6,9 +6,9 @@ use crate::arguments::Inspect;
 use crate::failure::Failure;
 use crate::output::print;
 use crate::progress::Bar;
-use crate::text::{bytes, count, next_token, percent, prompt, token, visible};
+use crate::text::{bytes, count, model, next_tokens, plain, prompt_and_length, token, visible};
 use anyhow::Context;
-use contrib_routes::{Agreement, Attends, Moves, Recording, Stage, StoredTensor, Targets, check};
+use contrib_routes::{Agreement, Attends, File, Moves, Recording, Scores, Stage, StoredTensor, Targets, check};
 use std::fmt::Write;
 
 /// Positions that are checked unless others are named.
@@ -19,7 +19,7 @@ const TOLD: [&str; 5] = ["model", "prompt", "tokens", "next_tokens", "n_layers"]
 pub fn run(arguments: &Inspect) -> anyhow::Result<()> {
     let mut recorded = Recorded::open(&arguments.file)?;
     let mut text = String::new();
-    head(&mut text, &mut recorded)?;
+    head(&mut text, &recorded)?;
     tensors(&mut text, &recorded.file.stored_tensors(), arguments.tensors)?;
     if arguments.no_check {
         return print(&text);
@@ -47,18 +47,35 @@ fn spread(n_pos: usize) -> Vec<usize> {
     (0..count).map(|index| index * (n_pos - 1) / (count - 1).max(1)).collect()
 }
 
-fn head(text: &mut String, recorded: &mut Recorded) -> anyhow::Result<()> {
+fn head(text: &mut String, recorded: &Recorded) -> anyhow::Result<()> {
     let Recorded { file, labels, .. } = recorded;
-    if let Some(model) = labels.model() {
-        writeln!(text, "Model      {}", prompt(model).trim_matches('"'))?;
+    if let Some(model) = model(labels) {
+        writeln!(text, "Model      {model}")?;
     }
-    let (n_layers, n_heads, n_pos) = (file.n_layers(), file.n_heads(), file.n_pos());
-    let metadata: Vec<(String, String)> =
-        file.all_metadata().iter().map(|&(key, value)| (key.to_string(), value.to_string())).collect();
+    layers(text, file)?;
+    writeln!(text, "Prompt     {}", prompt_and_length(labels, file.n_pos()))?;
+    if labels.n_tokens() > 0 {
+        let shown = labels.n_tokens().min(12);
+        let tokens: Vec<_> = (0..shown).map(|position| token(labels, position)).collect();
+        let more = if labels.n_tokens() > shown { " .." } else { "" };
+        writeln!(text, "Tokens     {}{more}", tokens.join(" "))?;
+    }
+    if let Some(next) = next_tokens(labels) {
+        writeln!(text, "Next       {next}")?;
+    }
+    for (key, value) in file.all_metadata().iter().filter(|(key, _)| !TOLD.contains(key)) {
+        writeln!(text, "           {}: {}", visible(key), plain(value))?;
+    }
+    Ok(())
+}
+
+/// What the layers are like: the first one, as the shapes of all agree.
+fn layers(text: &mut String, mut file: &File) -> anyhow::Result<()> {
+    let (n_layers, n_heads, windows) = (file.n_layers(), file.n_heads(), windows(file)?);
     let layer = file.layer(0)?;
-    let (kv_heads, d_head) = match layer.attention.moves {
-        Moves::Values { values, .. } => (Some(values.shape()[1]), Some(values.shape()[2])),
-        Moves::ValueOutput(_) => (None, None),
+    let (values, kv_heads, d_head) = match layer.attention.moves {
+        Moves::Values { values, .. } => ("values and w_o", Some(values.shape()[1]), Some(values.shape()[2])),
+        Moves::ValueOutput(_) => ("value_output", None, None),
     };
     let kv_heads = kv_heads.filter(|&kv_heads| kv_heads != n_heads);
     let shared = kv_heads.map(|heads| format!(" over {}", count(heads, "key-value head"))).unwrap_or_default();
@@ -71,68 +88,39 @@ fn head(text: &mut String, recorded: &mut Recorded) -> anyhow::Result<()> {
         layer.resid_pre.shape()[1],
     )?;
     let blocks = if layer.resid_mid.is_some() { "attention, then the MLP" } else { "attention and MLP in parallel" };
-    let values = match layer.attention.moves {
-        Moves::Values { .. } => "values and w_o",
-        Moves::ValueOutput(_) => "value_output",
-    };
-    let mut scores = String::new();
-    let attends = match layer.attention.attends {
-        Attends::Pattern(_) => "pattern",
-        Attends::Scores(of_layer) => {
-            scores = if of_layer.causal { "causal".to_string() } else { "not causal".to_string() };
-            let d = of_layer.queries.shape()[2] as f64;
-            write!(scores, ", scale {}", of_layer.scale.unwrap_or(1.0 / d.sqrt()))?;
-            if let Some(cap) = of_layer.soft_cap {
-                write!(scores, ", soft cap {cap}")?;
-            }
-            for (name, is_given) in [("slopes", of_layer.slopes.is_some()), ("sinks", of_layer.sinks.is_some())] {
-                if is_given {
-                    write!(scores, ", {name}")?;
-                }
-            }
-            "queries and keys"
-        }
-    };
-    let attention = &layer.attention;
-    let further = [
-        ("attn_bias", attention.bias.is_some()),
-        ("mlp_bias", layer.mlp_bias.is_some()),
-        ("attn_scale", attention.scale.is_some()),
-    ];
     writeln!(text, "Blocks     {blocks}")?;
-    writeln!(text, "Attention  from {attends}, {values}")?;
-    if !scores.is_empty() {
-        let windows = windows(file)?;
-        writeln!(text, "Scores     {scores}{windows}")?;
+    match layer.attention.attends {
+        Attends::Pattern(_) => writeln!(text, "Attention  from pattern, {values}")?,
+        Attends::Scores(of_layer) => {
+            writeln!(text, "Attention  from queries and keys, {values}")?;
+            writeln!(text, "Scores     {}{windows}", scores(&of_layer))?;
+        }
     }
+    let further = [
+        ("attn_bias", layer.attention.bias.is_some()),
+        ("mlp_bias", layer.mlp_bias.is_some()),
+        ("attn_scale", layer.attention.scale.is_some()),
+    ];
     let further: Vec<_> = further.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| *name).collect();
     if !further.is_empty() {
         writeln!(text, "Further    {}", further.join(", "))?;
     }
-    let of_prompt = labels.prompt().map(|text| format!("{} ", prompt(text))).unwrap_or_default();
-    writeln!(text, "Prompt     {of_prompt}({})", count(n_pos, "token"))?;
-    if labels.n_tokens() > 0 {
-        let shown = labels.n_tokens().min(12);
-        let tokens: Vec<_> = (0..shown).map(|position| token(labels, position)).collect();
-        let more = if labels.n_tokens() > shown { " .." } else { "" };
-        writeln!(text, "Tokens     {}{more}", tokens.join(" "))?;
-    }
-    if labels.next_tokens().len() > 0 {
-        let next: Vec<_> = labels
-            .next_tokens()
-            .take(5)
-            .map(|(text, share)| format!("{} {}", next_token(text), percent(share)))
-            .collect();
-        writeln!(text, "Next       {}", next.join(", "))?;
-    }
-    for (key, value) in metadata.iter().filter(|(key, _)| !TOLD.contains(&key.as_str())) {
-        writeln!(text, "           {}: {}", visible(key), prompt(value).trim_matches('"'))?;
-    }
     Ok(())
 }
 
+/// How scores are made, but for their windows.
+fn scores(of_layer: &Scores<'_>) -> String {
+    let d = of_layer.queries.shape()[2] as f64;
+    let causal = if of_layer.causal { "causal" } else { "not causal" };
+    let mut scores = vec![causal.to_string(), format!("scale {}", of_layer.scale.unwrap_or(1.0 / d.sqrt()))];
+    scores.extend(of_layer.soft_cap.map(|cap| format!("soft cap {cap}")));
+    scores.extend(of_layer.slopes.map(|_| "slopes".to_string()));
+    scores.extend(of_layer.sinks.map(|_| "sinks".to_string()));
+    scores.join(", ")
+}
+
 /// The windows of all layers.
-fn windows(file: &mut contrib_routes::File) -> anyhow::Result<String> {
+fn windows(mut file: &File) -> anyhow::Result<String> {
     let mut windows = Vec::new();
     for index in 0..file.n_layers() {
         if let Attends::Scores(scores) = file.layer(index)?.attention.attends {

@@ -5,5 +5,6 @@ pub mod generate;
 pub mod inspect;
 mod recorded;
 pub mod routes;
+mod strongest;
 mod table;
 pub mod totals;

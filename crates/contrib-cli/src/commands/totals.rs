@@ -1,7 +1,7 @@
 //! `contrib totals`: which heads and MLPs matter over many prompts.
 
 use super::recorded::Recorded;
-use super::table::{largest, lines, table};
+use super::strongest::heads_and_mlps;
 use crate::arguments::Totals as Arguments;
 use crate::output::{Writer, check_distinct, print, write_all};
 use crate::text::{count, percent};
@@ -48,21 +48,7 @@ fn report(sums: &Totals, arguments: &Arguments) -> anyhow::Result<String> {
     let mut text = String::new();
     let (prompts, targets) = (count(sums.prompts(), "prompt"), count(sums.targets(), "target"));
     writeln!(text, "{prompts}, {targets}; edges {}", arguments.choices.in_words())?;
-    if let Some(heads) = sums.heads() {
-        writeln!(text, "\nThe strongest heads: the mean flow through each")?;
-        let mut shown = table(&["flow", "layer", "head"], &[0, 1, 2]);
-        for (head, flow) in largest(heads.iter().copied(), arguments.top) {
-            let (layer, head) = (head / sums.n_heads(), head % sums.n_heads());
-            shown.add_row([percent(mean(sums, flow)), layer.to_string(), head.to_string()]);
-        }
-        text.push_str(&lines(&shown));
-    }
-    writeln!(text, "\nThe strongest MLPs")?;
-    let mut shown = table(&["flow", "layer"], &[0, 1]);
-    for (layer, flow) in largest(sums.mlps().iter().copied(), arguments.top) {
-        shown.add_row([percent(mean(sums, flow)), layer.to_string()]);
-    }
-    text.push_str(&lines(&shown));
+    heads_and_mlps(&mut text, sums, arguments.top, "mean flow")?;
     let of = |flows: &[f64]| percent(mean(sums, flows.iter().sum()));
     writeln!(
         text,

@@ -2,12 +2,13 @@
 
 use crate::arguments::Routes as Arguments;
 use crate::commands::recorded::{Found, Recorded};
+use crate::commands::strongest::{heads_and_mlps, is_told, what};
 use crate::commands::table::{largest, lines, table};
-use crate::text::{count, next_token, percent, prompt, token};
-use contrib_routes::{Edge, EdgeKind, Labels, Node, NodeKind, Recording, Routes, Totals};
+use crate::text::{count, model, next_tokens, percent, prompt_and_length, token};
+use contrib_routes::{Labels, Node, NodeKind, Recording, Routes, Totals};
 use std::fmt::Write;
 
-/// How many targets, and tokens that may come next, are named.
+/// How many targets are named.
 const MOST_NAMED: usize = 5;
 /// The width of the bar of all flow.
 const BAR: f64 = 40.0;
@@ -17,7 +18,7 @@ pub fn report(recorded: &Recorded, found: &Found, arguments: &Arguments) -> anyh
     let totals = Totals::new(&found.routes)?;
     head(&mut text, recorded, found, arguments)?;
     tokens(&mut text, &recorded.labels, &totals, arguments.top)?;
-    heads_and_mlps(&mut text, &totals, arguments.top)?;
+    heads_and_mlps(&mut text, &totals, arguments.top, "flow")?;
     edges(&mut text, &recorded.labels, &found.routes, arguments.top)?;
     computed(&mut text, found)?;
     Ok(text)
@@ -25,19 +26,16 @@ pub fn report(recorded: &Recorded, found: &Found, arguments: &Arguments) -> anyh
 
 fn head(text: &mut String, recorded: &Recorded, found: &Found, arguments: &Arguments) -> anyhow::Result<()> {
     let (labels, file) = (&recorded.labels, &recorded.file);
-    let model = labels.model().map(|model| format!("{}: ", prompt(model).trim_matches('"'))).unwrap_or_default();
+    let model = model(labels).map(|model| format!("{model}: ")).unwrap_or_default();
     writeln!(text, "Model   {model}{}, {}", count(file.n_layers(), "layer"), count(file.n_heads(), "head"))?;
-    let of_prompt = labels.prompt().map(|text| format!("{} ", prompt(text))).unwrap_or_default();
-    writeln!(text, "Prompt  {of_prompt}({})", count(file.n_pos(), "token"))?;
+    writeln!(text, "Prompt  {}", prompt_and_length(labels, file.n_pos()))?;
     let targets = &found.targets;
     let named: Vec<_> = targets.iter().take(MOST_NAMED).map(|&target| token(labels, target)).collect();
     let others = targets.len().saturating_sub(MOST_NAMED);
     let others = if others > 0 { format!(" and {others} more") } else { String::new() };
     writeln!(text, "After   {}{others}", named.join(", "))?;
-    if targets.contains(&(file.n_pos() - 1)) && labels.next_tokens().len() > 0 {
-        let next = labels.next_tokens().take(MOST_NAMED);
-        let next: Vec<_> = next.map(|(text, share)| format!("{} {}", next_token(text), percent(share))).collect();
-        writeln!(text, "Next    {}", next.join(", "))?;
+    if let Some(next) = next_tokens(labels).filter(|_| targets.contains(&(file.n_pos() - 1))) {
+        writeln!(text, "Next    {next}")?;
     }
     writeln!(text, "Edges   {}", arguments.choices.in_words())?;
     Ok(())
@@ -59,39 +57,17 @@ fn tokens(text: &mut String, labels: &Labels, totals: &Totals, top: usize) -> an
     Ok(())
 }
 
-fn heads_and_mlps(text: &mut String, totals: &Totals, top: usize) -> anyhow::Result<()> {
-    let all = totals.targets().max(1) as f64;
-    if let Some(heads) = totals.heads() {
-        writeln!(text, "\nThe strongest heads: the flow through each")?;
-        let mut shown = table(&["flow", "layer", "head"], &[0, 1, 2]);
-        for (head, flow) in largest(heads.iter().copied(), top) {
-            let (layer, head) = (head / totals.n_heads(), head % totals.n_heads());
-            shown.add_row([percent(flow / all), layer.to_string(), head.to_string()]);
-        }
-        text.push_str(&lines(&shown));
-    }
-    writeln!(text, "\nThe strongest MLPs")?;
-    let mut shown = table(&["flow", "layer"], &[0, 1]);
-    for (layer, flow) in largest(totals.mlps().iter().copied(), top) {
-        shown.add_row([percent(flow / all), layer.to_string()]);
-    }
-    text.push_str(&lines(&shown));
-    Ok(())
-}
-
 fn edges(text: &mut String, labels: &Labels, routes: &Routes, top: usize) -> anyhow::Result<()> {
-    // Residual edges have most of the flow, and say the least; both edges of an MLP say the same.
-    let kinds = [EdgeKind::Attention, EdgeKind::MlpOutput, EdgeKind::Bias];
-    let is_told = |edge: &Edge| kinds.contains(&edge.kind);
-    let all = routes.edges().filter(is_told).count();
-    let flow = |edge: usize| if is_told(&routes.edge(edge)) { routes.edge_flows()[edge] } else { 0.0 };
+    let kinds = routes.edge_kinds();
+    let all = kinds.iter().filter(|&&kind| is_told(kind)).count();
+    let flow = |edge: usize| if is_told(kinds[edge]) { routes.edge_flows()[edge] } else { 0.0 };
     let strongest = largest((0..routes.n_edges()).map(flow), top);
     writeln!(text, "\nThe strongest edges ({} of {all}, without residual ones)", strongest.len())?;
     let mut shown = table(&["flow", "weight", "layer", "what", "from", "to"], &[0, 1, 2]);
     for (edge, _) in strongest {
         let edge = routes.edge(edge);
         let place = |node: Node| token(labels, node.position);
-        let what = edge.head.map_or(edge.kind.name().to_string(), |head| format!("head {head}"));
+        let what = what(edge.kind, edge.head);
         let [weight, flow] = [edge.weight, edge.flow].map(|share| format!("{share:.3}"));
         shown.add_row([flow, weight, edge.to.layer.to_string(), what, place(edge.from), place(edge.to)]);
     }
