@@ -66,8 +66,7 @@ pub fn check(
     positions: Targets<'_>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Vec<Agreement>, Error> {
-    let extents = Extents { layers: recording.n_layers(), positions: recording.n_pos(), heads: recording.n_heads() };
-    extents.check()?;
+    let extents = Extents::of(recording)?;
     let positions = positions.positions(extents.positions)?;
     let block = (BYTES_OF_ROWS / size_of::<f64>() / extents.positions.max(1)).clamp(1, MOST_POSITIONS);
     let mut agreements = Vec::new();

@@ -81,12 +81,12 @@ impl Finder {
         let Options { threshold, renormalise, heads, norm, .. } = *options;
         let extents = [recording.n_layers(), recording.n_heads()];
         let edges = Some(Edges { threshold, renormalise, heads, norm, extents });
-        if options.masked_keys == MaskedKeys::Counted || edges != self.edges {
+        let keeps = options.masked_keys == MaskedKeys::LeftOut;
+        if !keeps || edges != self.edges {
             self.kept.clear();
         }
         self.truncate(recording.n_pos());
         (self.edges, self.n_pos) = (edges, recording.n_pos());
-        let keeps = options.masked_keys == MaskedKeys::LeftOut;
         let found = find(recording, targets, options, progress, keeps.then_some(&mut self.kept));
         if found.is_err() {
             // Of the layer that failed only a part may be there.

@@ -50,9 +50,8 @@ pub(crate) fn find(
     mut kept: Option<&mut Kept>,
 ) -> Result<Routes, Error> {
     options.check()?;
-    let (n_layers, n_pos, n_heads) = (recording.n_layers(), recording.n_pos(), recording.n_heads());
-    let extents = Extents { layers: n_layers, positions: n_pos, heads: n_heads };
-    extents.check()?;
+    let extents = Extents::of(recording)?;
+    let Extents { layers: n_layers, positions: n_pos, heads: n_heads } = extents;
     let targets = targets.positions(n_pos)?;
     if let Some(kept) = &mut kept {
         kept.set_layers(n_layers)?;
@@ -179,29 +178,17 @@ impl Work<'_> {
         stage: Stage,
         positions: &[u32],
     ) -> Result<Vec<Found>, Error> {
-        let n_heads = self.extents.heads;
-        let of_layer = |layer| match stage {
-            Stage::ResidPost => Wholes::resid_post(layer, index, n_heads).map(Some),
-            Stage::ResidMid => Wholes::resid_mid(layer, index, n_heads),
+        // What a token is made of must not depend on later ones.
+        let keeps = layer.is_none_or(|layer| layer.attention.attends.is_causal());
+        let missing = match &mut self.kept {
+            Some(kept) if keeps => Some(kept.layer(index).rows(stage).missing(positions)?),
+            _ => None,
         };
-        let mut missing = Vec::new();
-        if let Some(layer) = layer {
-            // What a token is made of must not depend on later ones.
-            let Some(kept) = self.kept.as_mut().filter(|_| layer.attention.attends.is_causal()) else {
-                return match of_layer(layer)? {
-                    Some(wholes) => self.compute(wholes, index, positions),
-                    None => Ok(Vec::new()),
-                };
-            };
-            missing = kept.layer(index).rows(stage).missing(positions)?;
-        }
-        let mut new = Vec::new();
-        if let Some(layer) = layer.filter(|_| !missing.is_empty())
-            && let Some(wholes) = of_layer(layer)?
-        {
-            new = self.compute(wholes, index, &missing)?;
-        }
-        let Some(kept) = &mut self.kept else { return Ok(new) };
+        let new = match layer {
+            Some(layer) => self.compute(layer, index, stage, missing.as_deref().unwrap_or(positions))?,
+            None => Vec::new(),
+        };
+        let (Some(kept), Some(missing)) = (&mut self.kept, missing) else { return Ok(new) };
         let kept = kept.layer(index);
         if let Some(layer) = layer {
             kept.is_parallel = Some(layer.resid_mid.is_none());
@@ -211,7 +198,22 @@ impl Work<'_> {
     }
 
     /// What the parts of wholes at these positions contribute above the threshold, block by block.
-    fn compute(&mut self, mut wholes: Wholes<'_>, index: usize, positions: &[u32]) -> Result<Vec<Found>, Error> {
+    fn compute(
+        &mut self,
+        layer: &Layer<'_>,
+        index: usize,
+        stage: Stage,
+        positions: &[u32],
+    ) -> Result<Vec<Found>, Error> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let n_heads = self.extents.heads;
+        let wholes = match stage {
+            Stage::ResidPost => Some(Wholes::resid_post(layer, index, n_heads)?),
+            Stage::ResidMid => Wholes::resid_mid(layer, index, n_heads)?,
+        };
+        let Some(mut wholes) = wholes else { return Ok(Vec::new()) };
         let block = wholes.block(self.options);
         if positions.len() > block {
             wholes.prepare(self.options)?;

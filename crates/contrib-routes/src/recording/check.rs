@@ -1,5 +1,6 @@
 //! Whether the tensors of a layer fit together. Past this, the code has no more errors of shapes.
 
+use super::Recording;
 use super::layer::{Attends, Layer, Moves};
 use crate::allocate::filled;
 use crate::error::Error;
@@ -14,6 +15,14 @@ pub(crate) struct Extents {
 }
 
 impl Extents {
+    /// Those that a recording says it has.
+    pub(crate) fn of(recording: &dyn Recording) -> Result<Self, Error> {
+        let extents =
+            Extents { layers: recording.n_layers(), positions: recording.n_pos(), heads: recording.n_heads() };
+        extents.check()?;
+        Ok(extents)
+    }
+
     /// An error where layers, heads or positions cannot be numbered by a `u32`, as results do.
     pub(crate) fn check(&self) -> Result<(), Error> {
         for (what, got) in [("layers", self.layers), ("positions", self.positions), ("heads", self.heads)] {
