@@ -1,4 +1,4 @@
-//! Opaque objects, which a caller holds by a pointer and frees.
+//! Opaque objects, which a caller holds by a pointer and frees, and what is told beside them.
 
 use crate::failure::Failure;
 use contrib_core::{Argument, Cause, try_box};
@@ -16,6 +16,17 @@ pub(crate) unsafe fn put<T>(out: *mut *mut T, make: impl FnOnce() -> Result<T, F
     // SAFETY: `out` is not null, so that it may be written; it need not be aligned.
     unsafe { out.write_unaligned(Box::into_raw(object)) };
     Ok(())
+}
+
+/// Writes a number that a caller may want, next to what a function returns.
+///
+/// # Safety
+/// - `out` is null or may be written.
+pub(crate) unsafe fn tell<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        // SAFETY: it is not null, so that it may be written; it need not be aligned.
+        unsafe { out.write_unaligned(value) };
+    }
 }
 
 /// Frees an object.

@@ -3,7 +3,7 @@
 use super::find::contrib_routes;
 use super::kinds::CONTRIB_NO_HEAD;
 use crate::failure::Failure;
-use crate::handle::{free, given, put};
+use crate::handle::{free, given, put, tell};
 use crate::status::{contrib_status, guard};
 use ::contrib_routes::{Change, Strength, difference};
 use contrib_core::{Argument, Cause};
@@ -114,10 +114,8 @@ pub unsafe extern "C" fn contrib_difference_changes(
 ) -> *const contrib_change {
     // SAFETY: this function's contract.
     let changes = unsafe { difference.as_ref() }.map(|difference| &difference.0[..]);
-    if !n_changes.is_null() {
-        // SAFETY: it is not null, so that it may be written; it need not be aligned.
-        unsafe { n_changes.write_unaligned(changes.map_or(0, <[contrib_change]>::len)) };
-    }
+    // SAFETY: this function's contract.
+    unsafe { tell(n_changes, changes.map_or(0, <[contrib_change]>::len)) };
     changes.map_or(ptr::null(), <[contrib_change]>::as_ptr)
 }
 

@@ -1,6 +1,7 @@
 //! The tensors of a layer, as a caller hands them in.
 
 use crate::failure::Failure;
+use crate::handle::tell;
 use crate::prepared_projection::{self, contrib_prepared_projection};
 use crate::queries_and_keys::{self, contrib_queries_and_keys};
 use crate::sized_struct::{self, SizedStruct};
@@ -123,10 +124,8 @@ pub unsafe extern "C" fn contrib_layer_receiver_positions(
 ) -> *const u32 {
     // SAFETY: this function's contract.
     let positions = unsafe { receiver.as_ref() }.map(|receiver| receiver.positions);
-    if !n_positions.is_null() {
-        // SAFETY: it is not null, so that it may be written; it need not be aligned.
-        unsafe { n_positions.write_unaligned(positions.map_or(0, <*const [u32]>::len)) };
-    }
+    // SAFETY: this function's contract.
+    unsafe { tell(n_positions, positions.map_or(0, <*const [u32]>::len)) };
     positions.map_or(std::ptr::null(), <*const [u32]>::cast)
 }
 

@@ -3,7 +3,7 @@
 use super::labels;
 use super::source::{Callback, contrib_recording_source};
 use crate::failure::Failure;
-use crate::handle::{free, put};
+use crate::handle::{free, put, tell};
 use crate::sized_struct;
 use crate::status::{contrib_status, guard};
 use ::contrib_routes::{File, Labels, Recording};
@@ -181,10 +181,8 @@ pub unsafe extern "C" fn contrib_recording_n_heads(recording: *const contrib_rec
 /// # Safety
 /// - `len` is null or may be written.
 unsafe fn hand_out(text: Option<&str>, len: *mut usize) -> *const c_char {
-    if !len.is_null() {
-        // SAFETY: it is not null, so that it may be written; it need not be aligned.
-        unsafe { len.write_unaligned(text.map_or(0, str::len)) };
-    }
+    // SAFETY: this function's contract.
+    unsafe { tell(len, text.map_or(0, str::len)) };
     text.map_or(ptr::null(), |text| text.as_ptr().cast())
 }
 
@@ -252,10 +250,9 @@ pub unsafe extern "C" fn contrib_recording_next_token(
 ) -> *const c_char {
     // SAFETY: this function's contract.
     let next = unsafe { texts(recording) }.and_then(|labels| labels.next_tokens().nth(index));
-    if !probability.is_null() {
-        // SAFETY: it is not null, so that it may be written; it need not be aligned.
-        unsafe { probability.write_unaligned(next.map_or(0.0, |(_, probability)| probability)) };
-    }
     // SAFETY: this function's contract.
-    unsafe { hand_out(next.map(|(text, _)| text), len) }
+    unsafe {
+        tell(probability, next.map_or(0.0, |(_, probability)| probability));
+        hand_out(next.map(|(text, _)| text), len)
+    }
 }
