@@ -230,3 +230,8 @@ pub(crate) fn unsupported(name: &dyn Display, object: &Bound<'_, PyAny>, expecte
     let got = dtype.unwrap_or_else(|_| object.get_type().to_string());
     error(object.py(), "dtype", name, format!("expected elements of {expected}, got {got}"))
 }
+
+/// A shape without its last axis, which is that of vectors: the batch, or parts and batch.
+pub(crate) fn without_last(shape: &[usize]) -> &[usize] {
+    shape.split_last().map_or(&[], |(_, rest)| rest)
+}

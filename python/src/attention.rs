@@ -1,6 +1,6 @@
 //! Contributions of attention.
 
-use crate::array::{Array, Says, result_type};
+use crate::array::{Array, Says, result_type, without_last};
 use crate::context::{Context, options};
 use crate::error::{error, of_core};
 use crate::kind::Kind;
@@ -188,7 +188,7 @@ impl Stream<'_> {
     /// The batch axes and the positions.
     fn batch(&self) -> Extents<usize> {
         let shape = self.resid_mid.shape();
-        Extents::from_slice(shape.split_last().map_or(&[][..], |(_, batch)| batch))
+        Extents::from_slice(without_last(shape))
     }
 }
 
@@ -326,7 +326,7 @@ fn dense<'py>(
     let (ones, kind): (usize, &Kind<'py>) = (stream.ones(), &stream.resid_mid.kind);
     let dtype = result_type([&stream.resid_pre, &stream.resid_mid, decomposed_attn].map(Array::says));
     let [out_attn, out_resid] = given(py, out)?;
-    let shape = decomposed_attn.shape().split_last().map_or(&[][..], |(_, shape)| shape);
+    let shape = without_last(decomposed_attn.shape());
     let mut attn = Output::given_or_new(out_attn, (py, kind), shape, dtype)?;
     let mut resid = Output::given_or_new(out_resid, (py, kind), &stream.batch(), dtype)?;
     let (of_pre, of_mid) = (stream.resid_pre.led_by(ones), stream.resid_mid.led_by(ones));

@@ -1,6 +1,6 @@
 //! Contributions of any parts, and of an MLP, to their whole.
 
-use crate::array::{Array, result_type};
+use crate::array::{Array, result_type, without_last};
 use crate::context::{Context, options};
 use crate::error::of_core;
 use crate::output::{Output, given};
@@ -31,7 +31,7 @@ pub(crate) fn contributions<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (whole, parts) = (Array::new("whole", whole)?, Array::new("parts", parts)?);
     let options = options(py, norm, threshold, context)?;
-    let shape_of_parts = parts.shape().split_last().map_or(&[][..], |(_, shape)| shape);
+    let shape_of_parts = without_last(parts.shape());
     let Some(one_off) = Array::optional("one_off", one_off)? else {
         let [out] = given(py, out)?;
         let dtype = result_type([&whole, &parts].map(Array::says));
@@ -43,7 +43,7 @@ pub(crate) fn contributions<'py>(
     };
     let [out_parts, out_one_off] = given(py, out)?;
     let dtype = result_type([&whole, &parts, &one_off].map(Array::says));
-    let shape_of_one_off = one_off.shape().split_last().map_or(&[][..], |(_, shape)| shape);
+    let shape_of_one_off = without_last(one_off.shape());
     let mut out_parts = Output::given_or_new(out_parts, (py, &whole.kind), shape_of_parts, dtype)?;
     let mut out_one_off = Output::given_or_new(out_one_off, (py, &whole.kind), shape_of_one_off, dtype)?;
     let (of_whole, of_parts, of_one_off) = (whole.tensor(), parts.tensor(), one_off.tensor());

@@ -1,6 +1,6 @@
 //! The primitive: groups of parts of a whole, normalised together.
 
-use crate::array::{Array, Says, result_type};
+use crate::array::{Array, Says, result_type, without_last};
 use crate::context::{Context, options};
 use crate::error::{error, of_core};
 use crate::memory::Extents;
@@ -34,7 +34,7 @@ pub(crate) fn group_contributions<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let options = options(py, norm, threshold, context)?;
     let whole = Array::new("whole", whole)?;
-    let batch = whole.shape().split_last().map_or(&[][..], |(_, batch)| batch);
+    let batch = without_last(whole.shape());
     let given = given_list(py, out, groups.len())?;
     let read = |(index, group): (usize, &Bound<'py, PyAny>)| ReadGroup::new(index, group);
     let read: Vec<ReadGroup<'py>> = groups.iter().enumerate().map(read).collect::<PyResult<_>>()?;
@@ -130,8 +130,7 @@ impl<'py> ReadGroup<'py> {
 
     /// The extents of all contributions; of wrong arguments, about which the core has more to say, any.
     fn shape(&self, batch_axes: usize) -> Extents<usize> {
-        let all_but_last =
-            |array: &Array<'_>| Extents::from_slice(array.shape().split_last().map_or(&[][..], |(_, shape)| shape));
+        let all_but_last = |array: &Array<'_>| Extents::from_slice(without_last(array.shape()));
         match &self.parts {
             ReadParts::Dense(parts) => all_but_last(parts),
             ReadParts::Factored { coefficients: ReadCoefficients::Given(given), .. } => given.shape().into(),

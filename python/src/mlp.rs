@@ -1,6 +1,6 @@
 //! Contributions of an MLP as a whole.
 
-use crate::array::{Array, result_type};
+use crate::array::{Array, result_type, without_last};
 use crate::context::{Context, options};
 use crate::error::of_core;
 use crate::output::{Output, given};
@@ -33,7 +33,7 @@ pub(crate) fn mlp<'py>(
     let options = options(py, norm, threshold, context)?;
     let shape = resid_post.shape();
     let ones = 3_usize.saturating_sub(shape.len().max(1));
-    let shape_of_out = shape.split_last().map_or(&[][..], |(_, shape)| shape);
+    let shape_of_out = without_last(shape);
     let [out_mlp, out_resid] = given(py, out)?;
     let dtype = result_type([&resid_mid, &resid_post, &mlp_out].map(Array::says));
     let mut out_mlp = Output::given_or_new(out_mlp, (py, &resid_post.kind), shape_of_out, dtype)?;

@@ -1,6 +1,6 @@
 //! Contributions of the neurons of an MLP.
 
-use crate::array::{Array, result_type};
+use crate::array::{Array, result_type, without_last};
 use crate::context::{Context, options};
 use crate::error::{error, of_core};
 use crate::memory::Extents;
@@ -45,7 +45,7 @@ pub(crate) fn neurons<'py>(
     let (resid_mid, resid_post) = (Array::new("resid_mid", resid_mid)?, Array::new("resid_post", resid_post)?);
     let selection = Selection::new(py, top, above, room, 0)?;
     let kind = &resid_post.kind;
-    let batch = resid_post.shape().split_last().map_or(&[][..], |(_, batch)| batch);
+    let batch = without_last(resid_post.shape());
     let [out_neurons, out_resid] = given(py, out)?;
     let (of_mid, of_post) = (resid_mid.tensor(), resid_post.tensor());
 
@@ -55,7 +55,7 @@ pub(crate) fn neurons<'py>(
             return Err(error(py, "conflict", "decomposed_mlp_out", problem));
         }
         let dtype = result_type([&resid_mid, &resid_post, &decomposed_mlp_out].map(Array::says));
-        let shape = decomposed_mlp_out.shape().split_last().map_or(&[][..], |(_, shape)| shape);
+        let shape = without_last(decomposed_mlp_out.shape());
         let mut neurons = Output::given_or_new(out_neurons, (py, kind), shape, dtype)?;
         let mut resid = Output::given_or_new(out_resid, (py, kind), batch, dtype)?;
         let of_parts = decomposed_mlp_out.tensor();
